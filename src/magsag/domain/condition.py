@@ -1,0 +1,47 @@
+"""Expressions, as the core sees them: compiled once at load, asked with names bound to JSON values."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from magsag.domain.errors import MagsagError
+
+
+class ConditionInvalid(MagsagError):
+    """An expression does not compile or does not fit the contracts. `column` counts from 1."""
+
+    def __init__(self, message: str, column: int = 1) -> None:
+        super().__init__(message)
+        self.column = column
+
+
+class ConditionFailed(MagsagError):
+    """An expression could not be evaluated on these values: a missing key, a wrong type, too much work."""
+
+
+class Condition(Protocol):
+    """One compiled expression."""
+
+    @property
+    def source(self) -> str:
+        """The expression as it was written."""
+
+    @property
+    def reads(self) -> frozenset[tuple[str, ...]]:
+        """The paths it reads, longest known part, e.g. `("steps", "draft", "text")`."""
+
+    def value(self, names: Mapping[str, object]) -> object:
+        """Evaluate; the result is JSON. Raises ConditionFailed."""
+
+    def holds(self, names: Mapping[str, object]) -> bool:
+        """Evaluate to exactly true or false. Raises ConditionFailed, also for any other result."""
+
+
+class Conditions(Protocol):
+    """Compiles expressions."""
+
+    def compile(self, source: str, types: Mapping[str, object]) -> Condition:
+        """Compile and type-check.
+
+        `types` maps each known name to its JSON Schema (a dict), or to None where nothing is known of it.
+        A name that is not in `types`, a field that a schema excludes: ConditionInvalid with the column.
+        """

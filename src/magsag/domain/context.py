@@ -1,0 +1,98 @@
+"""What an agent's or a skill's code is handed as `ctx`.
+
+Every verb of `Context` is a step: judged at the gate, recorded in the ledger, answered from the record when
+the run is resumed. Around these verbs use `ctx.gather`, `ctx.map`, `ctx.race`, `ctx.timeout`, never the ones
+of asyncio: on a resume the code runs again, and what it sees must come in the recorded order.
+"""
+
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What `gather` and `map` return with `on_error="collect"`.
+
+    `results` in the order of the calls, the failed ones left out; `errors` as
+    `{index, type, message, details}`.
+    """
+
+    results: list[Any]
+    errors: list[dict[str, Any]]
+
+
+class ActContext(Protocol):
+    """What a skill, and the function given to `Context.call`, may use."""
+
+    @property
+    def idempotency_key(self) -> str:
+        """Names this step's effect to the outside; the same over retries and restarts."""
+
+    def log(self, message: str, **fields: object) -> None:
+        """Write a line to the log of the process; no fact."""
+
+    def progress(self, done: float, total: float | None = None, message: str = "") -> None:
+        """Say how far the act is, for people who watch; no fact."""
+
+
+class Context(ActContext, Protocol):
+    """What an agent's code may use. Errors: StepFailed with a type of the closed list."""
+
+    @property
+    def run_id(self) -> str:
+        """The id of this run."""
+
+    async def skill(self, ref: str, payload: Any = None, *, key: str | None = None) -> Any:
+        """Run a skill (`slug` or `skill:slug@range`; the agent's `uses` must allow it)."""
+
+    async def delegate(self, ref: str, payload: Any = None, *, key: str | None = None) -> Any:
+        """Hand the payload to another agent as a child run and wait for its output."""
+
+    async def model(self, alias: str, request: Mapping[str, Any] | str, *, key: str | None = None) -> Any:
+        """Ask a model by its alias.
+
+        `request` is a prompt or `{messages: [{role, content}], ...}`; the answer
+        `{text, model, provider, usage: {input_tokens, output_tokens}}`.
+        """
+
+    async def call(self, function: Callable[..., Any], *args: Any, key: str | None = None) -> Any:
+        """Run a function of one's own as a recorded `read` step: clock, files, randomness, blocking code.
+
+        A sync function runs in a thread. Arguments and result are JSON.
+        """
+
+    async def gather(
+        self, *calls: Coroutine[Any, Any, Any], on_error: str = "fail", ordered: bool = False
+    ) -> Any:
+        """Run calls side by side; a list in their order, or Collected with `on_error="collect"`."""
+
+    async def map(
+        self,
+        function: Callable[[Any], Coroutine[Any, Any, Any]],
+        items: Iterable[Any],
+        *,
+        concurrency: int = 100,
+        on_error: str = "fail",
+        ordered: bool = False,
+    ) -> Any:
+        """Run `function(item)` for each item, at most `concurrency` at once; results as `gather` gives them."""
+
+    async def race(self, *calls: Coroutine[Any, Any, Any]) -> tuple[int, Any]:
+        """The index and result of the call that ends first; the others are cancelled."""
+
+    async def timeout(self, seconds: float, call: Coroutine[Any, Any, Any]) -> Any:
+        """The call's result, or StepFailed(timeout) when it takes longer; then it is cancelled."""
+
+    def now(self) -> datetime:
+        """The time of the last fact this code has seen: the same on a resume."""
+
+    def uuid(self) -> UUID:
+        """A random UUID: the same on a resume."""
+
+    def random(self) -> float:
+        """A random number in [0, 1): the same on a resume."""
+
+

@@ -1,0 +1,97 @@
+"""Errors, named by what the engine does about them.
+
+    MagsagError
+    ├─ Invalid       the question was wrong: usage, unknown name, input, manifest      exit 2
+    ├─ StepFailed    a step ended without a result; the type is one of ErrorType        exit 1
+    ├─ Retryable     an act did not work this time; the step's retry policy decides
+    ├─ Refused       a rule said no to the caller                                       exit 1
+    └─ Broken        we are broken: store unreachable, a bug                            exit 4
+       ├─ StoreBroken
+       └─ LeaseLost  another process drives this run now
+
+`Stopped` is outside the tree, a BaseException: it leaves a program whose run parks, and no
+`except Exception` of a user may hold it.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class ErrorType(StrEnum):
+    """Why a step failed: a closed list."""
+
+    INPUT_CONTRACT = "input_contract"
+    OUTPUT_CONTRACT = "output_contract"
+    EXPRESSION = "expression"
+    DENIED = "denied"
+    BUDGET_EXHAUSTED = "budget_exhausted"
+    TIMEOUT = "timeout"
+    RATE_LIMIT = "rate_limit"
+    UNAVAILABLE = "unavailable"
+    RAISED = "raised"
+    INVALID_VALUE = "invalid_value"
+
+
+class MagsagError(Exception):
+    """The root of all errors that MAGSAG raises on purpose."""
+
+
+class Invalid(MagsagError):
+    """The question was wrong; the message says where and what to do next."""
+
+
+class Refused(MagsagError):
+    """A rule said no to the caller."""
+
+
+class Broken(MagsagError):
+    """The machinery failed, not the run: nothing acknowledged is lost, the run can be resumed."""
+
+
+class StoreBroken(Broken):
+    """The store cannot be reached, read or written."""
+
+
+class LeaseLost(Broken):
+    """Another process drives this run tree now."""
+
+
+class StepFailed(MagsagError):
+    """A step ended without a result.
+
+    `details` holds JSON only; `step` names the step once it is known.
+    """
+
+    def __init__(
+        self, type: str, message: str, details: Mapping[str, object] | None = None, step: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.type = ErrorType(type)
+        self.message = message
+        self.details: dict[str, object] = dict(details or {})
+        self.step = step
+
+    def __str__(self) -> str:
+        where = f"step {self.step}: " if self.step else ""
+        return f"{where}{self.type}: {self.message}"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (StepFailed, (self.type, self.message, self.details, self.step))
+
+
+class Retryable(MagsagError):
+    """An act did not work this time and may be tried again, if the step's retry policy names the type.
+
+    Raise it from a skill: `raise Retryable("rate_limit", "too many calls", retry_after_seconds=2)`.
+    Only for an act that certainly did not happen, or whose effect kind makes repeating harmless.
+    """
+
+    def __init__(self, type: str, message: str, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.type = ErrorType(type)
+        self.message = message
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Stopped(BaseException):
+    """Leaves a program whose run does not go on in this leg; `ctx` refuses every later call."""

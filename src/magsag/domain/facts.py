@@ -1,0 +1,311 @@
+"""Facts: what happened in a run, in the past tense, frozen. The ledger holds nothing else.
+
+Times (`at`, `due`, `act_by`) are microseconds since 1970, UTC; `took` is microseconds. `input` and
+`output` are JSON bytes: they are kept beside the fact's body, under a salt of their own, so that they can
+be erased without breaking the chain (`engine.chain`). How a fact is written down: `domain.wire`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from magsag.domain.effects import Effect
+from magsag.domain.errors import ErrorType
+from magsag.domain.ids import RunId, StepId
+
+
+class RunStatus(StrEnum):
+    """Where a run is. The last five are ends."""
+
+    RUNNING = "running"
+    PARKED = "parked"
+    SUCCEEDED = "succeeded"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    DENIED = "denied"
+    CANCELLED = "cancelled"
+
+
+class StepStatus(StrEnum):
+    """Where a step is. The last four are ends."""
+
+    NEW = "new"
+    HELD = "held"
+    STARTED = "started"
+    WAITING = "waiting"
+    IN_DOUBT = "in_doubt"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+
+
+class ParkedOn(StrEnum):
+    """What a parked run waits for."""
+
+    APPROVAL = "approval"
+    DOUBT = "doubt"
+    EVENT = "event"
+    TIME = "time"
+    CHILD = "child"
+    DIVERGENCE = "divergence"
+
+
+class Decision(StrEnum):
+    """What the gate says of an act."""
+
+    ALLOW = "allow"
+    ASK = "ask"
+    DENY = "deny"
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What a step wants to do."""
+
+    call: str
+    """the verb: skill, shell, model, delegate, call, race, timeout"""
+    target: str
+    """the exact reference, e.g. `skill:send-offer@0.3.0`"""
+    effect: Effect
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The gate's answer, with the rule that decided and where it stands."""
+
+    decision: Decision
+    rule: str
+    place: str
+    """`file:line` of the rule, or `built-in`"""
+    reason: str
+    policy: str
+    """content hash of the policies in force"""
+
+
+@dataclass(frozen=True, slots=True)
+class ParkReason:
+    """One thing that a parked run waits for."""
+
+    on: ParkedOn
+    step: StepId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What one metric of an evaluation gave."""
+
+    metric: str
+    score: float
+    threshold: float
+    weight: float
+    passed: bool
+    details: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted:
+    at: int
+    program: str
+    """`agent:slug@version` or `flow:slug@version`"""
+    bundle: str
+    actor: str
+    """who started it; `requester`: on whose behalf"""
+    requester: str
+    environment: str
+    mode: str
+    seed: str
+    """32 hex digits that `ctx.uuid` and `ctx.random` are folded from"""
+    trace_id: str
+    span_id: str
+    parent_span_id: str | None = None
+    parent: RunId | None = None
+    parent_step: StepId | None = None
+    input: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnded:
+    at: int
+    status: RunStatus
+    output: bytes | None = None
+    """the result, or `{type, message, details, step}` of the error"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunParked:
+    at: int
+    on: ParkedOn
+    due: int
+    """when the run is looked at again even if nothing wakes it"""
+    reasons: tuple[ParkReason, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunScored:
+    """An evaluation looked at the run's input or output."""
+
+    at: int
+    evaluation: str
+    """`eval:slug@version`"""
+    on: str
+    """`input` or `output`"""
+    scores: tuple[Score, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelRequested:
+    at: int
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepHeld:
+    """The gate asks: the step waits for a decision."""
+
+    at: int
+    step: StepId
+    proposal: Proposal
+    verdict: Verdict
+    attempt: int
+    input: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepStarted:
+    """The intent: from here on the act may have happened. `input` is absent on a retry."""
+
+    at: int
+    step: StepId
+    proposal: Proposal
+    verdict: Verdict
+    attempt: int
+    key: str
+    """the idempotency key, the same over retries and restarts"""
+    act_by: int
+    """after this time nobody of ours is still acting"""
+    input: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepDone:
+    """Proposal, verdict and outcome in one: for `pure` and `read`, whose loss only costs a repetition."""
+
+    at: int
+    step: StepId
+    proposal: Proposal
+    verdict: Verdict
+    attempt: int
+    took: int
+    spent: Mapping[str, int] | None = None
+    input: bytes
+    output: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepSucceeded:
+    at: int
+    step: StepId
+    took: int
+    spent: Mapping[str, int] | None = None
+    child_head: str | None = None
+    output: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepFailed:
+    """The step ended without a result. `proposal`, `verdict` and `input` are there when nothing came before."""
+
+    at: int
+    step: StepId
+    type: ErrorType
+    attempt: int
+    took: int = 0
+    proposal: Proposal | None = None
+    verdict: Verdict | None = None
+    child_head: str | None = None
+    input: bytes | None = None
+    output: bytes
+    """`{type, message, details}`"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepWillRetry:
+    at: int
+    step: StepId
+    type: ErrorType
+    due: int
+    output: bytes
+    """`{type, message, details}` of the attempt that failed"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepInDoubt:
+    """The act may have happened and nobody can tell: a person resolves it."""
+
+    at: int
+    step: StepId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepResolved:
+    """A person said how a doubt ends."""
+
+    at: int
+    step: StepId
+    how: StepStatus
+    """succeeded, failed or waiting (try again)"""
+    by: str
+    output: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepCancelled:
+    at: int
+    step: StepId
+    proposal: Proposal | None = None
+    input: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepSkipped:
+    at: int
+    step: StepId
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LateOutcome:
+    """An act's outcome that came after its step was given up; shown to people, never adopted silently."""
+
+    at: int
+    step: StepId
+    output: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PayloadErased:
+    """Payloads of the fact at `seq` are gone, on purpose; its body and the chain stay."""
+
+    at: int
+    seq: int
+    by: str
+
+
+RunFact = RunStarted | RunEnded | RunParked | RunScored | CancelRequested | PayloadErased
+StepFact = (
+    StepHeld
+    | StepStarted
+    | StepDone
+    | StepSucceeded
+    | StepFailed
+    | StepWillRetry
+    | StepInDoubt
+    | StepResolved
+    | StepCancelled
+    | StepSkipped
+    | LateOutcome
+)
+Fact = RunFact | StepFact

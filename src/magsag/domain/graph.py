@@ -1,0 +1,62 @@
+"""A flow, compiled: what `catalog.expressions` makes of a manifest and `engine.plan` plans on.
+
+A `Template` is a JSON value in which some places are expressions; `fill` gives the value for names.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from magsag.domain.condition import Condition
+from magsag.domain.manifests.flow import FlowStep, Loop
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A JSON value with expressions in it."""
+
+    value: object
+    """dicts, lists and scalars; each place of an expression holds a Condition"""
+
+    def fill(self, names: Mapping[str, object]) -> object:
+        """The value with every expression evaluated. Raises ConditionFailed."""
+        return _fill(self.value, names)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One step of a compiled flow."""
+
+    id: str
+    step: FlowStep
+    when: Condition | None
+    input: Template | None
+    """of `with`; for a shell step the argument list"""
+    for_each: Condition | None
+    after: frozenset[str]
+    """ids (of the same level) that it waits for: what it reads and what it `needs`"""
+    guarded: frozenset[str]
+    """ids among `after` that its expressions read only behind `has(...)`: their being skipped does not skip it"""
+    fallback_of: frozenset[str]
+    """ids whose `on_error` names it; then it runs only as that"""
+    loop: Loop | None = None
+    until: Condition | None = None
+    body: "Graph | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A compiled flow or the body of a loop; nodes in the order of the file."""
+
+    nodes: Mapping[str, Node]
+    output: Condition | None
+
+
+def _fill(value: object, names: Mapping[str, object]) -> object:
+    if isinstance(value, dict):
+        return {key: _fill(part, names) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_fill(part, names) for part in value]
+    if hasattr(value, "holds"):
+        found: object = value.value(names)
+        return found
+    return value

@@ -1,0 +1,38 @@
+"""The agent manifest: a main agent (MAG) or a sub-agent (SAG), and the one program behind it."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from magsag.domain.manifests.base import Contracts, Duration, Manifest, Retry, Slug, Version
+
+
+class Agent(Manifest):
+    """`catalog/agents/{main,sub}/<slug>/agent.yaml`."""
+
+    kind: Literal["agent"]
+    slug: Slug
+    version: Version
+    role: Literal["main", "sub"]
+    description: str = ""
+    entrypoint: str | None = None
+    """`file.py:function` beside the manifest; `(payload, ctx)`, async or sync"""
+    flow: str | None = None
+    """`flow:slug`: the agent's program is that flow"""
+    contracts: Contracts = Contracts()
+    uses: tuple[str, ...] = Field((), strict=False)
+    """what its code may call: `agent:`, `skill:` and `model:` references; all else is denied"""
+    evaluations: tuple[str, ...] = Field((), strict=False)
+    """`eval:` references, applied to its input and output"""
+    timeout: Duration | None = None
+    """how long a delegated run of it may take"""
+    retry: Retry | None = None
+    """how often a delegation to it is tried"""
+    deprecated: str | None = None
+    """why not to use it any more, and what instead"""
+
+    @model_validator(mode="after")
+    def _one_program(self) -> "Agent":
+        if (self.entrypoint is None) == (self.flow is None):
+            raise ValueError("an agent has exactly one program: give `entrypoint` or `flow`")
+        return self

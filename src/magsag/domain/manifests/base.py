@@ -1,0 +1,64 @@
+"""What all manifests share: closed models, slugs, versions, durations, retries."""
+
+import re
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from magsag.domain.errors import ErrorType
+
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_UNIT_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def duration_seconds(value: Any) -> Any:
+    """Read `500ms`, `20s`, `5m`, `24h`, `7d` as seconds."""
+    if isinstance(value, str) and (match := _DURATION.fullmatch(value)):
+        return float(match[1]) * _UNIT_SECONDS[match[2]]
+    raise ValueError("write a duration with its unit: 500ms, 20s, 5m, 24h or 7d")
+
+
+Duration = Annotated[
+    float,
+    BeforeValidator(duration_seconds),
+    WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?(ms|s|m|h|d)$", "examples": ["500ms", "20s", "24h"]}),
+]
+"""a span of time, in seconds once read"""
+
+Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*[a-z0-9]$", max_length=100)]
+Version = Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?$")]
+Expression = str
+"""CEL, without a leading `=`"""
+
+
+class Part(BaseModel):
+    """A part of a manifest: unknown keys are refused, values are not bent to fit."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
+
+
+class Manifest(Part):
+    """The head of every manifest."""
+
+    kind: str
+    schema_version: Literal[1] = Field(alias="schema")
+
+
+class Contracts(Part):
+    """Names of the contracts (`contracts/<name>.schema.json`) that input and output must meet."""
+
+    input: str | None = None
+    output: str | None = None
+
+
+class Retry(Part):
+    """How often an act is tried again, and after which errors."""
+
+    attempts: int = Field(ge=1, le=100)
+    """how often in all, the first time included"""
+    backoff: Duration = 0.5
+    """before the second attempt; doubled each time, with jitter"""
+    max_backoff: Duration = 60.0
+    on: tuple[Annotated[ErrorType, Field(strict=False)], ...] = Field(
+        (ErrorType.TIMEOUT, ErrorType.RATE_LIMIT, ErrorType.UNAVAILABLE), strict=False
+    )

@@ -1,0 +1,91 @@
+"""The flow manifest: a graph of steps, as data."""
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from magsag.domain.effects import Effect
+from magsag.domain.manifests.base import Contracts, Duration, Expression, Manifest, Part, Retry, Slug, Version
+from magsag.domain.manifests.skill import DeclaredEffect
+
+
+class Fallback(Part):
+    """`on_error: {fallback: ID}`: that step runs in the failed one's place."""
+
+    fallback: str
+
+
+class Loop(Part):
+    """Runs the inner steps round by round."""
+
+    max_rounds: int = Field(ge=1, le=1000)
+    until: Expression
+    """CEL; after a round that makes it true the loop ends"""
+
+
+OnError = Literal["fail", "retry", "skip", "collect"] | Fallback
+
+
+class FlowStep(Part):
+    """One step: exactly one of `uses`, `run` or `loop`."""
+
+    id: str = Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)
+    uses: str | None = None
+    """`skill:`, `agent:` or `flow:` reference"""
+    run: tuple[str, ...] | None = Field(None, strict=False)
+    """an argument list, started without a shell; a value that starts with `=` is CEL"""
+    loop: Loop | None = None
+    steps: tuple["FlowStep", ...] | None = Field(None, strict=False)
+    """the inner steps of a loop"""
+    effect: DeclaredEffect | None = None
+    """of a `run` step, which must declare it"""
+    with_: dict[str, Any] | str | None = Field(None, alias="with")
+    """the input; values that start with `=` are CEL. Without it: `item` under `for_each`, else the flow's input"""
+    when: Expression | None = None
+    """CEL; false skips the step"""
+    for_each: Expression | None = None
+    """CEL; a list: the step runs once per `item`, its output is `{results, errors}`"""
+    concurrency: int | None = Field(None, ge=1, le=10000)
+    """how many items at once, with `for_each`; 10 when left out"""
+    needs: tuple[str, ...] = Field((), strict=False)
+    """steps to wait for besides those that it reads"""
+    on_error: OnError = "fail"
+    timeout: Duration | None = None
+    retry: Retry | None = None
+
+    @model_validator(mode="after")
+    def _one_act(self) -> "FlowStep":
+        if sum(given is not None for given in (self.uses, self.run, self.loop)) != 1:
+            raise ValueError("a step has exactly one of `uses`, `run` and `loop`")
+        if (self.loop is None) != (self.steps is None):
+            raise ValueError("`loop` and its inner `steps` go together")
+        if self.run is not None and self.effect is None:
+            raise ValueError("a shell step must declare its `effect`: " + ", ".join(_NAMES))
+        if self.run is None and self.effect is not None:
+            raise ValueError("`effect` belongs to `run` steps; a skill declares its own")
+        if self.run is not None and self.with_ is not None:
+            raise ValueError("a shell step takes no `with`: put values into `run`")
+        if self.on_error == "collect" and self.for_each is None:
+            raise ValueError("`on_error: collect` belongs to a step with `for_each`")
+        if self.on_error == "retry" and self.retry is None:
+            raise ValueError("`on_error: retry` needs `retry: {attempts: ...}`")
+        if self.concurrency is not None and self.for_each is None:
+            raise ValueError("`concurrency` belongs to a step with `for_each`")
+        return self
+
+
+_NAMES = tuple(effect.value for effect in Effect if effect not in (Effect.DELEGATE, Effect.WAIT))
+
+
+class Flow(Manifest):
+    """`catalog/flows/<slug>.yaml`."""
+
+    kind: Literal["flow"]
+    slug: Slug
+    version: Version
+    description: str = ""
+    contracts: Contracts = Contracts()
+    steps: tuple[FlowStep, ...] = Field(min_length=1, strict=False)
+    output: Expression | None = None
+    """CEL over `input` and `steps`; without it the outputs of all steps by id"""
+    deprecated: str | None = None

@@ -1,0 +1,276 @@
+"""Where facts live. Adapters: `adapters.store`; their behaviour: `magsag.testing.store_suite`.
+
+All methods are synchronous and thread-safe; a write may block for one disk sync, and whoever drives a loop
+decides where to call it (`services.recorder`). Times are microseconds since 1970 by the caller's clock, except
+lease ends, which go by the store's clock. Every method raises StoreBroken when the store cannot be reached,
+read or written; nothing of a failed call has happened.
+
+`root` is the run at the head of a tree; a lease covers the whole tree.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from magsag.domain.effects import Level
+from magsag.domain.facts import ParkedOn, RunStatus
+from magsag.domain.ids import RunId
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """One fact, ready to be written (`engine.chain.seal`)."""
+
+    kind: str
+    body: bytes
+    digest: bytes
+    """sha256 of the body, which holds the salted commitments of input and output"""
+    salt: bytes | None
+    input: bytes | None
+    output: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stored(Sealed):
+    """One fact as it was read."""
+
+    seq: int
+    """1 for the first of its run"""
+    head: bytes
+    """the chain after it: sha256 of the head before (empty for the first) and the digest"""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to drive a run tree. `fence` grows with each owner."""
+
+    root: RunId
+    owner: str
+    fence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Occupied:
+    """Somebody else holds the lease; `seconds` until it ends if it is not renewed."""
+
+    owner: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """The row of a run that comes into being with its first facts.
+
+    With `owner` the lease of the new tree is taken in the same transaction (fence 1).
+    """
+
+    root: RunId
+    parent: RunId | None
+    program: str
+    bundle: str
+    tenant: str
+    actor: str
+    requester: str
+    trace_id: str
+    span_id: str
+    created: int
+    owner: str | None = None
+    lease_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What the facts of a write change in the run's row."""
+
+    status: RunStatus
+    parked_on: ParkedOn | None = None
+    due: int | None = None
+    updated: int = 0
+
+
+@dataclass(slots=True)
+class Write:
+    """Facts of one run, proposed together: all of them or none.
+
+    `lease` is checked in the writing statement. Without one (a signal, a cancel request) the facts are
+    appended whoever drives. `release` gives the lease back with the same commit.
+    """
+
+    run: RunId
+    root: RunId
+    facts: Sequence[Sealed]
+    lease: Lease | None = None
+    create: NewRun | None = None
+    change: Change | None = None
+    release: bool = False
+    blobs: Mapping[str, bytes] = field(default_factory=dict)
+    """large values by id, kept once per run tree"""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The facts are in; `seq` is that of the last one, `head` the chain after it."""
+
+    seq: int
+    head: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """This write alone was dropped: the lease is lost, or the run exists, or does not."""
+
+    why: str
+    """`lease`, `exists`, `unknown`"""
+
+
+class Ledger(Protocol):
+    """Facts in, facts out."""
+
+    def write(self, writes: Sequence[Write], level: Level) -> list[Written | Declined]:
+        """Commit the writes in one transaction, each under its own savepoint; answers in their order.
+
+        Level.WRITTEN survives the process, Level.SYNCED also power loss, together with all written before.
+        """
+
+    def read(self, run: RunId, after: int = 0) -> list[Stored]:
+        """The facts of a run with seq > after, in order; empty for an unknown run."""
+
+    def blob(self, root: RunId, id: str) -> bytes:
+        """A large value of a run tree. Raises StoreBroken when it is not there."""
+
+    def seqs(self, roots: Sequence[RunId]) -> dict[RunId, int]:
+        """The last seq of each of these root runs, for noticing what others appended."""
+
+    def put_bundle(self, hash: str, body: bytes) -> None:
+        """Keep a frozen catalog under its content hash; known hashes are left alone."""
+
+    def bundle(self, hash: str) -> bytes | None:
+        """The frozen catalog of that hash."""
+
+
+class Leases(Protocol):
+    """Who drives which tree."""
+
+    def acquire(self, root: RunId, owner: str, seconds: float) -> Lease | Occupied:
+        """Take a free, ended or dead owner's lease with the next fence; an owner gets its own again.
+
+        An owner on this machine whose process is gone is seen by the lock that the kernel dropped.
+        """
+
+    def renew(self, owner: str, seconds: float) -> None:
+        """Prolong all leases of this owner."""
+
+    def holds(self, lease: Lease) -> bool:
+        """Whether this lease is still the one in force and has not ended."""
+
+    def release(self, lease: Lease) -> None:
+        """Give it back; no error when it is lost already."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A run as lists show it."""
+
+    run: RunId
+    root: RunId
+    parent: RunId | None
+    program: str
+    bundle: str
+    tenant: str
+    actor: str
+    requester: str
+    trace_id: str
+    span_id: str
+    status: RunStatus
+    parked_on: ParkedOn | None
+    due: int | None
+    created: int
+    updated: int
+    seq: int
+    head: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RunQuery:
+    """Which runs to list; what is None does not narrow. Newest first."""
+
+    root: RunId | None = None
+    roots_only: bool = True
+    program: str | None = None
+    """exact reference without version, e.g. `agent:offer-orchestrator-mag`"""
+    status: RunStatus | None = None
+    parked_on: ParkedOn | None = None
+    since: int | None = None
+    limit: int | None = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """Where a search found its words."""
+
+    run: RunId
+    seq: int
+    kind: str
+    text: str
+    """the matching part, shortened"""
+
+
+class Runs(Protocol):
+    """The read side: rows and search."""
+
+    def row(self, run: RunId) -> RunRow | None:
+        """One run's row."""
+
+    def named(self, prefix: str) -> list[RunId]:
+        """At most ten root runs whose id starts with the prefix."""
+
+    def rows(self, query: RunQuery) -> list[RunRow]:
+        """Runs that match, newest first; the whole tree oldest first when `query.root` is given."""
+
+    def due(self, now: int, limit: int) -> list[RunId]:
+        """Root runs that want a leg and have no live driver: running without one, or parked and due."""
+
+    def search(self, words: str, limit: int) -> list[Hit]:
+        """Full-text search over bodies and payloads; all words must occur."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something `check` found wrong."""
+
+    where: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Vacuumed:
+    """What a vacuum removed, or would remove."""
+
+    runs: int
+    facts: int
+    bundles: int
+    cutoff: int
+    dry_run: bool
+
+
+class Upkeep(Protocol):
+    """Keeping the store itself in order."""
+
+    def describe(self) -> dict[str, object]:
+        """Backend, location, schema version, counts, journal mode: for `doctor` and `data init`."""
+
+    def check(self) -> list[Fault]:
+        """Verify digests, commitments, chains, seqs, statuses and anchors; all faults."""
+
+    def vacuum(self, before: int, dry_run: bool) -> Vacuumed:
+        """Remove ended run trees last touched before a time, and bundles that no run needs."""
+
+    def backup(self, destination: str) -> None:
+        """Write a consistent copy while others go on. Raises Invalid when the destination exists."""
+
+    def close(self) -> None:
+        """Let go of files and locks; calling it twice is fine."""
+
+
+class Store(Ledger, Leases, Runs, Upkeep, Protocol):
+    """All of it; what `app` builds and services take a part of."""

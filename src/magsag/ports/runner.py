@@ -1,0 +1,62 @@
+"""Who calls for legs, and what a leg tells. Shapes for any scheduler: runners hold ids and due times, no truth."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Protocol
+
+from magsag.domain.facts import RunStatus
+from magsag.domain.ids import RunId
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The run has ended; its result is in the ledger."""
+
+    status: RunStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """The run waits; call again at `due` (microseconds since 1970) or when it is woken."""
+
+    due: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Yielded:
+    """The leg was told to stop; the run wants another one at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """Somebody else drives this tree; ask again in so many seconds."""
+
+    seconds: float
+
+
+Told = Finished | Parked | Yielded | Busy
+
+
+class Legs(Protocol):
+    """Drives runs, one leg at a time."""
+
+    async def drive(self, run: RunId, stop: asyncio.Event) -> Told:
+        """Take the lease, fold the ledger, turn the crank until park, end or yield, give the lease back.
+
+        Callable by anyone, any number of times, at once, after any crash. Everything told is committed.
+        Raises Broken only when the store cannot be reached.
+        """
+
+    def due(self, limit: int) -> list[RunId]:
+        """Runs that want a leg and have no live driver."""
+
+
+class Runner(Protocol):
+    """Says who drives which run, where and when."""
+
+    async def submit(self, run: RunId) -> Told:
+        """See to it that the run gets its leg; a runner in this process answers with what was told."""
+
+    def interrupt(self) -> None:
+        """Ask the legs of this process to yield soon."""
