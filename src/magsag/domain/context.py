@@ -64,9 +64,7 @@ class Context(ActContext, Protocol):
         A sync function runs in a thread. Arguments and result are JSON.
         """
 
-    async def gather(
-        self, *calls: Coroutine[Any, Any, Any], on_error: str = "fail", ordered: bool = False
-    ) -> Any:
+    async def gather(self, *calls: Coroutine[Any, Any, Any], on_error: str = "fail", ordered: bool = False) -> Any:
         """Run calls side by side; a list in their order, or Collected with `on_error="collect"`."""
 
     async def map(
@@ -94,5 +92,3 @@ class Context(ActContext, Protocol):
 
     def random(self) -> float:
         """A random number in [0, 1): the same on a resume."""
-
-

@@ -44,7 +44,7 @@ class FlowGovernance(Part):
     min_success_rate: float | None = Field(None, ge=0, le=1, strict=False)
     max_avg_latency_ms: float | None = Field(None, ge=0, strict=False)
     required_steps: tuple[str, ...] = Field((), strict=False)
-    per_step: dict[str, StepLimits] = {}
+    per_step: dict[str, StepLimits] = Field(default_factory=dict)
     """by step name; `default` holds for all, key by key, unless the step says otherwise"""
     mcp: McpLimits = McpLimits()
     models: ModelLimits = ModelLimits()

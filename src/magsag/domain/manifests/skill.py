@@ -2,8 +2,6 @@
 
 from typing import Literal
 
-from pydantic import Field
-
 from magsag.domain.effects import Effect
 from magsag.domain.manifests.base import Contracts, Duration, Manifest, Retry, Slug, Version
 
