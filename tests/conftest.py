@@ -1,0 +1,62 @@
+"""Markers, hypothesis profiles, and what happens to a test whose program is missing. Refuses nothing else."""
+
+import os
+from collections.abc import Iterator
+from typing import Any, Final
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from ops.tools.needs import NEEDS, works
+
+_SLOW_MACHINES: Final[dict[str, Any]] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("default", max_examples=50, **_SLOW_MACHINES)
+settings.register_profile("ci", max_examples=50, derandomize=True, print_blob=True, **_SLOW_MACHINES)
+settings.register_profile("slow", max_examples=2000, **_SLOW_MACHINES)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+_left_out: Final[dict[str, list[str]]] = {}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: takes long; run by `make test-slow`")
+    config.addinivalue_line("markers", "prove: a proof with full counts; run by `make prove`")
+    config.addinivalue_line("markers", f"needs(program): runs where the program works: {', '.join(NEEDS)}")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Take out the tests whose program is missing; the summary names them, and in CI the run fails."""
+    wanted = {name for item in items for name in _needed(item)}
+    absent = {name for name in wanted if not works(NEEDS[name])}
+    lacking = {item: absent.intersection(_needed(item)) for item in items}
+    for item, names in lacking.items():
+        for name in names:
+            _left_out.setdefault(name, []).append(item.nodeid)
+    items[:] = [item for item in items if not lacking[item]]
+    config.hook.pytest_deselected(items=[item for item, names in lacking.items() if names])
+
+
+def _needed(item: pytest.Item) -> Iterator[str]:
+    return (name for marker in item.iter_markers("needs") for name in marker.args)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for name, tests in sorted(_left_out.items()):
+        terminalreporter.write_line(f"did not run, for {name} does not work here:", yellow=True)
+        for test in tests:
+            terminalreporter.write_line(f"  {test}")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    workeroutput = getattr(session.config, "workeroutput", None)
+    if workeroutput is not None:
+        workeroutput["left_out"] = _left_out
+    elif _left_out and os.environ.get("CI") and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """With xdist the workers collect; what one left out, all did."""
+    _left_out.update(getattr(node, "workeroutput", {}).get("left_out", {}))
