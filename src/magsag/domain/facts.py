@@ -8,6 +8,7 @@ be erased without breaking the chain (`engine.chain`). How a fact is written dow
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from magsag.domain.effects import Effect
 from magsag.domain.errors import ErrorType
@@ -24,6 +25,10 @@ class RunStatus(StrEnum):
     FAILED = "failed"
     DENIED = "denied"
     CANCELLED = "cancelled"
+
+
+ENDS: Final = frozenset(RunStatus) - {RunStatus.RUNNING, RunStatus.PARKED}
+"""the statuses in which a run has ended"""
 
 
 class StepStatus(StrEnum):

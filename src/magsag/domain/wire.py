@@ -82,8 +82,11 @@ def _scores(data: list[dict[str, Any]]) -> tuple[Score, ...]:
     return tuple(Score(**item) for item in data)
 
 
+_PARKED_ON: Final = {str(member): member for member in ParkedOn}
+
+
 def _parked_on(data: str) -> str:
-    return ParkedOn(data) if data in ParkedOn else data
+    return _PARKED_ON.get(data, data)  # RunScored has an `on` too: `input` or `output`
 
 
 _NESTED: Final[Mapping[str, Callable[[Any], object]]] = {

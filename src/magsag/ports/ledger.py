@@ -15,29 +15,29 @@ from typing import Protocol
 from magsag.domain.effects import Level
 from magsag.domain.facts import ParkedOn, RunStatus
 from magsag.domain.ids import RunId
+from magsag.domain.sealed import Fault, Sealed, Stored
 
-
-@dataclass(frozen=True, slots=True)
-class Sealed:
-    """One fact, ready to be written (`engine.chain.seal`)."""
-
-    kind: str
-    body: bytes
-    digest: bytes
-    """sha256 of the body, which holds the salted commitments of input and output"""
-    salt: bytes | None
-    input: bytes | None
-    output: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class Stored(Sealed):
-    """One fact as it was read."""
-
-    seq: int
-    """1 for the first of its run"""
-    head: bytes
-    """the chain after it: sha256 of the head before (empty for the first) and the digest"""
+__all__ = [
+    "Change",
+    "Declined",
+    "Fault",
+    "Hit",
+    "Lease",
+    "Leases",
+    "Ledger",
+    "NewRun",
+    "Occupied",
+    "RunQuery",
+    "RunRow",
+    "Runs",
+    "Sealed",
+    "Store",
+    "Stored",
+    "Upkeep",
+    "Vacuumed",
+    "Write",
+    "Written",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +151,9 @@ class Ledger(Protocol):
 class Leases(Protocol):
     """Who drives which tree."""
 
+    def owner(self) -> str:
+        """This store's own name for leases; asking for it takes the lock that tells others it is alive."""
+
     def acquire(self, root: RunId, owner: str, seconds: float) -> Lease | Occupied:
         """Take a free, ended or dead owner's lease with the next fence; an owner gets its own again.
 
@@ -232,14 +235,6 @@ class Runs(Protocol):
 
     def search(self, words: str, limit: int) -> list[Hit]:
         """Full-text search over bodies and payloads; all words must occur."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Something `check` found wrong."""
-
-    where: str
-    what: str
 
 
 @dataclass(frozen=True, slots=True)

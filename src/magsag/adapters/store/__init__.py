@@ -1,0 +1,1 @@
+"""Where facts live: in memory, or in one SQLite file."""

@@ -1,0 +1,283 @@
+"""The store of runs that need not outlive their process: `[features] durable` off, and unit tests.
+
+Same behaviour as the SQLite store, `magsag.testing.store_suite` says so; nothing is on disk, so all levels are
+the same here, and there are no anchors.
+"""
+
+import itertools
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import Final
+
+from magsag.adapters.store.words import text_of
+from magsag.domain.effects import Level
+from magsag.domain.errors import Invalid, StoreBroken
+from magsag.domain.facts import ENDS, ParkedOn, RunStatus
+from magsag.domain.ids import RunId
+from magsag.engine.chain import link, verify
+from magsag.ports.ledger import (
+    Declined,
+    Fault,
+    Hit,
+    Lease,
+    NewRun,
+    Occupied,
+    RunQuery,
+    RunRow,
+    Sealed,
+    Stored,
+    Vacuumed,
+    Write,
+    Written,
+)
+
+_COUNT: Final = itertools.count(1)
+
+
+@dataclass(slots=True)
+class _Run:
+    run: RunId
+    root: RunId
+    parent: RunId | None
+    program: str
+    bundle: str
+    tenant: str
+    actor: str
+    requester: str
+    trace_id: str
+    span_id: str
+    created: int
+    updated: int
+    status: RunStatus = RunStatus.RUNNING
+    parked_on: ParkedOn | None = None
+    due: int | None = None
+    seq: int = 0
+    head: bytes = b""
+    facts: list[tuple[Sealed, bytes]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Held:
+    owner: str
+    fence: int
+    until: float
+
+
+class MemoryStore:
+    """All of `ports.ledger.Store`, in dicts."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._runs: dict[RunId, _Run] = {}
+        self._leases: dict[RunId, _Held] = {}
+        self._blobs: dict[RunId, dict[str, bytes]] = {}
+        self._bundles: dict[str, bytes] = {}
+        self._owner = f"memory:{next(_COUNT)}"
+
+    def write(self, writes: Sequence[Write], level: Level) -> list[Written | Declined]:
+        with self._lock:
+            return [self._write(item) for item in writes]
+
+    def _write(self, item: Write) -> Written | Declined:
+        run = self._runs.get(item.run)
+        if item.lease is not None and not self._in_force(item.lease):
+            return Declined("lease")
+        if item.create is not None:
+            if run is not None:
+                return Declined("exists")
+            run = self._created(item.run, item.create)
+        elif run is None:
+            return Declined("unknown")
+        head = run.head
+        for fact in item.facts:
+            head = link(head, fact.digest)
+            run.facts.append((fact, head))
+        run.head, run.seq = head, len(run.facts)
+        if item.blobs:
+            self._blobs.setdefault(item.root, {}).update(item.blobs)
+        if (change := item.change) is not None:
+            run.status, run.parked_on, run.due = change.status, change.parked_on, change.due
+            run.updated = change.updated
+        if item.release and item.lease is not None:
+            self.release(item.lease)
+        return Written(run.seq, head)
+
+    def _created(self, id: RunId, new: NewRun) -> _Run:
+        run = self._runs[id] = _Run(
+            id, new.root, new.parent, new.program, new.bundle, new.tenant, new.actor, new.requester,
+            new.trace_id, new.span_id, new.created, new.created,
+        )  # fmt: skip
+        if new.owner is not None:
+            self._leases[new.root] = _Held(new.owner, 1, time.monotonic() + new.lease_seconds)
+        return run
+
+    def read(self, run: RunId, after: int = 0) -> list[Stored]:
+        with self._lock:
+            if (found := self._runs.get(run)) is None:
+                return []
+            return [_stored(fact, seq, head) for seq, (fact, head) in enumerate(found.facts[after:], after + 1)]
+
+    def blob(self, root: RunId, id: str) -> bytes:
+        with self._lock:
+            data = self._blobs.get(root, {}).get(id)
+        if data is None:
+            raise StoreBroken(f"run {root}: the large value {id} is not in the store")
+        return data
+
+    def seqs(self, roots: Sequence[RunId]) -> dict[RunId, int]:
+        with self._lock:
+            return {root: self._runs[root].seq for root in roots if root in self._runs}
+
+    def put_bundle(self, hash: str, body: bytes) -> None:
+        with self._lock:
+            self._bundles.setdefault(hash, body)
+
+    def bundle(self, hash: str) -> bytes | None:
+        with self._lock:
+            return self._bundles.get(hash)
+
+    def owner(self) -> str:
+        return self._owner
+
+    def acquire(self, root: RunId, owner: str, seconds: float) -> Lease | Occupied:
+        now = time.monotonic()
+        with self._lock:
+            held = self._leases.setdefault(root, _Held("", 0, 0.0))
+            if held.owner not in ("", owner) and held.until > now:
+                return Occupied(held.owner, held.until - now)
+            if held.owner != owner:
+                held.owner, held.fence = owner, held.fence + 1
+            held.until = now + seconds
+            return Lease(root, owner, held.fence)
+
+    def renew(self, owner: str, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        with self._lock:
+            for held in self._leases.values():
+                if held.owner == owner:
+                    held.until = until
+
+    def holds(self, lease: Lease) -> bool:
+        with self._lock:
+            return self._in_force(lease) and self._leases[lease.root].until > time.monotonic()
+
+    def release(self, lease: Lease) -> None:
+        with self._lock:
+            if self._in_force(lease):
+                self._leases[lease.root].owner = ""
+
+    def _in_force(self, lease: Lease) -> bool:
+        held = self._leases.get(lease.root)
+        return held is not None and held.fence == lease.fence and held.owner == lease.owner
+
+    def row(self, run: RunId) -> RunRow | None:
+        with self._lock:
+            found = self._runs.get(run)
+            return None if found is None else _row(found)
+
+    def named(self, prefix: str) -> list[RunId]:
+        with self._lock:
+            return sorted(id for id, run in self._runs.items() if id == run.root and id.startswith(prefix))[:10]
+
+    def rows(self, query: RunQuery) -> list[RunRow]:
+        with self._lock:
+            found = [run for run in self._runs.values() if _matches(run, query)]
+            found.sort(key=lambda run: (run.created, run.run), reverse=query.root is None)
+            return [_row(run) for run in found[: query.limit]]
+
+    def due(self, now: int, limit: int) -> list[RunId]:
+        with self._lock:
+            wanting = [run for run in self._runs.values() if run.run == run.root and self._wants_a_leg(run, now)]
+            wanting.sort(key=lambda run: (run.due or 0, run.run))
+            return [run.run for run in wanting[:limit]]
+
+    def _wants_a_leg(self, run: _Run, now: int) -> bool:
+        held = self._leases.get(run.root)
+        if held is not None and held.owner and held.until > time.monotonic():
+            return False
+        return run.status is RunStatus.RUNNING or (
+            run.status is RunStatus.PARKED and run.due is not None and run.due <= now
+        )
+
+    def search(self, words: str, limit: int) -> list[Hit]:
+        wanted = words.casefold().split()
+        hits: list[Hit] = []
+        with self._lock:
+            for run in self._runs.values():
+                for seq, (fact, _) in enumerate(run.facts, 1):
+                    text = text_of(fact)
+                    folded = text.casefold()
+                    if wanted and all(word in folded for word in wanted):
+                        start = max(0, folded.find(wanted[0]) - 40)
+                        hits.append(Hit(run.run, seq, fact.kind, text[start : start + 120]))
+        return hits[:limit]
+
+    def describe(self) -> dict[str, object]:
+        with self._lock:
+            return {
+                "backend": "memory",
+                "location": "this process",
+                "runs": len(self._runs),
+                "facts": sum(run.seq for run in self._runs.values()),
+                "bundles": len(self._bundles),
+            }
+
+    def check(self) -> list[Fault]:
+        with self._lock:
+            faults: list[Fault] = []
+            for run in self._runs.values():
+                faults.extend(verify(run.run, self.read(run.run)))
+                if run.seq != len(run.facts) or run.head != (run.facts[-1][1] if run.facts else b""):
+                    faults.append(Fault(f"run {run.run}", "its row and its last fact differ", run.run))
+            return faults
+
+    def vacuum(self, before: int, dry_run: bool) -> Vacuumed:
+        with self._lock:
+            open_roots = {run.root for run in self._runs.values() if run.status not in ENDS or run.updated >= before}
+            gone = [run for run in self._runs.values() if run.root not in open_roots]
+            needed = {run.bundle for run in self._runs.values() if run.root in open_roots}
+            bundles = [hash for hash in self._bundles if hash not in needed]
+            counted = Vacuumed(len(gone), sum(run.seq for run in gone), len(bundles), before, dry_run)
+            if not dry_run:
+                for run in gone:
+                    del self._runs[run.run]
+                    self._leases.pop(run.root, None)
+                    self._blobs.pop(run.root, None)
+                for hash in bundles:
+                    del self._bundles[hash]
+            return counted
+
+    def backup(self, destination: str) -> None:
+        raise Invalid(
+            f"{destination}: runs in memory cannot be copied; switch [features] durable on to keep them in a file"
+        )
+
+    def close(self) -> None:
+        """Nothing is held outside this object."""
+
+
+_ROW_FIELDS: Final = tuple(field.name for field in fields(RunRow))
+
+
+def _row(run: _Run) -> RunRow:
+    return RunRow(**{name: getattr(run, name) for name in _ROW_FIELDS})
+
+
+def _stored(fact: Sealed, seq: int, head: bytes) -> Stored:
+    return Stored(fact.kind, fact.body, fact.digest, fact.salt, fact.input, fact.output, seq, head)
+
+
+def _matches(run: _Run, query: RunQuery) -> bool:
+    if query.root is not None:
+        if run.root != query.root:
+            return False
+    elif query.roots_only and run.run != run.root:
+        return False
+    return (
+        (query.program is None or run.program == query.program or run.program.startswith(f"{query.program}@"))
+        and (query.status is None or run.status is query.status)
+        and (query.parked_on is None or run.parked_on is query.parked_on)
+        and (query.since is None or run.created >= query.since)
+    )

@@ -1,0 +1,143 @@
+"""Seals facts and links them, so that every later change shows. Pure: salts are handed in, stores keep the result.
+
+A body holds the salted commitments of its payloads, its digest is the hash of the body, and a run's chain hashes
+the head before with the digest. Neither `seq` nor the head before is in the digest, so a store may place a fact
+when it writes it. Payload and salt can be erased together: what is left verifies, and nothing can be guessed
+from it. Not decided here: what a body looks like (`domain.wire`), and when something is verified (the stores).
+"""
+
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from hashlib import sha256
+from typing import Any, Final
+
+from pydantic_core import from_json, to_json
+
+from magsag.domain.facts import Fact, Proposal, Verdict
+from magsag.domain.ids import RunId
+from magsag.domain.sealed import Fault, Sealed, Stored
+from magsag.domain.wire import body_of, fact_of, payloads_of
+
+INPUT: Final = b"i"
+OUTPUT: Final = b"o"
+_BLOB: Final = b"b"
+
+
+def seal(fact: Fact, salt: bytes) -> Sealed:
+    """Write a fact down, with the commitments of its payloads under `salt` (16 bytes of chance, used once)."""
+    body = body_of(fact)
+    if "proposal" in body:
+        body["proposal"] = _proposal_json(body["proposal"])
+    if "verdict" in body:
+        body["verdict"] = _verdict_json(body["verdict"])
+    input, output = payloads_of(fact)
+    if input is not None:
+        body["input_hash"] = commitment(salt, INPUT, input)
+    if output is not None:
+        body["output_hash"] = commitment(salt, OUTPUT, output)
+    data = to_json(body)
+    kept_salt = None if input is None and output is None else salt
+    return Sealed(type(fact).__name__, data, sha256(data).digest(), kept_salt, input, output)
+
+
+def unseal(stored: Sealed) -> Fact:
+    """Read the fact back. Raises StoreBroken for a kind or schema of a newer version."""
+    return fact_of(stored.body, stored.input, stored.output)
+
+
+def commitment(salt: bytes, part: bytes, data: bytes) -> str:
+    """What binds a payload without revealing it; `part` is INPUT or OUTPUT."""
+    return sha256(salt + part + data).hexdigest()
+
+
+def link(head: bytes, digest: bytes) -> bytes:
+    """The head of a chain after one more fact; the head of an empty chain is `b""`."""
+    return sha256(head + digest).digest()
+
+
+def blob_id(salt: bytes, data: bytes) -> str:
+    """Name a large value so that its name, which stands in a committed payload, commits to it as well."""
+    return f"{salt.hex()}-{commitment(salt, _BLOB, data)}"
+
+
+def is_blob(id: str, data: bytes) -> bool:
+    """Whether `data` is the large value that `blob_id` gave this name."""
+    salt, _, claimed = id.partition("-")
+    try:
+        return commitment(bytes.fromhex(salt), _BLOB, data) == claimed
+    except ValueError:
+        return False
+
+
+def verify(run: RunId, facts: Iterable[Stored]) -> list[Fault]:
+    """Check a whole run: no gap, every body, payload and link as it was sealed. All faults, in order."""
+    faults: list[Fault] = []
+    head, expected = b"", 1
+    emptied: list[int] = []
+    erased: set[int] = set()
+    for fact in facts:
+        if fact.seq != expected:
+            faults.append(_fault(run, fact.seq, f"fact {expected} should stand here: facts are missing or were moved"))
+        if sha256(fact.body).digest() != fact.digest:
+            faults.append(_fault(run, fact.seq, "the body does not match its digest: it was changed"))
+        head = link(head, fact.digest)
+        if head != fact.head:
+            faults.append(_fault(run, fact.seq, "the chain is broken: this fact or one before it was changed or moved"))
+            head = fact.head
+        body = _read(fact.body)
+        faults.extend(_fault(run, fact.seq, what) for what in _content_faults(fact, body))
+        if _has_lost_payload(fact, body):
+            emptied.append(fact.seq)
+        if fact.kind == "PayloadErased":
+            erased.add(body.get("seq", 0))
+        expected = fact.seq + 1
+    faults.extend(
+        _fault(run, seq, "a payload is gone and no PayloadErased says so") for seq in emptied if seq not in erased
+    )
+    return faults
+
+
+def _content_faults(fact: Stored, body: dict[str, Any]) -> Iterator[str]:
+    if body.get("kind") != fact.kind:
+        yield f"the body is of kind {body.get('kind')!r}, the row says {fact.kind!r}"
+    for name, part, data in (("input", INPUT, fact.input), ("output", OUTPUT, fact.output)):
+        if data is None:
+            continue
+        claimed = body.get(f"{name}_hash")
+        if claimed is None:
+            yield f"there is an {name} that the body does not know: it was added"
+        elif fact.salt is None or commitment(fact.salt, part, data) != claimed:
+            yield f"the {name} does not match its commitment: it was changed"
+
+
+def _has_lost_payload(fact: Stored, body: dict[str, Any]) -> bool:
+    return ("input_hash" in body and fact.input is None) or ("output_hash" in body and fact.output is None)
+
+
+def _read(body: bytes) -> dict[str, Any]:
+    try:
+        data = from_json(body)
+    except ValueError:
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _fault(run: RunId, seq: int, what: str) -> Fault:
+    return Fault(f"run {run}, fact {seq}", what, run)
+
+
+# A run repeats few proposals and verdicts; encoding plain dicts is four times as fast as encoding dataclasses.
+@lru_cache(maxsize=1024)
+def _proposal_json(proposal: Proposal) -> dict[str, str]:
+    return {"call": proposal.call, "target": proposal.target, "effect": proposal.effect.value}
+
+
+@lru_cache(maxsize=1024)
+def _verdict_json(verdict: Verdict) -> dict[str, str]:
+    return {
+        "decision": verdict.decision.value,
+        "rule": verdict.rule,
+        "place": verdict.place,
+        "reason": verdict.reason,
+        "policy": verdict.policy,
+    }
