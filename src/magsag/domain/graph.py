@@ -1,10 +1,11 @@
 """A flow, compiled: what `catalog.expressions` makes of a manifest and `engine.plan` plans on.
 
-A `Template` is a JSON value in which some places are expressions; `fill` gives the value for names.
+It holds no results and decides nothing. A `Template` is a JSON value in which some places are expressions.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 from magsag.domain.condition import Condition
 from magsag.domain.manifests.flow import FlowStep, Loop
@@ -35,7 +36,7 @@ class Node:
     after: frozenset[str]
     """ids (of the same level) that it waits for: what it reads and what it `needs`"""
     guarded: frozenset[str]
-    """ids among `after` that its expressions read only behind `has(...)`: their being skipped does not skip it"""
+    """ids among `after` whose absence does not skip it: only in `needs`, or read only behind `has(...)`"""
     fallback_of: frozenset[str]
     """ids whose `on_error` names it; then it runs only as that"""
     loop: Loop | None = None
@@ -52,11 +53,10 @@ class Graph:
 
 
 def _fill(value: object, names: Mapping[str, object]) -> object:
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
     if isinstance(value, dict):
         return {key: _fill(part, names) for key, part in value.items()}
     if isinstance(value, list):
         return [_fill(part, names) for part in value]
-    if hasattr(value, "holds"):
-        found: object = value.value(names)
-        return found
-    return value
+    return cast(Condition, value).value(names)
