@@ -31,7 +31,7 @@ REQUIRED: Final = (
     "SECURITY.md",
     "SSOT.md",
     "docs/architecture.md",
-    "docs/decisions/*.md",
+    "docs/decisions/0*.md",
     "docs/canonical/API_REFERENCE.md",
     "docs/canonical/CONFIG_REFERENCE.md",
 )
