@@ -101,7 +101,7 @@ def test_each_import_rule_can_fail(tmp_path: Path) -> None:
         path = tmp_path / "src/magsag" / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(text + "\n", encoding="utf-8")
-    seen = run_tool(["importlinter.cli", "--no-cache"], tmp_path, PYTHONPATH=str(tmp_path / "src"))
+    seen = lint_imports(tmp_path)
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
         "contracts"
     ]
@@ -138,16 +138,11 @@ def test_a_heavy_core_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert "too heavy" in capsys.readouterr().err
 
 
-def run_tool(arguments: list[str], folder: Path, **environment: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", *arguments],
-        cwd=folder,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout + done.stderr
+def lint_imports(folder: Path) -> str:
+    lint = "from importlinter.cli import lint_imports_command as lint; lint()"
+    environment = {**os.environ, "PYTHONPATH": str(folder / "src"), "COLUMNS": "200"}
+    command = [sys.executable, "-c", lint, "--no-cache"]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False).stdout
 
 
 def ruff(text: str, name: str) -> str:

@@ -1,0 +1,157 @@
+"""The shipped catalog in tests: its manifests, contracts and functions, and a `ctx` that runs them in memory.
+
+`Company` keeps to what a manifest declares, as the gate does: nothing outside `uses`, contracts at every border.
+"""
+
+import asyncio
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from magsag.catalog.contracts import Contract
+from magsag.catalog.document import read
+from magsag.domain.context import Collected
+from magsag.domain.errors import StepFailed
+from magsag.domain.manifests import KINDS, Agent, Manifest, Skill
+
+ROOT = Path(__file__).parents[2] / "catalog"
+NOW = datetime(2031, 4, 1, 9, 30, tzinfo=UTC)
+
+
+def values(path: Path) -> Any:
+    """The values of a YAML or JSON file."""
+    document = read(path.name, path.read_bytes())
+    assert not document.faults, f"{path}: {document.faults}"
+    return document.value
+
+
+@cache
+def manifest(path: Path) -> Manifest:
+    found = values(path)
+    return KINDS[found["kind"]].model_validate(found)
+
+
+@cache
+def contract(name: str, root: Path = ROOT) -> Contract:
+    def lookup(wanted: str) -> object:
+        path = root / "contracts" / f"{wanted}.schema.json"
+        return values(path) if path.exists() else None
+
+    assert lookup(name) is not None, f"there is no contract {name}"
+    return Contract.load(name, lookup)
+
+
+def problems(name: str, value: object) -> str:
+    """What breaks the contract, in one text; empty when nothing does."""
+    return "; ".join(f"{pointer} {message}" for pointer, message in contract(name).problems(value))
+
+
+@cache
+def module(path: Path) -> ModuleType:
+    """A catalog file as a module; relative imports find the files beside it."""
+    package = "shipped_" + path.parent.as_posix().replace("/", "_").replace("-", "_").replace(".", "_")
+    if package not in sys.modules:
+        sys.modules[package] = ModuleType(package)
+        sys.modules[package].__path__ = [str(path.parent)]
+    return importlib.import_module(f"{package}.{path.stem}")
+
+
+def function(folder: Path, entrypoint: str) -> Callable[..., Any]:
+    file, _, name = entrypoint.partition(":")
+    found: Callable[..., Any] = getattr(module(folder / file), name)
+    return found
+
+
+def skill(slug: str) -> Callable[..., Any]:
+    return function(ROOT / "skills" / slug, "skill.py:run")
+
+
+class Company:
+    """A `ctx`, with all agents and skills of one catalog behind it."""
+
+    def __init__(self, root: Path = ROOT, failing: frozenset[str] = frozenset()) -> None:
+        self.root = root
+        self.failing = failing
+        """slugs that raise instead of running"""
+        self.calls: list[str] = []
+        self.run_id = "run-1"
+        self.idempotency_key = "key-1"
+        self._uses: list[tuple[str, ...]] = []
+
+    def run(self, slug: str, payload: object) -> Any:
+        """Run an agent from outside."""
+        return asyncio.run(self._agent(slug, payload))
+
+    async def skill(self, ref: str, payload: object) -> Any:
+        self._allowed("skill", ref)
+        folder = self.root / "skills" / ref
+        found = manifest(folder / "skill.yaml")
+        assert isinstance(found, Skill)
+        return await self._run(ref, found.contracts.input, found.contracts.output, folder, found.entrypoint, payload)
+
+    async def delegate(self, ref: str, payload: object) -> Any:
+        self._allowed("agent", ref)
+        return await self._agent(ref, payload)
+
+    async def call(self, work: Callable[..., Any], *args: Any) -> Any:
+        return work(*args)
+
+    async def gather(self, *calls: Coroutine[Any, Any, Any], on_error: str = "fail") -> Any:
+        ends = await asyncio.gather(*calls, return_exceptions=on_error == "collect")
+        if on_error == "fail":
+            return list(ends)
+        errors = [
+            {"index": index, "type": "raised", "message": str(end), "details": {}}
+            for index, end in enumerate(ends)
+            if isinstance(end, Exception)
+        ]
+        return Collected([end for end in ends if not isinstance(end, BaseException)], errors)
+
+    async def map(self, work: Callable[[Any], Coroutine[Any, Any, Any]], items: list[Any], *, concurrency: int) -> Any:
+        assert concurrency > 0
+        return await self.gather(*(work(item) for item in items))
+
+    def now(self) -> datetime:
+        return NOW
+
+    def log(self, message: str, **fields: object) -> None:
+        assert message
+
+    async def _agent(self, slug: str, payload: object) -> Any:
+        (folder,) = (self.root / "agents").glob(f"*/{slug}")
+        found = manifest(folder / "agent.yaml")
+        assert isinstance(found, Agent)
+        assert found.entrypoint
+        company = Company(self.root, self.failing)
+        company.calls = self.calls
+        company._uses = [*self._uses, found.uses]
+        names = found.contracts
+        return await company._run(slug, names.input, names.output, folder, found.entrypoint, payload)
+
+    async def _run(
+        self, slug: str, takes: str | None, gives: str | None, folder: Path, entrypoint: str, payload: object
+    ) -> Any:
+        self.calls.append(slug)
+        self._meets("input_contract", takes, payload)
+        if slug in self.failing:
+            raise RuntimeError(f"{slug} is out of order")
+        work = function(folder, entrypoint)
+        result = work(payload, self) if len(inspect.signature(work).parameters) == 2 else work(payload)
+        output = await result if inspect.isawaitable(result) else result
+        self._meets("output_contract", gives, output)
+        return output
+
+    def _meets(self, type: str, name: str | None, value: object) -> None:
+        assert name, "every border of the shipped catalog has a contract"
+        if found := contract(name, self.root).problems(value):
+            raise StepFailed(type, f"{name}: {found[0].pointer} {found[0].message}")
+
+    def _allowed(self, kind: str, slug: str) -> None:
+        allowed = {reference.partition("@")[0] for reference in self._uses[-1]}
+        assert f"{kind}:{slug}" in allowed, f"{kind}:{slug} is called, but `uses` does not name it"
