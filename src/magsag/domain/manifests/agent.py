@@ -20,9 +20,9 @@ class Agent(Manifest):
     flow: str | None = None
     """`flow:slug`: the agent's program is that flow"""
     contracts: Contracts = Contracts()
-    uses: tuple[str, ...] = Field((), strict=False)
+    uses: tuple[str, ...] = Field(default=(), strict=False)
     """what its code may call: `agent:`, `skill:` and `model:` references; all else is denied"""
-    evaluations: tuple[str, ...] = Field((), strict=False)
+    evaluations: tuple[str, ...] = Field(default=(), strict=False)
     """`eval:` references, applied to its input and output"""
     timeout: Duration | None = None
     """how long a delegated run of it may take"""

@@ -26,8 +26,19 @@ Duration = Annotated[
 """a span of time, in seconds once read"""
 
 Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*[a-z0-9]$", max_length=100)]
-Version = Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?$")]
-Expression = str
+Version = Annotated[
+    str, Field(pattern=r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$")
+]
+
+
+def expression_source(value: Any) -> Any:
+    """A bare `true` or `false`, which YAML reads as a truth value, is an expression too."""
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+Expression = Annotated[
+    str, BeforeValidator(expression_source), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "boolean"}]})
+]
 """CEL, without a leading `=`"""
 
 
@@ -60,5 +71,5 @@ class Retry(Part):
     """before the second attempt; doubled each time, with jitter"""
     max_backoff: Duration = 60.0
     on: tuple[Annotated[ErrorType, Field(strict=False)], ...] = Field(
-        (ErrorType.TIMEOUT, ErrorType.RATE_LIMIT, ErrorType.UNAVAILABLE), strict=False
+        default=(ErrorType.TIMEOUT, ErrorType.RATE_LIMIT, ErrorType.UNAVAILABLE), strict=False
     )

@@ -11,7 +11,7 @@ class Metric(Part):
     """One metric: a function of that name in the entrypoint, `(payload) -> {score, details}`."""
 
     id: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
-    weight: float = Field(1.0, ge=0, strict=False)
+    weight: float = Field(default=1.0, ge=0, strict=False)
     threshold: float = Field(ge=0, le=1, strict=False)
     fail_on_threshold: bool = False
     """a score below the threshold fails the run"""

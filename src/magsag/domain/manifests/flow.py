@@ -32,22 +32,22 @@ class FlowStep(Part):
     id: str = Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)
     uses: str | None = None
     """`skill:`, `agent:` or `flow:` reference"""
-    run: tuple[str, ...] | None = Field(None, strict=False)
+    run: tuple[str, ...] | None = Field(default=None, strict=False)
     """an argument list, started without a shell; a value that starts with `=` is CEL"""
     loop: Loop | None = None
-    steps: tuple["FlowStep", ...] | None = Field(None, strict=False)
+    steps: tuple["FlowStep", ...] | None = Field(default=None, strict=False)
     """the inner steps of a loop"""
     effect: DeclaredEffect | None = None
     """of a `run` step, which must declare it"""
-    with_: dict[str, Any] | str | None = Field(None, alias="with")
+    with_: dict[str, Any] | str | None = Field(default=None, alias="with")
     """the input; values that start with `=` are CEL. Without it: `item` under `for_each`, else the flow's input"""
     when: Expression | None = None
     """CEL; false skips the step"""
     for_each: Expression | None = None
     """CEL; a list: the step runs once per `item`, its output is `{results, errors}`"""
-    concurrency: int | None = Field(None, ge=1, le=10000)
+    concurrency: int | None = Field(default=None, ge=1, le=10000)
     """how many items at once, with `for_each`; 10 when left out"""
-    needs: tuple[str, ...] = Field((), strict=False)
+    needs: tuple[str, ...] = Field(default=(), strict=False)
     """steps to wait for besides those that it reads"""
     on_error: OnError = "fail"
     timeout: Duration | None = None

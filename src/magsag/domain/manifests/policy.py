@@ -23,27 +23,27 @@ class Rule(Part):
 class StepLimits(Part):
     """What one step may show over all runs."""
 
-    max_error_rate: float | None = Field(None, ge=0, le=1, strict=False)
-    max_avg_latency_ms: float | None = Field(None, ge=0, strict=False)
-    max_mcp_error_rate: float | None = Field(None, ge=0, le=1, strict=False)
+    max_error_rate: float | None = Field(default=None, ge=0, le=1, strict=False)
+    max_avg_latency_ms: float | None = Field(default=None, ge=0, strict=False)
+    max_mcp_error_rate: float | None = Field(default=None, ge=0, le=1, strict=False)
 
 
 class McpLimits(Part):
-    max_error_rate: float | None = Field(None, ge=0, le=1, strict=False)
+    max_error_rate: float | None = Field(default=None, ge=0, le=1, strict=False)
 
 
 class ModelLimits(Part):
-    denylist: tuple[str, ...] = Field((), strict=False)
-    allowlist: tuple[str, ...] = Field((), strict=False)
+    denylist: tuple[str, ...] = Field(default=(), strict=False)
+    allowlist: tuple[str, ...] = Field(default=(), strict=False)
 
 
 class FlowGovernance(Part):
     """What a summary of finished runs must show; every limit is optional."""
 
-    min_runs: int | None = Field(None, ge=0)
-    min_success_rate: float | None = Field(None, ge=0, le=1, strict=False)
-    max_avg_latency_ms: float | None = Field(None, ge=0, strict=False)
-    required_steps: tuple[str, ...] = Field((), strict=False)
+    min_runs: int | None = Field(default=None, ge=0)
+    min_success_rate: float | None = Field(default=None, ge=0, le=1, strict=False)
+    max_avg_latency_ms: float | None = Field(default=None, ge=0, strict=False)
+    required_steps: tuple[str, ...] = Field(default=(), strict=False)
     per_step: dict[str, StepLimits] = Field(default_factory=dict)
     """by step name; `default` holds for all, key by key, unless the step says otherwise"""
     mcp: McpLimits = McpLimits()
@@ -54,6 +54,6 @@ class Policy(Manifest):
     """`catalog/policies/*.yaml`."""
 
     kind: Literal["policy"]
-    rules: tuple[Rule, ...] = Field((), strict=False)
+    rules: tuple[Rule, ...] = Field(default=(), strict=False)
     flow_governance: FlowGovernance | None = None
     deprecated: str | None = None

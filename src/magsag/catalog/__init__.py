@@ -1,0 +1,1 @@
+"""YAML manifests, contracts and Python become a checked bundle; every problem is found with its place."""

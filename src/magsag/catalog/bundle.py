@@ -1,0 +1,242 @@
+"""A bundle: a catalog frozen by the hash of its content. A run is pinned to the one that it started with.
+
+Holds manifests, contracts, prompts and Python. Policies and people are no part of it: the ones in force judge.
+"""
+
+import base64
+import hashlib
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
+
+from pydantic_core import from_json, to_json
+
+from magsag.catalog.code import Modules, callable_of, split_entrypoint
+from magsag.catalog.contracts import Contract
+from magsag.catalog.document import Document, Pointer
+from magsag.catalog.findings import Notes
+from magsag.catalog.references import CATALOG_KINDS, BadReference, Reference, did_you_mean
+from magsag.catalog.subschemas import BadRef
+from magsag.catalog.survey import Survey, survey
+from magsag.catalog.versions import SemVer
+from magsag.domain.condition import Conditions
+from magsag.domain.errors import Broken, Invalid
+from magsag.domain.manifests import Agent, Eval, Flow, Skill
+
+if TYPE_CHECKING:
+    from magsag.domain.graph import Graph
+
+M = TypeVar("M", Agent, Skill, Flow, Eval)
+_FORM: Final = 1
+
+
+@dataclass(frozen=True)
+class Entry(Generic[M]):
+    """One manifest of a bundle."""
+
+    ref: str
+    """exact: `skill:send-offer@0.3.0`"""
+    manifest: M
+    path: str
+    """the manifest's file, relative to the catalog"""
+    document: Document = field(repr=False, compare=False)
+
+    @property
+    def slug(self) -> str:
+        return self.manifest.slug
+
+    @property
+    def version(self) -> str:
+        return self.manifest.version
+
+    def place(self, pointer: Pointer = ()) -> str:
+        """`skills/send-offer/skill.yaml:5:9`: where the value stands, or the nearest thing around it."""
+        line, column = self.document.place(pointer)
+        return f"{self.path}:{line}:{column}"
+
+
+Versions = Mapping[str, tuple[Entry[M], ...]]
+"""by slug, newest version first"""
+
+
+class Bundle:
+    """What a run may use, found by reference."""
+
+    def __init__(self, found: Survey, conditions: Conditions, root: str = "") -> None:
+        self.root = root
+        self.files: Mapping[str, bytes] = _frozen(found)
+        self.agents: Versions[Agent] = _entries(found, "agent")
+        self.skills: Versions[Skill] = _entries(found, "skill")
+        self.flows: Versions[Flow] = _entries(found, "flow")
+        self.evals: Versions[Eval] = _entries(found, "eval")
+        self.contracts: tuple[str, ...] = tuple(sorted(found.contracts))
+        self._documents = {name: file.document for name, file in found.contracts.items()}
+        self._conditions = conditions
+        self._contracts: dict[str, Contract] = {}
+        self._graphs: dict[str, Graph] = {}
+        self._functions: dict[tuple[str, str], Callable[..., Any]] = {}
+
+    @cached_property
+    def hash(self) -> str:
+        """sha256 over paths and contents, as hex."""
+        digest = hashlib.sha256()
+        for path, content in sorted(self.files.items()):
+            digest.update(b"%d:%s%d:" % (len(path.encode()), path.encode(), len(content)))
+            digest.update(content)
+        return digest.hexdigest()
+
+    def entries(self) -> Iterable[Entry[Any]]:
+        """All manifests: agents, skills, flows, evaluations, by slug."""
+        for kind in CATALOG_KINDS:
+            for slug in sorted(self._of_kind(kind)):
+                yield from self._of_kind(kind)[slug]
+
+    def find(self, ref: str, kind: str | None = None) -> Entry[Any]:
+        """The newest version that fits `slug`, `slug@^1`, `skill:slug@^1` or the long form. Raises Invalid."""
+        text = f"{kind}:{ref}" if kind and ":" not in ref else ref
+        reference = Reference.parse(text)
+        if kind and reference.kind != kind:
+            raise Invalid(f"{ref!r} names {_a(reference.kind)}, and {_a(kind)} is wanted here")
+        if reference.kind not in CATALOG_KINDS:
+            raise Invalid(f"{ref!r}: the catalog holds " + ", ".join(CATALOG_KINDS))
+        known = self._of_kind(reference.kind)
+        versions = known.get(reference.slug)
+        if versions is None:
+            guess = did_you_mean(reference.slug, list(known)) or "`magsag catalog list` shows what there is"
+            raise Invalid(f'{reference.kind} "{reference.slug}" is not in the catalog; {guess}')
+        return _best(reference, versions)
+
+    def versions(self, reference: Reference) -> tuple[Entry[Any], ...] | None:
+        """All versions under the reference's slug, newest first; None for a kind that no catalog holds."""
+        return self._of_kind(reference.kind).get(reference.slug, ()) if reference.kind in CATALOG_KINDS else None
+
+    def slugs(self, kind: str) -> list[str]:
+        """The slugs of a kind."""
+        return list(self._of_kind(kind)) if kind in CATALOG_KINDS else []
+
+    def contract(self, name: str) -> Contract:
+        """The contract of that name. Raises Invalid when it is unknown or refers to nothing."""
+        if (known := self._contracts.get(name)) is not None:
+            return known
+        if name not in self._documents:
+            guess = did_you_mean(name, list(self._documents)) or "the names are the paths under contracts/"
+            raise Invalid(f'contract "{name}" is not in the catalog; {guess}')
+        try:
+            made = self._contracts[name] = Contract.load(name, self.schema_text)
+        except BadRef as error:
+            raise Invalid(f"contract {name}: {error.what}; {error.fix}") from error
+        return made
+
+    def schema_text(self, name: str) -> object:
+        """A contract's schema as written; None when there is no such contract."""
+        document = self._documents.get(name)
+        return document.value if document else None
+
+    def graph(self, entry: Entry[Flow]) -> "Graph":
+        """The compiled flow. Raises Invalid when it does not compile."""
+        if (known := self._graphs.get(entry.ref)) is not None:
+            return known
+        from magsag.catalog.expressions import compile_flow
+
+        graph, faults = compile_flow(entry.manifest, self.schema, self._conditions)
+        if graph is None:
+            where = entry.place(faults[0].pointer) if faults else entry.path
+            raise Invalid(f"{where}: {faults[0].message if faults else 'the flow does not compile'}")
+        self._graphs[entry.ref] = graph
+        return graph
+
+    def schema(self, name: str) -> dict[str, Any] | None:
+        """A contract's self-contained schema; None where it cannot be had."""
+        try:
+            return self.contract(name).schema
+        except Invalid:
+            return None
+
+    def function(self, entry: Entry[Any], name: str | None = None) -> Callable[..., Any]:
+        """The entrypoint's function; `name` gives it where the manifest does not (metrics). Raises Invalid."""
+        entrypoint = getattr(entry.manifest, "entrypoint", None)
+        if not entrypoint:
+            raise Invalid(f"{entry.ref} has no entrypoint: its program is a flow")
+        path, function = split_entrypoint(entry.path, entrypoint)
+        key = (path, name or function)
+        if key not in self._functions:
+            self._functions[key] = callable_of(self._modules.module(path), key[1], self._modules.shown(path))
+        return self._functions[key]
+
+    def to_bytes(self) -> bytes:
+        """The frozen form that a store keeps."""
+        files = {path: base64.b64encode(content).decode() for path, content in self.files.items()}
+        return zlib.compress(to_json({"form": _FORM, "files": files}), 1)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, conditions: Conditions) -> Self:
+        """Read a frozen bundle. Raises Broken when it is damaged or of a newer form."""
+        try:
+            held = from_json(zlib.decompress(data))
+            form, packed = held["form"], held["files"]
+            files = {path: base64.b64decode(content) for path, content in packed.items()}
+        except (zlib.error, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise Broken(f"a stored bundle cannot be read: {error}; run `magsag data check`") from error
+        if form != _FORM:
+            raise Broken(f"a stored bundle has form {form}, which a newer magsag reads; install that version")
+        return cls(survey(files, Notes("")), conditions)
+
+    @cached_property
+    def _modules(self) -> Modules:
+        return Modules(self.files, self.root, self.hash)
+
+    def _of_kind(self, kind: str) -> Versions[Any]:
+        held: dict[str, Versions[Any]] = {
+            "agent": self.agents,
+            "skill": self.skills,
+            "flow": self.flows,
+            "eval": self.evals,
+        }
+        return held[kind]
+
+
+def _frozen(found: Survey) -> dict[str, bytes]:
+    """The files that the hash covers: all but policies."""
+    policies = {candidate.path for candidate in found.of_kind("policy")}
+    return {
+        path: content
+        for path, content in sorted(found.files.items())
+        if path not in policies and not path.startswith("policies/")
+    }
+
+
+def _entries(found: Survey, kind: str) -> dict[str, tuple[Entry[Any], ...]]:
+    by_slug: dict[str, list[Entry[Any]]] = {}
+    for candidate in found.of_kind(kind):
+        manifest = candidate.shape.manifest
+        if isinstance(manifest, Agent | Skill | Flow | Eval):
+            entry: Entry[Any] = Entry(str(candidate.subject), manifest, candidate.path, candidate.document)
+            by_slug.setdefault(manifest.slug, []).append(entry)
+    return {
+        slug: tuple(sorted(entries, key=lambda entry: SemVer.parse(entry.version), reverse=True))
+        for slug, entries in sorted(by_slug.items())
+    }
+
+
+def _best(reference: Reference, versions: tuple[Entry[Any], ...]) -> Entry[Any]:
+    if reference.role is not None:
+        fitting = tuple(entry for entry in versions if entry.manifest.role == reference.role)
+        if not fitting:
+            raise Invalid(f'agent "{reference.slug}" has the role {versions[0].manifest.role}, not {reference.role}')
+        versions = fitting
+    by_version = {SemVer.parse(entry.version): entry for entry in versions}
+    best = reference.range.best(list(by_version))
+    if best is None:
+        there = ", ".join(entry.version for entry in versions)
+        wanted = f'{reference.kind} "{reference.slug}" has no version that fits {reference.range.source}'
+        raise Invalid(f"{wanted}; there is {there}")
+    return by_version[best]
+
+
+def _a(kind: str) -> str:
+    return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
+
+
+__all__ = ["BadReference", "Bundle", "Entry"]

@@ -1,0 +1,131 @@
+"""A contract: a JSON Schema (draft 2020-12) that input or output must meet, and what of them is redacted."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from re import search
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
+
+from magsag.catalog.subschemas import Lookup, Schema, resolve_pointer, self_contained, subschemas
+
+if TYPE_CHECKING:
+    from jsonschema_rs import Draft202012Validator
+
+REDACTED: Final = "[redacted]"
+MARK: Final = "x-redact"
+_MOST: Final = 20
+"""problems of one value that are worth reading"""
+_LONGEST: Final = 300
+
+
+class Problem(NamedTuple):
+    """One thing in a value that breaks its contract."""
+
+    pointer: str
+    """JSON pointer of the value, empty for the whole"""
+    message: str
+
+
+@dataclass(frozen=True)
+class Contract:
+    """One contract, self-contained: every `$ref` in `schema` points inside it."""
+
+    name: str
+    schema: Schema
+
+    @classmethod
+    def load(cls, name: str, lookup: Lookup) -> "Contract":
+        """Build it from the schemas as written. Raises BadRef."""
+        return cls(name, self_contained(name, lookup))
+
+    @cached_property
+    def redacts(self) -> bool:
+        """Whether any field is marked `x-redact: true`."""
+        return any(schema.get(MARK) is True for _, schema in subschemas(self.schema))
+
+    def problems(self, value: object) -> list[Problem]:
+        """What breaks the contract; empty when the value fits."""
+        try:
+            if self._validator.is_valid(value):
+                return []
+            errors = self._validator.iter_errors(value)
+            return [_problem(error) for error, _ in zip(errors, range(_MOST), strict=False)]
+        except (ValueError, RecursionError) as error:
+            return [Problem("", f"cannot be checked: {error}")]
+
+    def redact(self, value: object) -> object:
+        """A copy in which every marked field is replaced; the value itself when nothing is marked."""
+        return self._redacted(value, [self.schema]) if self.redacts else value
+
+    @cached_property
+    def _validator(self) -> "Draft202012Validator":
+        return compile_schema(self.schema, mask=self.redacts)
+
+    def _redacted(self, value: object, schemas: list[Schema]) -> object:
+        every = self._applied(schemas)
+        if any(schema.get(MARK) is True for schema in every):
+            return REDACTED
+        if isinstance(value, dict):
+            return {key: self._redacted(part, list(_of_key(every, key))) for key, part in value.items()}
+        if isinstance(value, list):
+            return [self._redacted(part, list(_of_index(every, index))) for index, part in enumerate(value)]
+        return value
+
+    def _applied(self, schemas: list[Schema]) -> list[Schema]:
+        """The schemas and all that apply to the same value through `$ref`, `allOf`, `if` and their like.
+
+        Branches are not tried out: a field that any of them marks is redacted.
+        """
+        found: list[Schema] = []
+        waiting: list[object] = list(schemas)
+        while waiting:
+            schema = waiting.pop()
+            if not isinstance(schema, dict) or any(schema is known for known in found):
+                continue
+            found.append(schema)
+            for key in ("$ref", "$dynamicRef"):
+                if isinstance(ref := schema.get(key), str):
+                    waiting.append(resolve_pointer(self.schema, ref.removeprefix("#")))
+            for key in ("allOf", "anyOf", "oneOf"):
+                waiting.extend(schema.get(key) or ())
+            waiting.extend(schema.get(key) for key in ("if", "then", "else"))
+            waiting.extend((schema.get("dependentSchemas") or {}).values())
+        return found
+
+
+def compile_schema(schema: Schema, mask: bool = False) -> "Draft202012Validator":
+    """Compile; formats are enforced and nothing is fetched. Raises jsonschema_rs.ValidationError."""
+    from jsonschema_rs import Draft202012Validator
+
+    return Draft202012Validator(schema, validate_formats=True, retriever=_refuse, mask=REDACTED if mask else None)
+
+
+def _refuse(uri: str) -> NoReturn:
+    raise ValueError(f"{uri} lies outside the catalog, and nothing is fetched")
+
+
+def _problem(error: Any) -> Problem:
+    pointer = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in error.instance_path)
+    message = error.message
+    return Problem(pointer, message if len(message) <= _LONGEST else f"{message[:_LONGEST]} ...")
+
+
+def _of_key(schemas: list[Schema], key: str) -> Iterator[Schema]:
+    """The schemas that apply to a member of an object."""
+    for schema in schemas:
+        named = (schema.get("properties") or {}).get(key)
+        patterns = [part for pattern, part in (schema.get("patternProperties") or {}).items() if search(pattern, key)]
+        rest = [schema.get("additionalProperties")] if named is None and not patterns else []
+        for part in (named, *patterns, *rest, schema.get("unevaluatedProperties")):
+            if isinstance(part, dict):
+                yield part
+
+
+def _of_index(schemas: list[Schema], index: int) -> Iterator[Schema]:
+    """The schemas that apply to an item of a list."""
+    for schema in schemas:
+        before = schema.get("prefixItems") or []
+        item = before[index] if index < len(before) else schema.get("items")
+        for part in (item, schema.get("contains"), schema.get("unevaluatedItems")):
+            if isinstance(part, dict):
+                yield part
