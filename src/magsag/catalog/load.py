@@ -25,7 +25,16 @@ class Loaded:
     def concerning(self, ref: str) -> list[Finding]:
         """The errors in what a run of `ref` can reach, itself included: such a run is not started."""
         within = reached(self.bundle, ref)
-        return [note for note in self.findings if note.severity == "error" and _concerns(note.subject, within)]
+        readable = {entry.ref for entry in self.bundle.entries()}
+        names = {one.partition("@")[0] for one in within}
+
+        def concerns(subject: str | None) -> bool:
+            """What could not be read concerns every run that names its slug, whichever version it wants."""
+            if subject is None or subject in within:
+                return subject is not None
+            return subject not in readable and subject.partition("@")[0] in names
+
+        return [note for note in self.findings if note.severity == "error" and concerns(note.subject)]
 
 
 def load(root: Path, conditions: Conditions, shown: str | None = None) -> Loaded:
@@ -41,13 +50,6 @@ def load(root: Path, conditions: Conditions, shown: str | None = None) -> Loaded
     bundle = Bundle(found, conditions, source.root)
     policies = read_policies(found, bundle, conditions, notes)
     return Loaded(bundle, policies, notes.sorted())
-
-
-def _concerns(subject: str | None, within: set[str]) -> bool:
-    """A manifest that could not be read is named without its version, or with one that nobody offers."""
-    if subject is None:
-        return False
-    return subject in within or subject.partition("@")[0] in within
 
 
 __all__ = ["Loaded", "load", "reached"]

@@ -1,6 +1,7 @@
 """Expressions, as the core sees them: compiled once at load, asked with names bound to JSON values."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from magsag.domain.errors import MagsagError
@@ -36,10 +37,56 @@ class Condition(Protocol):
         """Evaluate to exactly true or false. Raises ConditionFailed, also for any other result."""
 
 
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """A constant: a scalar, or a list of scalars."""
+
+    value: object
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A name and the fields below it."""
+
+    parts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """`&& || ! == != < <= > >= in`, and what it is applied to."""
+
+    name: str
+    operands: tuple["Term", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """Any other part of an expression."""
+
+
+Term = Literal | Path | Operation | Other
+
+
+class CheckedCondition(Condition, Protocol):
+    """A condition with what its compiler found out about it."""
+
+    @property
+    def guards(self) -> frozenset[tuple[str, ...]]:
+        """The paths that it asks `has(...)` of."""
+
+    @property
+    def reads_at(self) -> Mapping[tuple[str, ...], int]:
+        """Each path of `reads` with the column where it first stands."""
+
+    @property
+    def term(self) -> Term:
+        """Its meaning, as far as logic and comparisons go."""
+
+
 class Conditions(Protocol):
     """Compiles expressions."""
 
-    def compile(self, source: str, types: Mapping[str, object]) -> Condition:
+    def compile(self, source: str, types: Mapping[str, object]) -> CheckedCondition:
         """Compile and type-check.
 
         `types` maps each known name to its JSON Schema (a dict), or to None where nothing is known of it.

@@ -70,6 +70,9 @@ class StepFailed(MagsagError):
         self.message = message
         self.details: dict[str, object] = dict(details or {})
         self.step = step
+        self.order = 0
+        """its place in the order of the ledger, once recorded; `at` is its time, in microseconds since 1970"""
+        self.at = 0
 
     def __str__(self) -> str:
         where = f"step {self.step}: " if self.step else ""

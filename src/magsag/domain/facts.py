@@ -127,6 +127,10 @@ class RunStarted:
     parent_span_id: str | None = None
     parent: RunId | None = None
     parent_step: StepId | None = None
+    select: tuple[str, ...] | None = None
+    """of a flow: only these steps run"""
+    continues: RunId | None = None
+    """the run whose outputs stand for the steps that are not selected"""
     input: bytes
 
 

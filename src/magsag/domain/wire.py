@@ -98,4 +98,5 @@ _NESTED: Final[Mapping[str, Callable[[Any], object]]] = {
     "status": RunStatus,
     "how": StepStatus,
     "on": _parked_on,
+    "select": tuple,
 }

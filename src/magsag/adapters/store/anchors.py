@@ -1,0 +1,190 @@
+"""The store-wide chain of anchors, kept outside the database: one line for each commit in which runs came to rest.
+
+    {"n": 7, "at": 1790000000000000, "runs": [["run", 12, "head"]], "prev": "...", "hash": "..."}
+    {"n": 8, "at": ..., "vacuumed": ["run"], "prev": "...", "hash": "..."}
+
+A line's hash is over its bytes before `hash`; `prev` is the hash of the line before. Whoever cuts a run's tail or
+rewrites it must rewrite this file too; copy it elsewhere, and that shows as well. A line is appended after its
+commit, without a sync of its own. What the ledger must hold because of it: `adapters.store.checking`.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic_core import from_json, to_json
+
+from magsag.adapters.store.failures import no_access
+from magsag.domain.ids import RunId
+from magsag.domain.sealed import Fault
+
+Rest = tuple[RunId, int, bytes]
+"""a run, the seq of its last fact, its head"""
+_HASH_BYTES: Final = len(b',"hash":""}') + 64
+_TAIL_BYTES: Final = 1 << 16
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(descriptor: int) -> None:
+        os.lseek(descriptor, 0x7FFF0000, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)
+
+    def _unlock(descriptor: int) -> None:
+        os.lseek(descriptor, 0x7FFF0000, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+else:
+    import fcntl
+
+    def _lock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+    def _unlock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+@dataclass(slots=True)
+class Claims:
+    """What the anchors say the ledger must hold."""
+
+    exists: bool
+    runs: dict[RunId, list[tuple[int, str]]] = field(default_factory=dict)
+    """seq and head of each run, in the order in which they were anchored"""
+    faults: list[Fault] = field(default_factory=list)
+    """what is wrong with the file itself"""
+
+
+class Anchors:
+    """The file of anchors. Callers serialise threads; processes are kept apart by a file lock."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor = -1
+        self._size = -1
+        self._n = 0
+        self._hash = ""
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """The file is open and ours while the block runs. Raises StoreBroken, before anything is committed."""
+        try:
+            if self._descriptor < 0 or not self._is_in_place():
+                self._open()
+            _lock(self._descriptor)
+        except OSError as error:
+            raise no_access(self.path, error) from error
+        try:
+            yield
+        finally:
+            _unlock(self._descriptor)
+
+    def append(self, runs: Sequence[Rest]) -> None:
+        """One line for the runs of one commit; call it inside `held`. Raises OSError."""
+        self._append({"runs": [[run, seq, head.hex()] for run, seq, head in runs]})
+
+    def append_vacuumed(self, runs: Iterable[RunId]) -> None:
+        """From here on the ledger need not hold these runs; call it inside `held`. Raises OSError."""
+        self._append({"vacuumed": list(runs)})
+
+    def claims(self) -> Claims:
+        """Read and verify the whole file."""
+        try:
+            data = self.path.read_bytes()
+        except FileNotFoundError:
+            return Claims(exists=False)
+        except OSError as error:
+            raise no_access(self.path, error) from error
+        claims = Claims(exists=True)
+        n, prev = 0, ""
+        for number, line in enumerate(data[: data.rfind(b"\n") + 1].splitlines(), 1):
+            content = _content(line)
+            if content is None:
+                claims.faults.append(self._fault(number, "this line was changed: its hash does not match"))
+                n, prev = n + 1, _claimed_hash(line)
+                continue
+            if content["n"] != n + 1 or content["prev"] != prev:
+                claims.faults.append(self._fault(number, "lines before this one are missing, or were added or moved"))
+            n, prev = content["n"], _claimed_hash(line)
+            for run, seq, head in content.get("runs", ()):
+                claims.runs.setdefault(run, []).append((seq, head))
+            for run in content.get("vacuumed", ()):
+                claims.runs.pop(run, None)
+        return claims
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _open(self) -> None:
+        self.close()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        self._size = -1
+
+    def _is_in_place(self) -> bool:
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), os.stat(self.path))
+        except FileNotFoundError:
+            return False
+
+    def _append(self, content: dict[str, object]) -> None:
+        self._catch_up()
+        record = to_json({"n": self._n + 1, "at": time.time_ns() // 1000, **content, "prev": self._hash})
+        digest = sha256(record).hexdigest()
+        line = b'%s,"hash":"%s"}\n' % (record[:-1], digest.encode())
+        size = self._size
+        if (done := os.write(self._descriptor, line)) != len(line):
+            os.ftruncate(self._descriptor, size)
+            raise OSError(f"only {done} of {len(line)} bytes of an anchor could be written")
+        self._size, self._n, self._hash = size + len(line), self._n + 1, digest
+
+    def _catch_up(self) -> None:
+        """Know the last line, whoever wrote it; a line that was torn off by a crash is dropped."""
+        size = os.fstat(self._descriptor).st_size
+        if size == self._size:
+            return
+        last, end = self._last_line(size)
+        if end < size:
+            os.ftruncate(self._descriptor, end)
+        self._size, self._n, self._hash = end, 0, ""
+        if last:
+            content = _content(last)
+            self._n = content["n"] if content else 0
+            self._hash = _claimed_hash(last)
+
+    def _last_line(self, size: int) -> tuple[bytes, int]:
+        """The last whole line and where it ends."""
+        length = _TAIL_BYTES
+        while True:
+            start = max(0, size - length)
+            os.lseek(self._descriptor, start, os.SEEK_SET)
+            data = os.read(self._descriptor, size - start)
+            end = data.rfind(b"\n") + 1
+            begin = data.rfind(b"\n", 0, max(0, end - 1)) + 1
+            if start == 0 or (end and begin):
+                return data[begin:end].rstrip(b"\n"), start + end
+            length *= 4
+
+    def _fault(self, number: int, what: str) -> Fault:
+        return Fault(f"{self.path}:{number}", what)
+
+
+def _content(line: bytes) -> dict[str, Any] | None:
+    """The line's record when its hash is right."""
+    record = line[:-_HASH_BYTES] + b"}"
+    if sha256(record).hexdigest() != _claimed_hash(line):
+        return None
+    content = from_json(record)
+    return content if isinstance(content, dict) else None
+
+
+def _claimed_hash(line: bytes) -> str:
+    return line[-66:-2].decode("ascii", "replace")

@@ -1,0 +1,207 @@
+"""One SQLite file and this process's one connection to it: opening, transactions, levels, recovery from failure.
+
+What the tables mean is not decided here. A failed transaction has not happened; after an error of the medium the
+connection is given up, and the next use opens a new one and moves the log into the file before it goes on, because
+the system forgets which pages it could not write.
+"""
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from magsag.adapters.store.failures import broken, is_busy, leaves_doubt, no_access
+from magsag.adapters.store.migrations import State, migrate, state_of
+from magsag.adapters.store.statements import migrations, statements
+from magsag.domain.effects import Level
+from magsag.domain.errors import StoreBroken
+
+_BUSY_SECONDS: Final = 10.0
+_GROWN_BYTES: Final = 4 << 20
+_GROW_AFTER: Final = 16
+"""synced commits after which a longer log pays: syncing inside a file of its full length costs half"""
+
+
+class Database:
+    """The connection and its lock: one transaction at a time, from any thread."""
+
+    def __init__(self, path: Path, version: Callable[[], str]) -> None:
+        self.path = path
+        self.sql: Mapping[str, str] = statements()
+        self._version = version
+        self.lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+        self._file: tuple[int, int] = (0, 0)
+        self._full = False
+        self._synced = 0
+        self._doubtful = False
+        self._closed = False
+        with self.lock:
+            self._ready()
+
+    @contextmanager
+    def writing(self, level: Level) -> Iterator[sqlite3.Connection]:
+        """A transaction that is committed at the end, at this level, or has not happened."""
+        with self.lock:
+            connection = self._ready()
+            try:
+                self._choose(connection, level)
+                connection.execute("begin immediate")
+                yield connection
+                connection.execute("commit")
+            except BaseException as error:
+                self._undo(connection, error)
+                if isinstance(error, sqlite3.Error):
+                    raise broken(self.path, error) from error
+                raise
+            if level is Level.SYNCED:
+                self._synced += 1
+                if self._synced == _GROW_AFTER:
+                    self._grow(connection)
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """One consistent view of what is committed."""
+        with self.lock:
+            connection = self._ready()
+            try:
+                connection.execute("begin")
+                yield connection
+                connection.execute("commit")
+            except BaseException as error:
+                self._undo(connection, error)
+                if isinstance(error, sqlite3.Error):
+                    raise broken(self.path, error) from error
+                raise
+
+    def one(self, name: str, parameters: tuple[object, ...] | dict[str, object] = ()) -> tuple[object, ...] | None:
+        """The first row of a named statement that only reads."""
+        rows = self.all(name, parameters)
+        return rows[0] if rows else None
+
+    def all(self, name: str, parameters: tuple[object, ...] | dict[str, object] = ()) -> list[tuple[object, ...]]:
+        """All rows of a named statement that only reads."""
+        with self.lock:
+            connection = self._ready()
+            try:
+                return connection.execute(self.sql[name], parameters).fetchall()
+            except sqlite3.Error as error:
+                self._undo(connection, error)
+                raise broken(self.path, error) from error
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self.lock:
+            self._closed = True
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def _ready(self) -> sqlite3.Connection:
+        """The connection, opened where it is not; never one whose file was taken away."""
+        if self._connection is None:
+            if self._closed:
+                raise StoreBroken(f"{self.path}: this store was closed; open it again")
+            self._connection = self._open()
+        elif self._identity() != self._file:
+            raise StoreBroken(f"{self.path}: the file was moved or deleted while it was in use; put it back")
+        return self._connection
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise no_access(self.path.parent, error) from error
+        connection: sqlite3.Connection | None = None
+        try:
+            connection = sqlite3.connect(
+                self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=64
+            )
+            self._prepare(connection)
+        except BaseException as error:
+            if connection is not None:
+                connection.close()
+            if isinstance(error, sqlite3.Error):
+                raise broken(self.path, error) from error
+            raise
+        self._file = self._identity()
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        """Look first, so that a file that is not ours stays as it is; then set up and check every answer."""
+        state = state_of(connection, self.path, migrations())
+        self._use_log(connection)
+        if state is not State.CURRENT:
+            migrate(connection, self.path, migrations(), self._version)
+        connection.execute("pragma wal_autocheckpoint = 1000")
+        for name, answer in (("full", 2), ("normal", 1)):
+            connection.execute(f"pragma synchronous = {name}")
+            self._expect(connection, "synchronous", answer)
+        self._full = False
+        if self._doubtful:
+            connection.execute("pragma wal_checkpoint(truncate)").fetchall()
+            self._doubtful = False
+
+    def _use_log(self, connection: sqlite3.Connection) -> None:
+        """Write-ahead logging; SQLite may answer with another mode instead of an error."""
+        deadline = time.monotonic() + _BUSY_SECONDS
+        while True:
+            try:
+                connection.execute("pragma journal_mode = wal").fetchall()
+                break
+            except sqlite3.Error as error:
+                # Two processes that switch a fresh file at once get this answer without the usual waiting.
+                if not is_busy(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+        self._expect(connection, "journal_mode", "wal")
+
+    def _expect(self, connection: sqlite3.Connection, pragma: str, answer: object) -> None:
+        (actual,) = connection.execute(f"pragma {pragma}").fetchone()
+        if actual != answer:
+            raise StoreBroken(
+                f"{self.path}: SQLite answers {pragma} = {actual} where {answer} was asked for; "
+                "look at the disk and the rights of the folder; a network file system cannot hold a ledger"
+            )
+
+    def _choose(self, connection: sqlite3.Connection, level: Level) -> None:
+        full = level is Level.SYNCED
+        if full != self._full:
+            connection.execute(f"pragma synchronous = {'full' if full else 'normal'}")
+            self._full = full
+
+    def _undo(self, connection: sqlite3.Connection, error: BaseException) -> None:
+        try:
+            if connection.in_transaction:
+                connection.execute("rollback")
+        except sqlite3.Error:
+            self._doubtful = True
+        if self._doubtful or leaves_doubt(error):
+            self._doubtful, self._connection = True, None
+            try:
+                connection.close()
+            except sqlite3.Error:
+                pass
+
+    def _grow(self, connection: sqlite3.Connection) -> None:
+        """Give the log its full length at once. A failure costs speed, nothing else."""
+        try:
+            if os.stat(f"{self.path}-wal").st_size >= _GROWN_BYTES:
+                return
+            self._choose(connection, Level.WRITTEN)
+            connection.execute("insert into blobs(root, id, body) values('', 'log', zeroblob(?))", (_GROWN_BYTES,))
+            connection.execute("delete from blobs where root = '' and id = 'log'")
+            connection.execute("pragma wal_checkpoint(restart)").fetchall()
+        except (sqlite3.Error, OSError) as error:
+            self._undo(connection, error)
+
+    def _identity(self) -> tuple[int, int]:
+        try:
+            found = os.stat(self.path)
+        except OSError:
+            return (0, 0)
+        return (found.st_dev, found.st_ino)

@@ -1,0 +1,14 @@
+"""What the parts of the SQLite store share. Each part serves one need of `ports.ledger`."""
+
+from magsag.adapters.store.anchors import Anchors
+from magsag.adapters.store.database import Database
+from magsag.adapters.store.processlock import ProcessLock
+
+
+class Part:
+    """A part of one store."""
+
+    def __init__(self, database: Database, anchors: Anchors, process: ProcessLock) -> None:
+        self._database = database
+        self._anchors = anchors
+        self._process = process

@@ -1,0 +1,57 @@
+"""Facts, rows and large values out."""
+
+from typing import Any
+
+from pydantic_core import to_json
+
+from magsag.adapters.store.part import Part
+from magsag.domain.errors import StoreBroken
+from magsag.domain.facts import ParkedOn, RunStatus
+from magsag.domain.ids import RunId
+from magsag.ports.ledger import RunQuery, RunRow, Stored
+
+
+class ReadingPart(Part):
+    """What `ports.ledger.Ledger` and `ports.ledger.Runs` read, but for search."""
+
+    def read(self, run: RunId, after: int = 0) -> list[Stored]:
+        return [Stored(*row) for row in self._database.all("facts_after", (run, after))]
+
+    def blob(self, root: RunId, id: str) -> bytes:
+        row = self._database.one("blob", (root, id))
+        if row is None:
+            raise StoreBroken(f"{self._database.path}: run {root}: the large value {id} is not in the store")
+        return bytes(row[0])
+
+    def seqs(self, roots: list[RunId]) -> dict[RunId, int]:
+        return dict(self._database.all("seqs", (to_json(list(roots)),)))
+
+    def bundle(self, hash: str) -> bytes | None:
+        row = self._database.one("bundle", (hash,))
+        return None if row is None else bytes(row[0])
+
+    def row(self, run: RunId) -> RunRow | None:
+        row = self._database.one("row", (run,))
+        return None if row is None else run_row(row)
+
+    def named(self, prefix: str) -> list[RunId]:
+        return [run for (run,) in self._database.all("named", {"prefix": prefix})]
+
+    def rows(self, query: RunQuery) -> list[RunRow]:
+        name = "tree" if query.root is not None else "roots" if query.roots_only else "all_runs"
+        parameters: dict[str, object] = {
+            "program": query.program,
+            "status": query.status,
+            "parked_on": query.parked_on,
+            "since": query.since,
+            "limit": -1 if query.limit is None else query.limit,
+        }
+        if query.root is not None:
+            parameters["root"] = query.root
+        return [run_row(row) for row in self._database.all(name, parameters)]
+
+
+def run_row(row: tuple[Any, ...]) -> RunRow:
+    """A row of `runs` in the order of the statements."""
+    status, parked_on = RunStatus(row[10]), None if row[11] is None else ParkedOn(row[11])
+    return RunRow(*row[:10], status, parked_on, *row[12:])

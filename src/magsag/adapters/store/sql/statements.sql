@@ -1,0 +1,125 @@
+-- run_to_extend: where a run's chain stands and who drives its tree
+select r.seq, r.head, l.owner, l.fence
+from runs r left join leases l on l.root = r.root
+where r.run = ?;
+
+-- lease_holder: who drives a tree
+select owner, fence from leases where root = ?;
+
+-- insert_run: a run with all that its first write says of it
+insert into runs(run, root, parent, program, bundle, tenant, actor, requester, trace_id, span_id,
+                 status, parked_on, due, created, updated, seq, head)
+values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- insert_fact: one fact at its place
+insert into facts(run, seq, kind, body, digest, salt, input, output, head) values(?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- extend_run: the chain is longer, nothing else
+update runs set seq = ?, head = ? where run = ?;
+
+-- change_run: the chain is longer and the run's status may be another
+update runs set seq = ?, head = ?, status = ?, parked_on = ?, due = ?, updated = ? where run = ?;
+
+-- insert_blob: large values never change
+insert into blobs(root, id, body) values(?, ?, ?) on conflict do nothing;
+
+-- lease_new_tree: the first lease of a tree; the clock is the store's, in milliseconds since 1970
+insert into leases(root, owner, fence, until)
+values(?, ?, 1, cast((julianday('now') - 2440587.5) * 86400000 as integer) + ?)
+on conflict(root) do update set owner = excluded.owner, fence = 1, until = excluded.until;
+
+-- lease_state: owner, fence and milliseconds left
+select owner, fence, until - cast((julianday('now') - 2440587.5) * 86400000 as integer)
+from leases where root = ?;
+
+-- take_lease: for this owner, with this fence, for so many milliseconds
+insert into leases(root, owner, fence, until)
+values(?, ?, ?, cast((julianday('now') - 2440587.5) * 86400000 as integer) + ?)
+on conflict(root) do update set owner = excluded.owner, fence = excluded.fence, until = excluded.until;
+
+-- renew_leases: all of one owner
+update leases set until = cast((julianday('now') - 2440587.5) * 86400000 as integer) + ?
+where owner = ? and owner <> '';
+
+-- holds_lease: still in force and not ended
+select 1 from leases
+where root = ? and owner = ? and fence = ?
+  and until > cast((julianday('now') - 2440587.5) * 86400000 as integer);
+
+-- release_lease: the row stays, with its fence
+update leases set owner = '', until = 0 where root = ? and owner = ? and fence = ?;
+
+-- facts_after: a run's facts in order
+select kind, body, digest, salt, input, output, seq, head from facts where run = ? and seq > ? order by seq;
+
+-- blob: a large value of a tree
+select body from blobs where root = ? and id = ?;
+
+-- seqs: how far these root runs are; the parameter is a JSON array
+select r.run, r.seq from json_each(?) j join runs r on r.run = j.value;
+
+-- put_bundle: known ones are left alone, but for the time at which they were last wanted
+insert into bundles(hash, body, put) values(?, ?, ?)
+on conflict(hash) do update set put = excluded.put where put < excluded.put - 60000000;
+
+-- bundle: a frozen catalog
+select body from bundles where hash = ?;
+
+-- row: one run
+select run, root, parent, program, bundle, tenant, actor, requester, trace_id, span_id,
+       status, parked_on, due, created, updated, seq, head
+from runs where run = ?;
+
+-- tree: the runs of one tree, oldest first
+select run, root, parent, program, bundle, tenant, actor, requester, trace_id, span_id,
+       status, parked_on, due, created, updated, seq, head
+from runs
+where root = :root
+  and (:program is null or program = :program or substr(program, 1, length(:program) + 1) = :program || '@')
+  and (:status is null or status = :status)
+  and (:parked_on is null or parked_on = :parked_on)
+  and (:since is null or created >= :since)
+order by created, run limit :limit;
+
+-- roots: root runs, newest first
+select run, root, parent, program, bundle, tenant, actor, requester, trace_id, span_id,
+       status, parked_on, due, created, updated, seq, head
+from runs
+where run = root
+  and (:program is null or program = :program or substr(program, 1, length(:program) + 1) = :program || '@')
+  and (:status is null or status = :status)
+  and (:parked_on is null or parked_on = :parked_on)
+  and created >= coalesce(:since, -9223372036854775808)
+order by created desc, run desc limit :limit;
+
+-- all_runs: root and child runs, newest first
+select run, root, parent, program, bundle, tenant, actor, requester, trace_id, span_id,
+       status, parked_on, due, created, updated, seq, head
+from runs
+where (:program is null or program = :program or substr(program, 1, length(:program) + 1) = :program || '@')
+  and (:status is null or status = :status)
+  and (:parked_on is null or parked_on = :parked_on)
+  and created >= coalesce(:since, -9223372036854775808)
+order by created desc, run desc limit :limit;
+
+-- named: root runs by the beginning of their id
+select run from runs where run >= :prefix and run < :prefix || char(1114111) and run = root order by run limit 10;
+
+-- due: root runs that want a leg, with the owner of a lease that has not ended
+select r.run, iif(l.until > cast((julianday('now') - 2440587.5) * 86400000 as integer), l.owner, '')
+from runs r left join leases l on l.root = r.root
+where r.run = r.root and r.status in ('running', 'parked')
+  and (r.status = 'running' or r.due <= ?)
+order by coalesce(r.due, 0), r.run;
+
+-- unanchored: ended runs that another process may have left without an anchor
+select u.run, r.seq, r.head from unanchored u join runs r on r.run = u.run;
+
+-- owe_anchor: until the next write says it is on the disk
+insert into unanchored(run) values(?) on conflict do nothing;
+
+-- anchored: it is on the disk
+delete from unanchored where run = ?;
+
+-- touch: a change of nothing, so that a commit has something to sync
+update migrations set applied = applied where n = 1;

@@ -1,0 +1,93 @@
+"""Keeping the file in order: what it is, copies of it, and removing what ended long ago."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from magsag.adapters.store.checking import check
+from magsag.adapters.store.failures import broken, no_access
+from magsag.adapters.store.part import Part
+from magsag.adapters.store.statements import migrations
+from magsag.domain.effects import Level
+from magsag.domain.errors import Invalid
+from magsag.domain.ids import RunId
+from magsag.ports.ledger import Fault, Vacuumed
+
+
+class UpkeepPart(Part):
+    """`ports.ledger.Upkeep`."""
+
+    def describe(self) -> dict[str, object]:
+        with self._database.reading() as connection:
+            runs, facts, bundles, owed, size, mode, version = connection.execute(
+                self._database.sql["describe"]
+            ).fetchone()
+        return {
+            "backend": "sqlite",
+            "location": str(self._database.path),
+            "anchors": str(self._anchors.path),
+            "schema": len(migrations()),
+            "written_by": version,
+            "sqlite": sqlite3.sqlite_version,
+            "journal_mode": mode,
+            "bytes": size,
+            "runs": runs,
+            "facts": facts,
+            "bundles": bundles,
+            "unanchored": owed,
+        }
+
+    def check(self) -> list[Fault]:
+        with self._database.reading() as connection:
+            return check(connection, self._database.sql, self._anchors)
+
+    def vacuum(self, before: int, dry_run: bool) -> Vacuumed:
+        """The anchors are told first: a run that is named there may be gone, it need not be."""
+        sql = self._database.sql
+        with self._database.lock, self._anchors.held(), self._database.writing(Level.SYNCED) as connection:
+            connection.execute(sql["mark_vacuumed_runs"], (before,))
+            gone: list[RunId] = [run for (run,) in connection.execute(sql["vacuumed_runs"])]
+            (facts,) = connection.execute(sql["count_vacuumed_facts"]).fetchone()
+            bundles = [hash for (hash,) in connection.execute(sql["vacuumed_bundles"], (before,))]
+            if not dry_run:
+                if gone:
+                    self._name_vacuumed(gone)
+                for name in ("facts", "blobs", "leases", "unanchored", "runs"):
+                    connection.execute(sql[f"vacuum_{name}"])
+                connection.executemany(sql["vacuum_bundle"], [(hash,) for hash in bundles])
+            connection.execute(sql["forget_vacuumed_runs"])
+        return Vacuumed(len(gone), facts, len(bundles), before, dry_run)
+
+    def backup(self, destination: str) -> None:
+        """The anchors go beside it, as `DESTINATION.anchors.log`; read before the ledger, so never ahead of it."""
+        target = Path(destination).absolute()
+        beside = target.with_name(f"{target.name}.anchors.log")
+        for path in (target, beside):
+            if path.exists():
+                raise Invalid(f"{path} exists; choose a new name for the backup")
+        part = target.with_name(f"{target.name}.part")
+        try:
+            anchors = self._anchors.path.read_bytes() if self._anchors.path.exists() else b""
+            target.parent.mkdir(parents=True, exist_ok=True)
+            part.unlink(missing_ok=True)
+            with closing(sqlite3.connect(self._database.path)) as source, closing(sqlite3.connect(part)) as copy:
+                source.backup(copy)
+            beside.write_bytes(anchors)
+            part.replace(target)
+        except OSError as error:
+            raise no_access(target, error) from error
+        except sqlite3.Error as error:
+            raise broken(target, error) from error
+        finally:
+            part.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        self._database.close()
+        self._anchors.close()
+        self._process.close()
+
+    def _name_vacuumed(self, runs: list[RunId]) -> None:
+        try:
+            self._anchors.append_vacuumed(runs)
+        except OSError as error:
+            raise no_access(self._anchors.path, error) from error

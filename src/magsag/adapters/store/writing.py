@@ -1,0 +1,88 @@
+"""Facts in: one transaction per call. Also large values and bundles. How chains grow: `adapters.store.batch`.
+
+A commit in which runs come to rest leaves one anchor line. Ended runs stand in `unanchored` from their commit until
+a later one, so that a process that dies between commit and line owes nothing: the next one pays its debts.
+"""
+
+import logging
+import sqlite3
+import time
+from collections.abc import Sequence
+from typing import Final, cast
+
+from magsag.adapters.store.anchors import Rest
+from magsag.adapters.store.batch import Batch
+from magsag.adapters.store.part import Part
+from magsag.domain.effects import Level
+from magsag.domain.facts import ENDS, RunStatus
+from magsag.domain.ids import RunId
+from magsag.ports.ledger import Declined, Write, Written
+
+_RESTS: Final = ENDS | {RunStatus.PARKED}
+_LOG: Final = logging.getLogger("magsag.store")
+
+
+class WritingPart(Part):
+    """`ports.ledger.Ledger`, but for what only reads."""
+
+    _settled: tuple[RunId, ...] | None = None
+    """ended runs whose line is written; None as long as debts of other processes may stand in the table"""
+
+    def write(self, writes: Sequence[Write], level: Level) -> list[Written | Declined]:
+        if not any(_rests(item) for item in writes):
+            with self._database.writing(level) as connection:
+                return self._batch(connection, writes, level)[1]
+        with self._database.lock, self._anchors.held():
+            with self._database.writing(level) as connection:
+                batch, answers = self._batch(connection, writes, level)
+                kept = [item for item, answer in zip(writes, answers, strict=True) if isinstance(answer, Written)]
+                resting = batch.standing(dict.fromkeys(item.run for item in kept if _rests(item)))
+                if resting:
+                    ended = [item.run for item in kept if item.change is not None and item.change.status in ENDS]
+                    resting, ended = self._with_debts(connection, resting, ended)
+            if resting:
+                self._anchor(resting, ended)
+        return answers
+
+    def put_bundle(self, hash: str, body: bytes) -> None:
+        with self._database.writing(Level.WRITTEN) as connection:
+            connection.execute(self._database.sql["put_bundle"], (hash, body, time.time_ns() // 1000))
+
+    def _batch(
+        self, connection: sqlite3.Connection, writes: Sequence[Write], level: Level
+    ) -> tuple[Batch, list[Written | Declined]]:
+        batch = Batch(connection, self._database.sql)
+        answers = batch.write(writes)
+        if level is Level.SYNCED and batch.is_empty:
+            # A commit without a change syncs nothing, and what was written before is to be synced too.
+            connection.execute(self._database.sql["touch"])
+        return batch, answers
+
+    def _with_debts(
+        self, connection: sqlite3.Connection, resting: list[Rest], ended: list[RunId]
+    ) -> tuple[list[Rest], list[RunId]]:
+        """Add what is owed, and note what this commit will owe until its line is written."""
+        sql = self._database.sql
+        if self._settled is None:
+            known = {run for run, _, _ in resting}
+            debts = cast(list[Rest], connection.execute(sql["unanchored"]).fetchall())
+            resting = resting + [debt for debt in debts if debt[0] not in known]
+            settled = ended + [run for run, _, _ in debts]
+        else:
+            connection.executemany(sql["anchored"], [(run,) for run in self._settled])
+            settled = ended
+        connection.executemany(sql["owe_anchor"], [(run,) for run in ended])
+        return resting, settled
+
+    def _anchor(self, resting: list[Rest], settled: list[RunId]) -> None:
+        """The commit stands, so a line that cannot be written stays owed."""
+        try:
+            self._anchors.append(resting)
+            self._settled = tuple(settled)
+        except OSError as error:
+            self._settled = None
+            _LOG.warning("%s: an anchor could not be written (%s); the next commit tries again", self._anchors.path, error)
+
+
+def _rests(item: Write) -> bool:
+    return item.release or (item.change is not None and item.change.status in _RESTS)

@@ -1,0 +1,164 @@
+"""Where the pieces meet: the only place that chooses implementations. CLI, `Project` and tests build from here.
+
+Everything is made when it is first asked for, so that a light command opens only what it needs.
+"""
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from magsag.domain.condition import Conditions
+from magsag.domain.errors import Invalid
+from magsag.domain.settings import Settings
+from magsag.ports.clock import Clock
+from magsag.ports.ledger import Store
+from magsag.ports.model import ModelProvider
+
+if TYPE_CHECKING:
+    from magsag.catalog.load import Loaded
+    from magsag.runners.local import LocalRunner
+    from magsag.services.bundles import Bundles
+    from magsag.services.drive import Drive
+    from magsag.services.gate import Gate, Switches
+    from magsag.services.programs import Programs
+    from magsag.services.recorder import Recorder
+    from magsag.services.runs import Runs
+
+
+class App:
+    """One process's services, wired for its settings."""
+
+    def __init__(self, settings: Settings, store: Store | None = None, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self._given_store = store
+        self._given_clock = clock
+
+    @cached_property
+    def clock(self) -> Clock:
+        """Time and chance."""
+        from magsag.adapters.clock import SystemClock
+
+        return self._given_clock or SystemClock()
+
+    @cached_property
+    def store(self) -> Store:
+        """The ledger. Raises StoreBroken when it cannot be opened."""
+        if self._given_store is not None:
+            return self._given_store
+        if not self.settings.features.durable:
+            from magsag.adapters.store.memory import MemoryStore
+
+            return MemoryStore()
+        from magsag.adapters.store.sqlite import SqliteStore
+
+        return SqliteStore(Path(self.settings.ledger))
+
+    @cached_property
+    def conditions(self) -> Conditions:
+        """The expression language."""
+        from magsag.adapters.conditions import CelConditions
+
+        return CelConditions()
+
+    @cached_property
+    def catalog(self) -> "Loaded":
+        """The catalog of today, as far as it could be read, with its findings."""
+        from magsag.catalog.load import load
+
+        return load(Path(self.settings.catalog), self.conditions)
+
+    @cached_property
+    def models(self) -> Mapping[str, tuple[ModelProvider, str]]:
+        """Model aliases bound to providers. Raises Invalid for a provider that does not exist."""
+        return {alias: self._provider(alias, bound) for alias, bound in self.settings.models.items()}
+
+    @cached_property
+    def bundles(self) -> "Bundles":
+        """Today's bundle and the frozen ones of earlier runs."""
+        from magsag.catalog.bundle import Bundle
+        from magsag.services.bundles import Bundles
+
+        return Bundles(
+            lambda: self.catalog.bundle, self.store, lambda data: Bundle.from_bytes(data, self.conditions)
+        )
+
+    @cached_property
+    def recorder(self) -> "Recorder":
+        """Group commit for the runs of this process."""
+        from magsag.services.recorder import Recorder
+
+        return Recorder(self.store, self.clock)
+
+    @cached_property
+    def switches(self) -> "Switches":
+        """What is on at the gate."""
+        from magsag.services.gate import Switches
+
+        limits, features = self.settings.limits, self.settings.features
+        return Switches(
+            approvals=features.approvals,
+            durable=features.durable,
+            every_step=self.settings.durability == "every_step",
+            step_seconds=limits.step_seconds,
+            depth=limits.depth,
+            children=limits.children,
+        )
+
+    @cached_property
+    def gate(self) -> "Gate":
+        """The gate."""
+        from magsag.services.gate import Gate
+
+        return Gate(self.recorder, self.clock, self.switches)
+
+    @cached_property
+    def programs(self) -> "Programs":
+        """What runs agents and flows."""
+        from magsag.services.programs import Programs
+
+        return Programs(self.gate, self.recorder, self.store, self.clock, self.catalog.policies, self.models)
+
+    @cached_property
+    def drive(self) -> "Drive":
+        """The loop."""
+        from magsag.services.drive import Drive
+        from magsag.services.keeper import Keeper
+
+        seconds = self.settings.lease_seconds
+        keeper = Keeper(self.store, self.store.owner(), seconds, self.settings.limits.step_seconds)
+        return Drive(self.store, self.recorder, self.programs, self.bundles, self.clock, keeper, seconds)
+
+    @cached_property
+    def runner(self) -> "LocalRunner":
+        """Who calls for legs in this process."""
+        from magsag.runners.local import LocalRunner
+
+        return LocalRunner(self.drive)
+
+    @cached_property
+    def runs(self) -> "Runs":
+        """Starting, resuming and cancelling runs."""
+        from magsag.services.runs import Runs
+
+        return Runs(self.store, self.recorder, self.drive, self.runner, self.bundles, self.clock, self.settings)
+
+    def close(self) -> None:
+        """Let go of what was opened."""
+        if "recorder" in self.__dict__:
+            self.recorder.close()
+        if "store" in self.__dict__:
+            self.store.close()
+
+    def _provider(self, alias: str, bound: str) -> tuple[ModelProvider, str]:
+        name, _, model = bound.partition(":")
+        if name == "scripted":
+            from magsag.adapters.providers.scripted import ScriptedProvider
+
+            return ScriptedProvider(Path(self.settings.project) / model), model
+        raise Invalid(f'[models] {alias} = "{bound}": provider {name!r} is not there; this version has scripted')
+
+
+def build(settings: Settings, store: Store | None = None, clock: Clock | None = None) -> App:
+    """The app for these settings; tests hand in a store or a clock of their own."""
+    return App(settings, store, clock)

@@ -1,0 +1,51 @@
+"""Settings in force, each with where it came from. How they are found: `adapters.settings`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """Switches. Off means refused, never unguarded."""
+
+    approvals: bool = True
+    """off: an `ask` is a `deny`"""
+    durable: bool = True
+    """off: runs live in memory, and only `pure` and `read` steps start"""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a run may grow to."""
+
+    depth: int = 8
+    """how deep main agents may delegate to others"""
+    children: int = 256
+    """child runs of one run"""
+    step_seconds: float = 300.0
+    """timeout of an act that declares none"""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of one process."""
+
+    project: str
+    """the folder of `magsag.toml`, or the working directory"""
+    catalog: str
+    """the folder of the catalog in force"""
+    ledger: str
+    """the SQLite file"""
+    environment: str = "development"
+    mode: str = "implement"
+    durability: str = "governed"
+    """`governed`, or `every_step`: each outcome is synced"""
+    actor: str = ""
+    """who runs this process: the OS user"""
+    lease_seconds: float = 10.0
+    features: Features = Features()
+    limits: Limits = Limits()
+    models: Mapping[str, str] = field(default_factory=dict)
+    """alias -> `provider:model`"""
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """key -> where its value came from"""

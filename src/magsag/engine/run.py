@@ -1,0 +1,167 @@
+"""What a run is after each fact. `evolve` decides nothing, changes one step in place, and accepts what history holds.
+
+Everything that affects the state of a run lives in this file and in `engine.table`.
+"""
+
+from dataclasses import dataclass, field
+
+from magsag.domain import facts
+from magsag.domain.effects import Effect
+from magsag.domain.errors import ErrorType
+from magsag.domain.facts import ParkReason, RunStatus, StepStatus
+from magsag.domain.ids import RunId, StepId
+from magsag.engine.table import STEP_MOVES, Illegal, move
+
+
+@dataclass(slots=True)
+class Step:
+    """One governed act, as far as it has come."""
+
+    id: StepId
+    status: StepStatus = StepStatus.NEW
+    proposal: facts.Proposal | None = None
+    verdict: facts.Verdict | None = None
+    attempt: int = 0
+    input: bytes | None = None
+    output: bytes | None = None
+    """the result, or `{type, message, details}` of the error"""
+    error_type: ErrorType | None = None
+    key: str = ""
+    act_by: int = 0
+    due: int = 0
+    at: int = 0
+    """time of its last fact"""
+    order: int = 0
+    """the run's count of facts when it ended: the order in which programs were told"""
+    started_at: int = 0
+    child_head: str | None = None
+
+
+@dataclass(slots=True)
+class Run:
+    """One execution. The driver owns the only reference."""
+
+    id: RunId
+    status: RunStatus = RunStatus.RUNNING
+    started: facts.RunStarted | None = None
+    ended: facts.RunEnded | None = None
+    parked: facts.RunParked | None = None
+    steps: dict[StepId, Step] = field(default_factory=dict)
+    scores: list[facts.RunScored] = field(default_factory=list)
+    cancel_by: str | None = None
+    at: int = 0
+    """time of the last fact"""
+    count: int = 0
+    """how many facts it was folded from"""
+
+    @property
+    def reasons(self) -> tuple[ParkReason, ...]:
+        """What the run waits for, when it is parked."""
+        return self.parked.reasons if self.parked else ()
+
+
+def evolve(run: Run, fact: facts.Fact) -> None:
+    """Let the fact be true of the run. Raises Illegal for what the table does not allow."""
+    run.count += 1
+    run.at = fact.at
+    match fact:
+        case facts.StepDone():
+            _done(_step(run, fact.step), fact, run.count)
+        case facts.StepHeld() | facts.StepStarted():
+            _proposed(_step(run, fact.step), fact)
+        case facts.StepSucceeded() | facts.StepFailed() | facts.StepCancelled() | facts.StepSkipped():
+            _ended(_step(run, fact.step), fact, run.count)
+        case facts.StepWillRetry() | facts.StepInDoubt() | facts.StepResolved() | facts.LateOutcome():
+            _changed(_step(run, fact.step), fact, run.count)
+        case _:
+            _whole(run, fact)
+
+
+def _whole(run: Run, fact: facts.RunFact) -> None:
+    """Facts about the run itself."""
+    match fact:
+        case facts.RunStarted():
+            if run.started is not None:
+                raise Illegal(f"run {run.id} has started twice")
+            run.started = fact
+        case facts.RunEnded():
+            if run.ended is not None:
+                raise Illegal(f"run {run.id} has ended twice")
+            run.ended, run.status, run.parked = fact, fact.status, None
+        case facts.RunParked():
+            run.parked, run.status = fact, RunStatus.PARKED
+        case facts.RunScored():
+            run.scores.append(fact)
+        case facts.CancelRequested():
+            run.cancel_by = run.cancel_by or fact.by
+        case facts.PayloadErased():
+            pass
+
+
+def wake(run: Run) -> None:
+    """A new leg begins: what a parked run waited for is looked at again."""
+    if run.status is RunStatus.PARKED:
+        run.status, run.parked = RunStatus.RUNNING, None
+
+
+def _step(run: Run, id: StepId) -> Step:
+    step = run.steps.get(id)
+    if step is None:
+        step = run.steps[id] = Step(id)
+    return step
+
+
+def _done(step: Step, fact: facts.StepDone, count: int) -> None:
+    if facts.StepDone not in STEP_MOVES[step.status]:
+        raise Illegal(f"StepDone cannot follow {step.status} (step {step.id})")
+    step.status = StepStatus.SUCCEEDED
+    step.proposal, step.verdict, step.attempt = fact.proposal, fact.verdict, fact.attempt
+    step.input, step.output = fact.input, fact.output
+    step.at, step.order = fact.at, count
+    step.started_at = step.started_at or fact.at - fact.took
+
+
+def _proposed(step: Step, fact: facts.StepHeld | facts.StepStarted) -> None:
+    step.status = move(step.status, fact, fact.proposal.effect)
+    step.proposal, step.verdict, step.attempt, step.at = fact.proposal, fact.verdict, fact.attempt, fact.at
+    if fact.input is not None:
+        step.input = fact.input
+    if isinstance(fact, facts.StepStarted):
+        step.key, step.act_by = fact.key, fact.act_by
+        step.started_at = step.started_at or fact.at
+
+
+def _ended(
+    step: Step,
+    fact: facts.StepSucceeded | facts.StepFailed | facts.StepCancelled | facts.StepSkipped,
+    count: int,
+) -> None:
+    step.status = move(step.status, fact, _effect(step))
+    step.at, step.order = fact.at, count
+    if isinstance(fact, facts.StepFailed | facts.StepCancelled) and fact.proposal is not None:
+        step.proposal, step.input = fact.proposal, fact.input
+    if isinstance(fact, facts.StepFailed):
+        step.error_type, step.attempt = fact.type, max(step.attempt, fact.attempt)
+        step.verdict = fact.verdict or step.verdict
+    if isinstance(fact, facts.StepSucceeded | facts.StepFailed):
+        step.output, step.child_head = fact.output, fact.child_head
+        step.started_at = step.started_at or fact.at - fact.took
+
+
+def _changed(
+    step: Step, fact: facts.StepWillRetry | facts.StepInDoubt | facts.StepResolved | facts.LateOutcome, count: int
+) -> None:
+    step.status = move(step.status, fact, _effect(step))
+    if isinstance(fact, facts.LateOutcome):
+        return
+    step.at = fact.at
+    if isinstance(fact, facts.StepWillRetry):
+        step.due, step.output, step.error_type = fact.due, fact.output, fact.type
+    if isinstance(fact, facts.StepResolved):
+        step.output, step.order, step.due = fact.output, count, fact.at
+        if fact.how is StepStatus.FAILED:
+            step.error_type = ErrorType.RAISED
+
+
+def _effect(step: Step) -> Effect | None:
+    return step.proposal.effect if step.proposal else None

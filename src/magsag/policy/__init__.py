@@ -1,0 +1,1 @@
+"""Pure judgement: one frozen record in, one verdict out."""

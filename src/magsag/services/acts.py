@@ -1,0 +1,119 @@
+"""How each kind of act is performed. Only the gate calls this file.
+
+A sync function runs in a thread; when it overstays it is abandoned and its late result is dropped. What an act
+raises becomes one of ours here: Retryable and StepFailed pass, everything else is `raised` with the user's own
+file and line.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Mapping
+from typing import Any, Final
+
+from magsag.domain.errors import ErrorType, Retryable, StepFailed
+from magsag.services.raised import raised
+from magsag.services.threads import Late, in_thread
+from magsag.services.targets import FunctionAct, ModelAct, ShellAct
+
+OUTPUT_LIMIT: Final = 64 * 1024
+"""how much of a program's stdout and of its stderr is kept, in bytes"""
+_log = logging.getLogger("magsag.act")
+
+
+class ActScope:
+    """The `ctx` of a skill: what it may use while it acts."""
+
+    __slots__ = ("_step", "idempotency_key", "late")
+
+    def __init__(self, step: str, idempotency_key: str, late: Late) -> None:
+        self._step = step
+        self.idempotency_key = idempotency_key
+        self.late = late
+
+    def log(self, message: str, **fields: object) -> None:
+        """Write a line to the log of the process; no fact."""
+        _log.info(message, extra={"step": self._step, "fields": fields})
+
+    def progress(self, done: float, total: float | None = None, message: str = "") -> None:
+        """Say how far the act is; no fact."""
+        _log.info("progress", extra={"step": self._step, "fields": {"done": done, "total": total, "text": message}})
+
+
+async def perform(act: FunctionAct | ShellAct | ModelAct, value: Any, scope: ActScope) -> object:
+    """Act. Raises Retryable, StepFailed; lets CancelledError through."""
+    if isinstance(act, FunctionAct):
+        return await _function(act, value, scope)
+    if isinstance(act, ShellAct):
+        return await _shell(value)
+    return await _model(act, value)
+
+
+async def _function(act: FunctionAct, value: Any, scope: ActScope) -> object:
+    arguments = value if act.spread else [value, scope] if act.wants_context else [value]
+    try:
+        if act.is_async:
+            result: object = await act.function(*arguments)
+        else:
+            result = await in_thread(act.function, arguments, scope.late)
+    except (Retryable, StepFailed):
+        raise
+    except Exception as error:
+        raise raised(error) from error
+    return result
+
+
+async def _shell(value: Mapping[str, Any]) -> object:
+    """Run `{run: [program, arguments...]}`. Output `{code, stdout, stderr}`; a code other than 0 fails."""
+    argv = [str(part) for part in value["run"]]
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *argv,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+    except (OSError, ValueError) as error:
+        raise StepFailed(ErrorType.RAISED, f"cannot start {argv[0]!r}: {error}") from error
+    try:
+        stdout, stderr, code = await asyncio.gather(
+            _capped(process.stdout), _capped(process.stderr), process.wait()
+        )
+    except asyncio.CancelledError:
+        _kill_group(process.pid)
+        raise
+    output = {"code": code, "stdout": stdout, "stderr": stderr}
+    if code != 0:
+        said = (stderr.strip() or stdout.strip()).splitlines()
+        raise StepFailed(ErrorType.RAISED, f"{argv[0]} ended with code {code}" + (f": {said[-1]}" if said else ""), output)
+    return output
+
+
+async def _capped(stream: asyncio.StreamReader | None) -> str:
+    """Read to the end, keep OUTPUT_LIMIT bytes."""
+    kept = bytearray()
+    while stream is not None and (piece := await stream.read(65536)):
+        kept += piece[: max(0, OUTPUT_LIMIT - len(kept))]
+    return kept.decode("utf-8", "replace")
+
+
+def _kill_group(pid: int) -> None:
+    try:
+        if hasattr(os, "killpg"):
+            os.killpg(pid, signal.SIGKILL)
+        else:
+            os.kill(pid, signal.SIGTERM)
+    except ProcessLookupError:
+        pass
+
+
+async def _model(act: ModelAct, request: Mapping[str, Any]) -> object:
+    reply = await act.provider.complete(act.model, request)
+    return {
+        "text": reply.text,
+        "model": reply.model,
+        "provider": reply.provider,
+        "usage": {"input_tokens": reply.input_tokens, "output_tokens": reply.output_tokens},
+    }

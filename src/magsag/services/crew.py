@@ -1,0 +1,114 @@
+"""Branches side by side: a bounded crew of tasks takes one branch after the other. No task per branch.
+
+A branch never raises out of its task; it ends as an End. Who gives the crew up flags the branches first, so
+that the gate knows a cancellation on purpose from one that comes from outside.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from magsag.domain.errors import Broken, StepFailed, Stopped
+from magsag.services.raised import raised
+from magsag.services.seat import Scope
+
+Start = Callable[[], Coroutine[Any, Any, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a branch ended: with a value, an error, or not in this leg."""
+
+    value: Any = None
+    error: Exception | None = None
+    stopped: bool = False
+    cancelled: bool = False
+
+
+class Crew:
+    """Runs branches in tasks of its own; `scopes` tells the context which branch a task is in."""
+
+    def __init__(
+        self,
+        scopes: dict["asyncio.Task[Any]", Scope],
+        branches: Iterator[tuple[Scope, Start]],
+        bound: int,
+        until: Callable[[int, End], bool],
+    ) -> None:
+        self._scopes = scopes
+        self._branches = enumerate(branches)
+        self._until = until
+        self._active: dict[int, tuple[Scope, asyncio.Task[Any]]] = {}
+        self._over = False
+        self._bound = bound
+        self.ends: dict[int, End] = {}
+        self.latest = 0
+        """the latest time that a branch has seen, in microseconds since 1970"""
+
+    async def run(self) -> dict[int, End]:
+        """Run until all branches have ended, or `until(index, end)` is true: then the rest are given up."""
+        loop = asyncio.get_running_loop()
+        workers = {loop.create_task(self._work()) for _ in range(self._bound)}
+        outer: asyncio.CancelledError | None = None
+        while True:
+            waiting = {worker for worker in workers if not worker.done()}
+            if not waiting:
+                break
+            try:
+                await asyncio.wait(waiting)
+            except asyncio.CancelledError as error:
+                outer = error
+                self._over = True
+                for worker in waiting:
+                    worker.cancel()
+        if outer is not None:
+            raise outer
+        for worker in workers:
+            if not worker.cancelled() and (error := worker.exception()) is not None:
+                raise error
+        return self.ends
+
+    async def _work(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        for index, (scope, start) in self._branches:
+            if self._over:
+                return
+            self._scopes[task] = scope
+            self._active[index] = scope, task
+            end = await _branch(start, scope)
+            del self._active[index]
+            self.ends[index] = end
+            self.latest = max(self.latest, scope.now)
+            if not self._over and self._until(index, end):
+                self._give_up()
+        self._scopes.pop(task, None)
+
+    def _give_up(self) -> None:
+        self._over = True
+        own = asyncio.current_task()
+        for scope, task in self._active.values():
+            if task is not own:
+                scope.cancelled = True
+                task.cancel()
+
+
+async def _branch(start: Start, scope: Scope) -> End:
+    try:
+        return End(value=await start())
+    except Stopped:
+        return End(stopped=True)
+    except asyncio.CancelledError:
+        if scope.cancelled:
+            return End(cancelled=True)
+        raise
+    except Broken:
+        return End(stopped=True)
+    except Exception as error:
+        return End(error=error)
+
+
+def as_step_failed(error: Exception) -> StepFailed:
+    """What `on_error="collect"` lists: a failed step, or the branch's own exception as `raised`."""
+    return error if isinstance(error, StepFailed) else raised(error)

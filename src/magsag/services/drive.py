@@ -1,0 +1,184 @@
+"""The loop: drives one run tree for one leg, from taking the lease to giving it back.
+
+It folds the ledger, lets the program run, and records how the leg ended: finished, parked or yielded. No
+business words in here; what a step needs is decided at the gate.
+"""
+
+import asyncio
+from typing import Final
+
+from magsag.domain import facts
+from magsag.domain.effects import Level
+from magsag.domain.errors import Invalid, LeaseLost, StoreBroken
+from magsag.domain.facts import RunStatus
+from magsag.domain.ids import RunId
+from magsag.engine.chain import unseal
+from magsag.engine.run import Run, evolve, wake
+from magsag.ports.clock import Clock
+from magsag.ports.ledger import Change, Occupied, Store
+from magsag.ports.runner import Busy, Finished, Parked, Told, Yielded
+from magsag.services.bundles import Bundles
+from magsag.services.keeper import Keeper
+from magsag.services.programs import Ended, Programs, parked, read_run
+from magsag.services.recorder import Recorder, Tree
+from magsag.services.seat import Leg, Seat
+
+WATCH_SECONDS: Final = 0.25
+"""how often driven trees are compared with the ledger: a cancel request is seen within this time"""
+
+
+class Drive:
+    """Legs (see ports.runner) for all runs of a process."""
+
+    def __init__(
+        self,
+        store: Store,
+        recorder: Recorder,
+        programs: Programs,
+        bundles: Bundles,
+        clock: Clock,
+        keeper: Keeper,
+        lease_seconds: float,
+    ) -> None:
+        self._store = store
+        self._recorder = recorder
+        self._programs = programs
+        self._bundles = bundles
+        self._clock = clock
+        self._keeper = keeper
+        self._lease_seconds = lease_seconds
+        self._begun: dict[RunId, tuple[Tree, Run]] = {}
+        self._legs: dict[RunId, tuple[Leg, asyncio.Task[Ended]]] = {}
+        self._watcher: asyncio.Task[None] | None = None
+
+    def begun(self, tree: Tree, run: Run) -> None:
+        """A run that this process has just created: its first leg need not read it again."""
+        self._begun[run.id] = tree, run
+
+    def due(self, limit: int) -> list[RunId]:
+        """Runs that want a leg and have no live driver."""
+        return self._store.due(self._clock.now(), limit)
+
+    async def drive(self, run: RunId, stop: asyncio.Event) -> Told:
+        """Drive one leg. Raises Broken when the store cannot be reached, Invalid for an unknown run."""
+        found = self._begun.pop(run, None) or self._take(run)
+        if isinstance(found, Occupied):
+            return Busy(found.seconds)
+        if isinstance(found, RunStatus):
+            return Finished(found)
+        tree, state = found
+        with self._keeper:
+            return await self._leg(tree, state, stop)
+
+    def _take(self, id: RunId) -> tuple[Tree, Run] | Occupied | RunStatus:
+        """Take the lease and fold the ledger."""
+        lease = self._store.acquire(id, self._store.owner(), self._lease_seconds)
+        if isinstance(lease, Occupied):
+            return lease
+        run = read_run(self._store, id)
+        if run is None or run.ended is not None:
+            self._store.release(lease)
+            if run is None:
+                raise Invalid(f"run {id} is not in the ledger: `magsag run list` shows those that are")
+            assert run.ended is not None
+            return run.ended.status
+        return Tree(id, lease, {id: run}, seqs={id: run.count}), run
+
+    async def _leg(self, tree: Tree, run: Run, stop: asyncio.Event) -> Told:
+        leg = Leg(tree, resumed=run.count > 1)
+        wake(run)
+        assert run.started is not None
+        seat = self._programs.seat(leg, run, self._bundles.find(run.started.bundle))
+        if run.cancel_by is not None:
+            leg.cancelled_by = run.cancel_by
+        task = asyncio.ensure_future(self._programs.conduct(seat))
+        tree.when_lost = lambda: _cancel(task)
+        self._legs[run.id] = leg, task
+        self._watch()
+        if leg.cancelled_by is not None:
+            asyncio.get_running_loop().call_soon(_cancel, task)
+        stopping = asyncio.ensure_future(stop.wait())
+        try:
+            await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                leg.stopping = True
+                _cancel(task)
+                await asyncio.wait({task})
+        except asyncio.CancelledError:
+            leg.stopping = True
+            _cancel(task)
+            await asyncio.wait({task})
+        finally:
+            stopping.cancel()
+            self._legs.pop(run.id, None)
+        return await self._told(seat, task)
+
+    async def _told(self, seat: Seat, task: "asyncio.Task[Ended]") -> Told:
+        """Commit how the leg ended, then say it."""
+        tree, run = seat.leg.tree, seat.run
+        if tree.lost is None:
+            if not task.cancelled() and task.exception() is None:
+                return await self._finish(tree, run, task.result())
+            if seat.reasons and not task.cancelled():
+                return await self._park(seat)
+            if not task.cancelled() and not isinstance(task.exception(), BaseException | None):
+                task.result()
+        await self._recorder.settle()
+        if isinstance(tree.lost, LeaseLost):
+            return Busy(self._lease_seconds)
+        if tree.lost is not None:
+            raise StoreBroken(str(tree.lost)) from tree.lost
+        if seat.leg.cancelled_by is not None:
+            cancelled = b'{"type":"raised","message":"cancelled","details":{},"step":null}'
+            return await self._finish(tree, run, Ended(RunStatus.CANCELLED, cancelled))
+        self._store.release(tree.lease)
+        return Yielded()
+
+    async def _finish(self, tree: Tree, run: Run, ended: Ended) -> Told:
+        now = self._clock.now()
+        fact = facts.RunEnded(at=now, status=ended.status, output=ended.output)
+        change = Change(ended.status, updated=now)
+        await self._recorder.record(tree, run, [fact], Level.SYNCED, change=change, release=True)
+        return Finished(ended.status)
+
+    async def _park(self, seat: Seat) -> Told:
+        tree, run = seat.leg.tree, seat.run
+        fact = parked(self._clock.now(), seat)
+        change = Change(RunStatus.PARKED, fact.on, fact.due, fact.at)
+        await self._recorder.record(tree, run, [fact], Level.SYNCED, change=change, release=True)
+        return Parked(fact.due, seat.reasons[0].reason)
+
+    def _watch(self) -> None:
+        if self._watcher is None or self._watcher.done():
+            self._watcher = asyncio.ensure_future(self._look())
+
+    async def _look(self) -> None:
+        """While trees are driven, notice what other processes append to them."""
+        while self._legs:
+            await asyncio.sleep(WATCH_SECONDS)
+            roots = list(self._legs)
+            try:
+                seqs = self._store.seqs(roots)
+            except StoreBroken:
+                continue
+            for root in roots:
+                if root in self._legs and seqs.get(root, 0) > self._legs[root][0].tree.seqs.get(root, 0):
+                    self._hear(root)
+
+    def _hear(self, root: RunId) -> None:
+        """Fold what others wrote; a cancel request reaches the whole tree."""
+        leg, task = self._legs[root]
+        tree = leg.tree
+        for stored in self._store.read(root, tree.seqs.get(root, 0)):
+            tree.seqs[root] = stored.seq
+            if stored.kind == facts.CancelRequested.__name__:
+                fact = unseal(stored)
+                evolve(tree.runs[root], fact)
+                assert isinstance(fact, facts.CancelRequested)
+                leg.cancelled_by = fact.by
+                _cancel(task)
+
+
+def _cancel(task: "asyncio.Task[Ended]") -> None:
+    if not task.done():
+        task.cancel()

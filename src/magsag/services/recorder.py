@@ -1,0 +1,243 @@
+"""Group commit: what all runs of a process propose in one turn of the loop becomes one transaction.
+
+A kept fact is believed at once and written soon; a recorded fact is believed at once and awaited until it is
+written or synced. When a commit fails or a lease is lost, the whole tree is dropped from memory: nothing of it
+may go on, the next leg reads it again.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Final
+
+from magsag.domain.effects import Level
+from magsag.domain.errors import Broken, Invalid, LeaseLost
+from magsag.domain.facts import Fact
+from magsag.domain.ids import RunId
+from magsag.engine.chain import seal
+from magsag.engine.run import Run, evolve
+from magsag.ports.clock import Clock
+from magsag.ports.ledger import Change, Declined, Lease, Ledger, NewRun, Sealed, Write, Written
+
+KEPT_SECONDS: Final = 0.05
+"""how long a kept fact may stay in memory alone while the loop is not busy committing"""
+KEPT_FACTS: Final = 512
+SLOW_SECONDS: Final = 0.002
+"""commits slower than this go to a thread of their own, so that the loop stays responsive"""
+
+
+@dataclass(slots=True, eq=False)
+class Tree:
+    """A run tree that this process drives."""
+
+    root: RunId
+    lease: Lease
+    runs: dict[RunId, Run] = field(default_factory=dict)
+    heads: dict[RunId, bytes] = field(default_factory=dict)
+    """the chain of each run as of its last commit"""
+    seqs: dict[RunId, int] = field(default_factory=dict)
+    """up to where each run is known; it lags while facts that others appended have not been heard"""
+    blobs: dict[str, str] = field(default_factory=dict)
+    """digest of a large value's bytes -> its id"""
+    children: dict[RunId, int] = field(default_factory=dict)
+    """how many child runs each run has started"""
+    lost: Broken | None = None
+    """why nothing of this tree may go on in this process"""
+    when_lost: Callable[[], None] | None = None
+
+    def lose(self, why: Broken) -> None:
+        """Drop the tree: every later proposal is refused."""
+        if self.lost is None:
+            self.lost = why
+            if self.when_lost is not None:
+                self.when_lost()
+
+
+@dataclass(slots=True)
+class _Pending:
+    tree: Tree
+    facts: list[Sealed] = field(default_factory=list)
+    create: NewRun | None = None
+    change: Change | None = None
+    release: bool = False
+    blobs: dict[str, bytes] = field(default_factory=dict)
+
+
+class Recorder:
+    """The one way of this process to the ledger for facts of driven runs. Belongs to one event loop."""
+
+    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._pending: dict[RunId, _Pending] = {}
+        self._waiting: list[asyncio.Future[None]] = []
+        self._level = Level.KEPT
+        self._soon = False
+        self._later: asyncio.TimerHandle | None = None
+        self._count = 0
+        self._pace = 0.0
+        self._thread: ThreadPoolExecutor | None = None
+        self._in_flight: asyncio.Future[None] | None = None
+
+    def keep(self, tree: Tree, run: Run, fact: Fact, create: NewRun | None = None) -> None:
+        """Believe a fact now; it is written with the next commit, at the latest in KEPT_SECONDS."""
+        self._propose(tree, run, fact)
+        if create is not None:
+            self._pending[run.id].create = create
+        if self._count >= KEPT_FACTS:
+            self._flush_soon()
+        elif self._later is None and not self._soon:
+            self._later = asyncio.get_running_loop().call_later(KEPT_SECONDS, self._lapse)
+
+    async def record(
+        self,
+        tree: Tree,
+        run: Run,
+        facts: Sequence[Fact],
+        level: Level,
+        *,
+        create: NewRun | None = None,
+        change: Change | None = None,
+        release: bool = False,
+    ) -> None:
+        """Believe facts and wait until they have reached the level, with all that was kept before.
+
+        Raises StoreBroken or LeaseLost (the tree is lost then), Invalid when `create` names a run that exists.
+        """
+        for fact in facts:
+            self._propose(tree, run, fact)
+        pending = self._pending.setdefault(run.id, _Pending(tree))
+        pending.create = create or pending.create
+        pending.change = change or pending.change
+        pending.release = release or pending.release
+        self._level = max(self._level, level)
+        done = asyncio.get_running_loop().create_future()
+        self._waiting.append(done)
+        self._flush_soon()
+        await done
+        if tree.lost is not None:
+            raise tree.lost
+
+    def add_blob(self, tree: Tree, run: Run, id: str, data: bytes) -> None:
+        """A large value goes with the run's next commit."""
+        self._pending.setdefault(run.id, _Pending(tree)).blobs[id] = data
+
+    async def settle(self) -> None:
+        """Wait until everything proposed so far is written; errors show in the trees."""
+        while self._pending or self._in_flight is not None:
+            done = asyncio.get_running_loop().create_future()
+            self._waiting.append(done)
+            self._level = max(self._level, Level.WRITTEN)
+            self._flush_soon()
+            await asyncio.wait([done])
+
+    def close(self) -> None:
+        """Let the writing thread go."""
+        if self._thread is not None:
+            self._thread.shutdown()
+
+    def _propose(self, tree: Tree, run: Run, fact: Fact) -> None:
+        if tree.lost is not None:
+            raise tree.lost
+        sealed = seal(fact, self._clock.chance(16))
+        evolve(run, fact)
+        pending = self._pending.get(run.id)
+        if pending is None:
+            pending = self._pending[run.id] = _Pending(tree)
+        pending.facts.append(sealed)
+        self._count += 1
+
+    def _lapse(self) -> None:
+        self._later = None
+        self._level = max(self._level, Level.WRITTEN)
+        self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        if not self._soon and self._in_flight is None:
+            self._soon = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        """Commit all that is proposed, here or, when commits are slow, in the writing thread."""
+        self._soon = False
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
+        pending, self._pending = self._pending, {}
+        waiting, self._waiting = self._waiting, []
+        level, self._level, self._count = max(self._level, Level.WRITTEN), Level.KEPT, 0
+        writes = [_write(run, item) for run, item in pending.items()]
+        if self._pace > SLOW_SECONDS:
+            self._flush_in_thread(pending, writes, level, waiting)
+        else:
+            self._settled(pending, self._commit(writes, level), waiting)
+
+    def _flush_in_thread(
+        self,
+        pending: dict[RunId, _Pending],
+        writes: list[Write],
+        level: Level,
+        waiting: list[asyncio.Future[None]],
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self._thread = self._thread or ThreadPoolExecutor(1, thread_name_prefix="magsag-writer")
+        self._in_flight = loop.create_future()
+
+        def finished(answer: asyncio.Future[list[Written | Declined] | Broken]) -> None:
+            in_flight, self._in_flight = self._in_flight, None
+            if in_flight is not None:
+                in_flight.set_result(None)
+            self._settled(pending, answer.result(), waiting)
+            if self._waiting or self._pending:
+                self._flush_soon()
+
+        loop.run_in_executor(self._thread, self._commit, writes, level).add_done_callback(finished)
+
+    def _commit(self, writes: list[Write], level: Level) -> list[Written | Declined] | Broken:
+        began = self._clock.now()
+        try:
+            return self._ledger.write(writes, level) if writes else []
+        except Broken as error:
+            return error
+        finally:
+            self._pace += 0.2 * ((self._clock.now() - began) / 1e6 - self._pace)
+
+    def _settled(
+        self,
+        pending: dict[RunId, _Pending],
+        answers: list[Written | Declined] | Broken,
+        waiting: list[asyncio.Future[None]],
+    ) -> None:
+        if isinstance(answers, Broken):
+            for item in pending.values():
+                item.tree.lose(answers)
+        else:
+            for (run, item), answer in zip(pending.items(), answers, strict=True):
+                _believe(run, item, answer)
+        for done in waiting:
+            if not done.done():
+                done.set_result(None)
+
+
+def _write(run: RunId, item: _Pending) -> Write:
+    tree = item.tree
+    lease = None if item.create is not None and item.create.owner is not None else tree.lease
+    return Write(run, tree.root, item.facts, lease, item.create, item.change, item.release, item.blobs)
+
+
+def _believe(run: RunId, item: _Pending, answer: Written | Declined) -> None:
+    tree = item.tree
+    match answer:
+        case Written(seq, head):
+            tree.heads[run] = head
+            if seq - len(item.facts) == tree.seqs.get(run, 0):
+                tree.seqs[run] = seq
+        case Declined("exists"):
+            tree.lose(RunExists(f"run {run} exists already"))
+        case Declined(why):
+            tree.lose(LeaseLost(f"run {tree.root}: another process drives it now ({why})"))
+
+
+class RunExists(Broken, Invalid):
+    """A run of that id was created meanwhile."""

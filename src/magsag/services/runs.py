@@ -1,0 +1,194 @@
+"""Starting, resuming and cancelling runs: what every surface calls."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from magsag.catalog.bundle import Entry
+from magsag.domain import facts
+from magsag.domain.effects import Level
+from magsag.domain.errors import ErrorType, Invalid, StepFailed
+from magsag.domain.facts import ParkReason, RunStatus
+from magsag.domain.ids import RunId, is_given_run_id, run_id
+from magsag.domain.manifests import Agent, Flow
+from magsag.domain.settings import Settings
+from magsag.domain.values import decode, encode, encode_known
+from magsag.engine.chain import seal
+from magsag.engine.run import Run
+from magsag.ports.clock import Clock
+from magsag.ports.ledger import Lease, Store, Write
+from magsag.ports.runner import Busy, Runner, Told
+from magsag.services.bundles import Bundles
+from magsag.services.drive import Drive
+from magsag.services.gate import breach
+from magsag.services.programs import new_run, read_run
+from magsag.services.recorder import Recorder, RunExists, Tree
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is asked for: a program and its input."""
+
+    program: str
+    """`agent:slug`, `flow:slug`, with a version range or without"""
+    payload: object
+    run_id: str | None = None
+    requester: str | None = None
+    """on whose behalf; the actor's own when left out"""
+    select: tuple[str, ...] | None = None
+    continues: RunId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How a run stands: ended with an output or an error, parked with reasons, or running."""
+
+    run: RunId
+    status: RunStatus
+    output: Any = None
+    error: StepFailed | None = None
+    reasons: tuple[ParkReason, ...] = ()
+
+
+class Runs:
+    """The write side of runs."""
+
+    def __init__(
+        self,
+        store: Store,
+        recorder: Recorder,
+        drive: Drive,
+        runner: Runner,
+        bundles: Bundles,
+        clock: Clock,
+        settings: Settings,
+    ) -> None:
+        self._store = store
+        self._recorder = recorder
+        self._drive = drive
+        self._runner = runner
+        self._bundles = bundles
+        self._clock = clock
+        self._settings = settings
+
+    async def run(self, order: Order) -> RunResult:
+        """Start a run and drive it to its end or park.
+
+        Raises Invalid for an unknown program, an input that does not meet the contract, or a `run_id` that
+        exists with another input; Broken when the store fails.
+        """
+        run = await self.start(order)
+        return await self.resume(run)
+
+    async def start(self, order: Order) -> RunId:
+        """Put a run on record, not yet driven; with a known `run_id` and the same input that run."""
+        entry, data = self.prepare(order)
+        if order.run_id is not None and (known := self._known(order, entry, data)) is not None:
+            return known
+        self._bundles.keep(self._bundles.current())
+        now = self._clock.now()
+        started = facts.RunStarted(
+            at=now,
+            program=entry.ref,
+            bundle=self._bundles.current().hash,
+            actor=self._settings.actor,
+            requester=order.requester or self._settings.actor,
+            environment=self._settings.environment,
+            mode=self._settings.mode,
+            seed=self._clock.chance(16).hex(),
+            trace_id=self._clock.chance(16).hex(),
+            span_id=self._clock.chance(8).hex(),
+            select=order.select,
+            continues=order.continues,
+            input=data,
+        )
+        id = RunId(order.run_id) if order.run_id else run_id(now // 1000, self._clock.chance(7))
+        try:
+            await self._create(id, started)
+        except RunExists:
+            known = self._known(order, entry, data)
+            assert known is not None
+            return known
+        return id
+
+    def prepare(self, order: Order) -> tuple[Entry[Agent] | Entry[Flow], bytes]:
+        """Find the program and check its input, recording nothing. Raises Invalid."""
+        if order.run_id is not None and not is_given_run_id(order.run_id):
+            raise Invalid(f"run id {order.run_id!r}: use letters, digits and dashes, at most 128")
+        bundle = self._bundles.current()
+        entry: Entry[Agent] | Entry[Flow] = bundle.find(order.program, order.program.partition(":")[0])
+        try:
+            data, value = encode(order.payload, f"input of {entry.ref}")
+        except StepFailed as error:
+            raise Invalid(error.message) from None
+        name = entry.manifest.contracts.input
+        if name is not None:
+            contract = bundle.contract(name)
+            if (error := breach(contract, value, ErrorType.INPUT_CONTRACT)) is not None:
+                raise Invalid(f"input of {entry.ref} {error.message}")
+            if contract.redacts:
+                data = encode_known(contract.redact(value))
+        return entry, data
+
+    async def resume(self, run: RunId) -> RunResult:
+        """Drive a run until it ends or parks; an ended one's result. Raises Invalid for an unknown run."""
+        while True:
+            told: Told = await self._runner.submit(run)
+            if not isinstance(told, Busy):
+                return self.result(run)
+            await asyncio.sleep(min(0.2, told.seconds))
+
+    async def cancel(self, run: RunId, by: str) -> RunResult:
+        """Cancel a run and all below it: at once when nobody drives it, else its driver does within a second."""
+        row = self._store.row(run)
+        if row is None:
+            raise Invalid(f"run {run} is not in the ledger: `magsag run list` shows those that are")
+        current = self.result(row.root)
+        if current.status in _ENDED:
+            raise Invalid(f"run {row.root} has ended already: {current.status}")
+        fact = facts.CancelRequested(at=self._clock.now(), by=by)
+        write = Write(row.root, row.root, [seal(fact, self._clock.chance(16))])
+        self._store.write([write], Level.SYNCED)
+        return await self.resume(row.root)
+
+    def result(self, run: RunId) -> RunResult:
+        """How a run stands. Raises Invalid for an unknown run."""
+        state = read_run(self._store, run)
+        if state is None:
+            raise Invalid(f"run {run} is not in the ledger: `magsag run list` shows those that are")
+        return result_of(state)
+
+    def _known(self, order: Order, entry: Entry[Agent] | Entry[Flow], data: bytes) -> RunId | None:
+        """The run of that id, when it was asked the same before."""
+        run = read_run(self._store, RunId(order.run_id or ""))
+        if run is None or run.started is None:
+            return None
+        if run.started.program.partition("@")[0] != entry.ref.partition("@")[0]:
+            raise Invalid(f"run {run.id} exists and ran {run.started.program}, not {entry.ref}: choose another --run-id")
+        if run.started.input != data and decode(run.started.input) != decode(data):
+            raise Invalid(f"run {run.id} exists with another input: choose another --run-id")
+        return run.id
+
+    async def _create(self, id: RunId, started: facts.RunStarted) -> None:
+        """Write the first fact and take the lease, in one transaction."""
+        owner = self._store.owner()
+        row = new_run(started, id, owner, self._settings.lease_seconds)
+        tree = Tree(id, Lease(id, owner, 1))
+        run = tree.runs[id] = Run(id)
+        await self._recorder.record(tree, run, [started], Level.WRITTEN, create=row)
+        self._drive.begun(tree, run)
+
+
+_ENDED = frozenset(RunStatus) - {RunStatus.RUNNING, RunStatus.PARKED}
+
+
+def result_of(run: Run) -> RunResult:
+    """How a folded run stands."""
+    if run.ended is None:
+        return RunResult(run.id, run.status, reasons=run.reasons)
+    value: Any = decode(run.ended.output or b"null")
+    if run.status in (RunStatus.SUCCEEDED, RunStatus.PARTIAL):
+        return RunResult(run.id, run.status, output=value)
+    error = StepFailed(value.get("type", "raised"), value.get("message", ""), value.get("details"), value.get("step"))
+    return RunResult(run.id, run.status, error=error)
+

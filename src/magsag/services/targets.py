@@ -1,0 +1,205 @@
+"""What a program may call: references resolved once to everything the gate needs to know of them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from inspect import iscoroutinefunction, signature
+from typing import Any, Final
+
+from magsag.catalog.bundle import Bundle, Entry
+from magsag.catalog.contracts import Contract
+from magsag.domain.effects import Effect
+from magsag.domain.errors import Invalid
+from magsag.domain.facts import Decision, Proposal, Verdict
+from magsag.domain.manifests import Agent, Flow, FlowStep, Retry, Skill
+from magsag.policy.judge import BUILT_IN, Applicable, Policies, applicable
+from magsag.ports.model import ModelProvider
+
+ONCE: Final = Retry(attempts=1)
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionAct:
+    """Python code of the catalog, or a function given to `ctx.call`."""
+
+    function: Callable[..., Any]
+    is_async: bool
+    wants_context: bool
+    spread: bool = False
+    """the input is a list of arguments"""
+
+
+@dataclass(frozen=True, slots=True)
+class ShellAct:
+    """A program, started without a shell; the input is `{run: [...]}`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelAct:
+    """A request to a model."""
+
+    provider: ModelProvider
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChildAct:
+    """A child run; `programs` drives it in this leg."""
+
+    entry: Entry[Agent] | Entry[Flow]
+
+
+Act = FunctionAct | ShellAct | ModelAct | ChildAct
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One callable thing, resolved."""
+
+    name: str
+    """what its steps are called"""
+    proposal: Proposal
+    found: Applicable
+    act: Act
+    input: Contract | None = None
+    output: Contract | None = None
+    timeout_seconds: float | None = None
+    retry: Retry = ONCE
+    paid: bool = False
+    """its outcome is written at once"""
+
+
+@dataclass(slots=True)
+class Targets:
+    """Resolves what one program calls; answers are kept, since bundles do not change."""
+
+    bundle: Bundle
+    policies: Policies
+    models: Mapping[str, tuple[ModelProvider, str]]
+    program: str
+    uses: Sequence[str] | None
+    """what its manifest allows; None for flows, whose steps are their uses"""
+    _known: dict[tuple[str, str], Target] = field(default_factory=dict)
+    _uses: dict[str, str] | None = None
+    """`kind:slug` of the manifest's `uses` -> the exact reference it resolves to"""
+
+    def skill(self, ref: str) -> Target:
+        """Raises Invalid for an unknown skill."""
+        return self._known.get(("skill", ref)) or self._keep("skill", ref, self._skill(ref))
+
+    def child(self, ref: str) -> Target:
+        """An agent or a flow. Raises Invalid when it is unknown."""
+        return self._known.get(("delegate", ref)) or self._keep("delegate", ref, self._child(ref))
+
+    def model(self, alias: str) -> Target:
+        """Raises Invalid for an alias without a provider."""
+        return self._known.get(("model", alias)) or self._keep("model", alias, self._model(alias))
+
+    def shell(self, step: FlowStep) -> Target:
+        """A `run` step of a flow."""
+        return self._known.get(("shell", step.id)) or self._keep("shell", step.id, self._shell(step))
+
+    def function(self, function: Callable[..., Any]) -> Target:
+        """A function given to `ctx.call`: a `read` by its nature, since it may look but not act."""
+        name = getattr(function, "__qualname__", "function").replace(".<locals>", "").rpartition(".")[2]
+        proposal = Proposal("call", f"call:{name}", Effect.READ)
+        act = FunctionAct(function, iscoroutinefunction(function), wants_context=False, spread=True)
+        return Target(name, proposal, self._found(proposal), act)
+
+    def _keep(self, call: str, ref: str, target: Target) -> Target:
+        self._known[call, ref] = target
+        return target
+
+    def _skill(self, ref: str) -> Target:
+        entry: Entry[Skill] = self.bundle.find(self._pinned("skill", ref), "skill")
+        manifest = entry.manifest
+        proposal = Proposal("skill", entry.ref, Effect(manifest.effect))
+        return Target(
+            manifest.slug,
+            proposal,
+            self._permitted(proposal),
+            function_act(self.bundle.function(entry)),
+            self._contract(manifest.contracts.input),
+            self._contract(manifest.contracts.output),
+            manifest.timeout,
+            manifest.retry or ONCE,
+        )
+
+    def _child(self, ref: str) -> Target:
+        kind = ref.partition(":")[0] if ref.startswith(("agent:", "flow:")) else "agent"
+        entry: Entry[Agent] | Entry[Flow] = self.bundle.find(self._pinned(kind, ref), kind)
+        manifest = entry.manifest
+        proposal = Proposal("delegate", entry.ref, Effect.DELEGATE)
+        timeout, retry = (manifest.timeout, manifest.retry) if isinstance(manifest, Agent) else (None, None)
+        return Target(
+            manifest.slug,
+            proposal,
+            self._permitted(proposal),
+            ChildAct(entry),
+            self._contract(manifest.contracts.input),
+            None,
+            timeout,
+            retry or ONCE,
+        )
+
+    def _model(self, alias: str) -> Target:
+        bound = self.models.get(alias)
+        if bound is None:
+            known = ", ".join(sorted(self.models)) or "none"
+            raise Invalid(
+                f"model alias {alias!r} is bound to nothing (bound: {known}). "
+                f'Bind it in magsag.toml: [models] {alias} = "scripted:FILE"'
+            )
+        provider, model = bound
+        proposal = Proposal("model", f"model:{alias}", Effect.READ)
+        return Target(alias, proposal, self._permitted(proposal), ModelAct(provider, model), paid=True)
+
+    def _shell(self, step: FlowStep) -> Target:
+        proposal = Proposal("shell", f"shell:{step.id}", Effect(step.effect or Effect.UNREPEATABLE))
+        return Target(step.id, proposal, self._found(proposal), ShellAct())
+
+    def _contract(self, name: str | None) -> Contract | None:
+        return self.bundle.contract(name) if name else None
+
+    def _found(self, proposal: Proposal) -> Applicable:
+        return applicable(self.policies, proposal.target, proposal.effect)
+
+    def _permitted(self, proposal: Proposal) -> Applicable:
+        """What the rules say, unless the manifest's `uses` does not name the target: then a deny."""
+        if self.uses is None or proposal.target in self._exact_uses().values():
+            return self._found(proposal)
+        reason = f"{self.program} does not name {proposal.target} in its `uses`"
+        denied = Verdict(Decision.DENY, "not-in-uses", BUILT_IN, reason, self.policies.hash)
+        return Applicable((), denied, denied)
+
+    def _pinned(self, kind: str, ref: str) -> str:
+        """A bare slug means the version that the manifest's `uses` asks for."""
+        plain = ref.removeprefix(f"{kind}:")
+        return self._exact_uses().get(f"{kind}:{plain}", ref)
+
+    def _exact_uses(self) -> dict[str, str]:
+        if self._uses is None:
+            exact = (self._exact(ref) for ref in self.uses or ())
+            self._uses = {ref.partition("@")[0]: ref for ref in exact if ref}
+        return self._uses
+
+    def _exact(self, ref: str) -> str | None:
+        if ref.startswith("model:"):
+            return ref
+        try:
+            return self.bundle.find(ref).ref
+        except Invalid:
+            return None
+
+
+def function_act(function: Callable[..., Any]) -> FunctionAct:
+    """How catalog code is to be called: async or not, with `ctx` or without."""
+    return FunctionAct(function, iscoroutinefunction(function), len(signature(function).parameters) > 1)
+
+
+def for_step(target: Target, step: FlowStep) -> Target:
+    """The target under a flow step's own timeout and retry."""
+    if step.timeout is None and step.retry is None:
+        return target
+    return replace(target, timeout_seconds=step.timeout or target.timeout_seconds, retry=step.retry or target.retry)
+
+

@@ -1,0 +1,41 @@
+"""Sync functions in threads of their own, beside the loop."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+Late = Callable[[object], None]
+"""told what a sync function gave after it was given up"""
+_log = logging.getLogger("magsag.act")
+
+
+async def in_thread(function: Callable[..., Any], arguments: Sequence[Any], late: Late) -> object:
+    """Call a sync function in a daemon thread: one that hangs cannot hold up the end of the process."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[object] = loop.create_future()
+
+    def settle(result: object, error: BaseException | None) -> None:
+        if done.cancelled():
+            late(result if error is None else None)
+        elif error is None:
+            done.set_result(result)
+        else:
+            done.set_exception(error)
+
+    def work() -> None:
+        result, error = None, None
+        try:
+            result = function(*arguments)
+        except StopIteration as stop:
+            error = RuntimeError(f"StopIteration: {stop.value!r}")
+        except BaseException as caught:
+            error = caught
+        try:
+            loop.call_soon_threadsafe(settle, result, error)
+        except RuntimeError:
+            _log.debug("a sync function ended after its loop was closed; its result is dropped")
+
+    threading.Thread(target=work, name="magsag-act", daemon=True).start()
+    return await done
