@@ -19,7 +19,7 @@ ANALYSIS = {
     "outliers": {"method": "iqr", "rule": "far away", "values": [{"column": "a", "row": 1, "value": 2.5}]},
     "findings": ["1 row"],
 }
-FOUND: dict[str, list[str]] = dict.fromkeys(("emails", "urls", "dates", "amounts", "names"), [])
+FOUND: dict[str, list[str]] = {"emails": [], "urls": [], "dates": [], "amounts": [], "names": []}
 DOCUMENT = {"sections": [{"level": 1, "title": "A", "text": ""}], "entities": FOUND, "summary": ""}
 LETTER = {"title": "a", "summary": "b", "talking_points": [], "warnings": [], "markdown": "c"}
 COUNTS = {"total_results": 1, "successful_results": 1, "failed_results": 0}

@@ -1,5 +1,7 @@
 """The shipped skills as plain functions."""
 
+from typing import Any
+
 import pytest
 
 from tests.unit.shipped import problems, skill
@@ -47,7 +49,7 @@ def test_a_profile_becomes_one_task_for_the_advisor() -> None:
 
 
 def test_later_results_win_and_failed_ones_are_only_counted() -> None:
-    results = [
+    results: list[dict[str, Any]] = [
         {"task_id": "1", "status": "succeeded", "output": {"a": 1, "b": 1}},
         {"task_id": "2", "status": "failed", "error": "out of order"},
         {"task_id": "3", "status": "succeeded", "output": {"b": 3}},
