@@ -62,7 +62,7 @@ schemas: $(STAMP) ## write the JSON Schemas of the manifests
 	@$(BIN)/magsag catalog schema --write
 
 docs: $(STAMP) ## write the generated pages
-	@$(PY) ops/tools/write_docs.py
+	@$(PY) -m ops.tools.write_docs
 
 format: $(STAMP) ## put the code into its format
 	@$(BIN)/ruff check --fix --quiet
