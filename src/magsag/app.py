@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from magsag.services.bundles import Bundles
     from magsag.services.drive import Drive
     from magsag.services.gate import Gate, Switches
+    from magsag.services.keeper import Keeper
     from magsag.services.programs import Programs
     from magsag.services.recorder import Recorder
     from magsag.services.runs import Runs
@@ -120,14 +121,20 @@ class App:
         return Programs(self.gate, self.recorder, self.store, self.clock, self.catalog.policies, self.models)
 
     @cached_property
+    def keeper(self) -> "Keeper":
+        """Keeps this process's leases alive."""
+        from magsag.services.keeper import Keeper
+
+        settings = self.settings
+        return Keeper(self.store, self.store.owner(), settings.lease_seconds, settings.limits.step_seconds)
+
+    @cached_property
     def drive(self) -> "Drive":
         """The loop."""
         from magsag.services.drive import Drive
-        from magsag.services.keeper import Keeper
 
         seconds = self.settings.lease_seconds
-        keeper = Keeper(self.store, self.store.owner(), seconds, self.settings.limits.step_seconds)
-        return Drive(self.store, self.recorder, self.programs, self.bundles, self.clock, keeper, seconds)
+        return Drive(self.store, self.recorder, self.programs, self.bundles, self.clock, self.keeper, seconds)
 
     @cached_property
     def runner(self) -> "LocalRunner":
@@ -145,6 +152,8 @@ class App:
 
     def close(self) -> None:
         """Let go of what was opened."""
+        if "keeper" in self.__dict__:
+            self.keeper.close()
         if "recorder" in self.__dict__:
             self.recorder.close()
         if "store" in self.__dict__:

@@ -50,7 +50,7 @@ class Crew:
         """Run until all branches have ended, or `until(index, end)` is true: then the rest are given up."""
         loop = asyncio.get_running_loop()
         workers = {loop.create_task(self._work()) for _ in range(self._bound)}
-        outer: asyncio.CancelledError | None = None
+        outer: BaseException | None = None
         while True:
             waiting = {worker for worker in workers if not worker.done()}
             if not waiting:
@@ -65,8 +65,8 @@ class Crew:
         if outer is not None:
             raise outer
         for worker in workers:
-            if not worker.cancelled() and (error := worker.exception()) is not None:
-                raise error
+            if not worker.cancelled() and (broken := worker.exception()) is not None:
+                raise broken
         return self.ends
 
     async def _work(self) -> None:
@@ -81,7 +81,7 @@ class Crew:
             del self._active[index]
             self.ends[index] = end
             self.latest = max(self.latest, scope.now)
-            if not self._over and self._until(index, end):
+            if self._until(index, end):
                 self._give_up()
         self._scopes.pop(task, None)
 

@@ -124,8 +124,10 @@ class Gate:
         attempt = _Attempt(seat, scope, id, target, data, value, 1)
         if known is not None:
             return await self._resume(attempt, known)
-        if target.input is not None and (error := breach(target.input, value, ErrorType.INPUT_CONTRACT)):
-            raise await self._fail(attempt, error)
+        if target.input is not None:
+            fault = breach(target.input, value, ErrorType.INPUT_CONTRACT)
+            if fault is not None:
+                raise await self._fail(attempt, fault)
         return await self._attempts(attempt)
 
     def _admit(self, target: Target, payload: object, id: StepId) -> tuple[bytes, Any]:
@@ -351,8 +353,8 @@ class Gate:
         try:
             output, value = encode(result, f"output of step {attempt.id}")
             if target.output is not None:
-                if error := breach(target.output, value, ErrorType.OUTPUT_CONTRACT):
-                    raise error
+                if (fault := breach(target.output, value, ErrorType.OUTPUT_CONTRACT)) is not None:
+                    raise fault
                 if target.output.redacts:
                     value = target.output.redact(value)
                     output = encode_known(value)

@@ -31,34 +31,38 @@ class Keeper:
         self._users = 0
         self._beat = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self._over: threading.Event | None = None
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
 
     def __enter__(self) -> None:
         self._users += 1
         if self._users == 1:
-            self._over = threading.Event()
             self._pulse(asyncio.get_running_loop())
+        if self._thread is None:
             watched = threading.get_ident()
-            threading.Thread(
-                target=self._watch, args=(self._over, watched), name="magsag-keeper", daemon=True
-            ).start()
+            self._thread = threading.Thread(target=self._watch, args=(watched,), name="magsag-keeper", daemon=True)
+            self._thread.start()
 
     def __exit__(self, *_: object) -> None:
         self._users -= 1
-        if self._users == 0:
-            if self._over is not None:
-                self._over.set()
-            if self._timer is not None:
-                self._timer.cancel()
+        if self._users == 0 and self._timer is not None:
+            self._timer.cancel()
+
+    def close(self) -> None:
+        """Let the thread go; a later leg starts another."""
+        self._over.set()
+        self._over, self._thread = threading.Event(), None
 
     def _pulse(self, loop: asyncio.AbstractEventLoop) -> None:
         self._beat = time.monotonic()
         self._timer = loop.call_later(_TICK_SECONDS, self._pulse, loop)
 
-    def _watch(self, over: threading.Event, watched: int) -> None:
-        renewed, named = time.monotonic(), False
+    def _watch(self, watched: int) -> None:
+        over, renewed, named = self._over, time.monotonic(), False
         while not over.wait(_TICK_SECONDS):
             now = time.monotonic()
+            if self._users == 0:
+                continue
             if now - renewed > self._lease_seconds / 3:
                 renewed = now
                 self._renew()

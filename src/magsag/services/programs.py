@@ -65,23 +65,32 @@ class Programs:
         self._clock = clock
         self._policies = policies
         self._models = models
+        self._known: dict[tuple[str, str], Targets] = {}
         gate.children = self
 
     def seat(self, leg: Leg, run: Run, bundle: Bundle, above: ChildPlace | None = None) -> Seat:
         """Give a run its place in a leg. Raises Invalid when its program is not in the bundle."""
         started = _started(run)
-        entry: AgentOrFlow = bundle.find(started.program)
-        uses = entry.manifest.uses if isinstance(entry.manifest, Agent) and entry.manifest.flow is None else None
-        targets = Targets(bundle, self._policies, self._models, started.program, uses)
+        targets = self._targets(bundle, started.program)
         seat = Seat(leg, run, targets, (started.program,), started.environment, started.mode)
         if above is not None:
             seat.lineage = (*above.seat.lineage, started.program)
             seat.parent, seat.branches = (above.seat, above.scope), (above.branch,)
         return seat
 
+    def _targets(self, bundle: Bundle, program: str) -> Targets:
+        """What a program may call; the same for all its runs in this process."""
+        known = self._known.get((bundle.hash, program))
+        if known is None:
+            entry: AgentOrFlow = bundle.find(program)
+            uses = entry.manifest.uses if isinstance(entry.manifest, Agent) and entry.manifest.flow is None else None
+            known = Targets(bundle, self._policies, self._models, program, entry, uses)
+            self._known[bundle.hash, program] = known
+        return known
+
     async def conduct(self, seat: Seat) -> Ended:
         """Run the program to its end. Raises Stopped; CancelledError when it was cancelled from outside."""
-        entry: AgentOrFlow = seat.targets.bundle.find(seat.targets.program)
+        entry = seat.targets.entry
         try:
             payload = decode(_started(seat.run).input)
             self._evaluate(seat, entry, "input", payload)
@@ -186,7 +195,7 @@ class Programs:
 
     async def _program(self, seat: Seat, entry: AgentOrFlow, payload: object) -> object:
         if isinstance(entry.manifest, Flow):
-            return await self._flow(seat, entry, payload)  # type: ignore[arg-type]
+            return await self._flow(seat, entry, payload)
         if entry.manifest.flow is not None:
             flow: Entry[Flow] = seat.targets.bundle.find(entry.manifest.flow, "flow")
             return await self._flow(seat, flow, payload)
@@ -232,7 +241,7 @@ class Programs:
     def _evaluate(self, seat: Seat, entry: AgentOrFlow, on: str, payload: object) -> None:
         if not isinstance(entry.manifest, Agent):
             return
-        for evaluation in evaluations(seat.targets.bundle, entry, on):  # type: ignore[arg-type]
+        for evaluation in evaluations(seat.targets.bundle, entry, on):
             known = [it for it in seat.run.scores if (it.evaluation, it.on) == (evaluation.ref, on)]
             if known:
                 scores = known[-1].scores

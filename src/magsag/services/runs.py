@@ -13,7 +13,7 @@ from magsag.domain.ids import RunId, is_given_run_id, run_id
 from magsag.domain.manifests import Agent, Flow
 from magsag.domain.settings import Settings
 from magsag.domain.values import decode, encode, encode_known
-from magsag.engine.chain import seal
+from magsag.engine.chain import seal, unseal
 from magsag.engine.run import Run
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Lease, Store, Write
@@ -124,8 +124,8 @@ class Runs:
         name = entry.manifest.contracts.input
         if name is not None:
             contract = bundle.contract(name)
-            if (error := breach(contract, value, ErrorType.INPUT_CONTRACT)) is not None:
-                raise Invalid(f"input of {entry.ref} {error.message}")
+            if (fault := breach(contract, value, ErrorType.INPUT_CONTRACT)) is not None:
+                raise Invalid(f"input of {entry.ref} {fault.message}")
             if contract.redacts:
                 data = encode_known(contract.redact(value))
         return entry, data
@@ -153,10 +153,12 @@ class Runs:
 
     def result(self, run: RunId) -> RunResult:
         """How a run stands. Raises Invalid for an unknown run."""
-        state = read_run(self._store, run)
-        if state is None:
+        row = self._store.row(run)
+        if row is None:
             raise Invalid(f"run {run} is not in the ledger: `magsag run list` shows those that are")
-        return result_of(state)
+        last = [unseal(stored) for stored in self._store.read(run, row.seq - 1)]
+        ends = [fact for fact in last if isinstance(fact, facts.RunEnded | facts.RunParked)]
+        return _result(run, row.status, ends[-1] if ends else None)
 
     def _known(self, order: Order, entry: Entry[Agent] | Entry[Flow], data: bytes) -> RunId | None:
         """The run of that id, when it was asked the same before."""
@@ -182,13 +184,13 @@ class Runs:
 _ENDED = frozenset(RunStatus) - {RunStatus.RUNNING, RunStatus.PARKED}
 
 
-def result_of(run: Run) -> RunResult:
-    """How a folded run stands."""
-    if run.ended is None:
-        return RunResult(run.id, run.status, reasons=run.reasons)
-    value: Any = decode(run.ended.output or b"null")
-    if run.status in (RunStatus.SUCCEEDED, RunStatus.PARTIAL):
-        return RunResult(run.id, run.status, output=value)
+def _result(run: RunId, status: RunStatus, last: facts.RunEnded | facts.RunParked | None) -> RunResult:
+    """What the last fact of a run says."""
+    if not isinstance(last, facts.RunEnded):
+        return RunResult(run, status, reasons=last.reasons if last else ())
+    value: Any = decode(last.output or b"null")
+    if status in (RunStatus.SUCCEEDED, RunStatus.PARTIAL):
+        return RunResult(run, status, output=value)
     error = StepFailed(value.get("type", "raised"), value.get("message", ""), value.get("details"), value.get("step"))
-    return RunResult(run.id, run.status, error=error)
+    return RunResult(run, status, error=error)
 

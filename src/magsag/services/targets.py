@@ -76,6 +76,7 @@ class Targets:
     policies: Policies
     models: Mapping[str, tuple[ModelProvider, str]]
     program: str
+    entry: Entry[Agent] | Entry[Flow]
     uses: Sequence[str] | None
     """what its manifest allows; None for flows, whose steps are their uses"""
     _known: dict[tuple[str, str], Target] = field(default_factory=dict)

@@ -25,7 +25,8 @@ async def in_thread(function: Callable[..., Any], arguments: Sequence[Any], late
             done.set_exception(error)
 
     def work() -> None:
-        result, error = None, None
+        result: object = None
+        error: BaseException | None = None
         try:
             result = function(*arguments)
         except StopIteration as stop:
