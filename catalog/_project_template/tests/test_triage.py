@@ -30,7 +30,7 @@ def test_an_urgent_ticket_is_reported(project):
 
 def test_without_an_urgent_ticket_nothing_is_written(project):
     result = project.run_sync("triage-mag", {"tickets": [CALM]})
-    assert result.output["report"] is None
+    assert result.output["report"] == ""
     assert not Path("outbox").exists()
 
 
