@@ -20,9 +20,10 @@ install_venv_module() { # Debian ships it apart from Python
 }
 
 find_python() {
+    names=${PYTHON:-python3.11 python3.12 python3.13 python3.14 python3 python}
     bare=
-    for name in "${PYTHON:-}" python3.11 python3.12 python3.13 python3.14 python3 python; do
-        [ -n "$name" ] && is_new_enough "$name" || continue
+    for name in $names; do
+        is_new_enough "$name" || continue
         if can_make_venv "$name"; then echo "$name"; return; fi
         bare=${bare:-$name}
     done
@@ -30,7 +31,7 @@ find_python() {
     if [ -n "$bare" ]; then
         echo "setup: $bare cannot make virtual environments. Install its venv module (Debian: apt-get install python3-venv) and repeat." >&2
     else
-        echo "setup: no Python 3.11 or newer found. Install one, or name it: make setup PYTHON=/path/to/python3" >&2
+        echo "setup: no Python 3.11 or newer among: $names. Install one, or name it: make setup PYTHON=/path/to/python3" >&2
     fi
     return 1
 }
