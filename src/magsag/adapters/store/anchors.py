@@ -56,6 +56,8 @@ class Claims:
     exists: bool
     runs: dict[RunId, list[tuple[int, str]]] = field(default_factory=dict)
     """seq and head of each run, in the order in which they were anchored"""
+    vacuumed: set[RunId] = field(default_factory=set)
+    """runs that the ledger may have let go"""
     faults: list[Fault] = field(default_factory=list)
     """what is wrong with the file itself"""
 
@@ -83,6 +85,15 @@ class Anchors:
             yield
         finally:
             _unlock(self._descriptor)
+
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """Nobody is between a commit and its line while the block runs; a missing file stays missing."""
+        if not self.path.exists():
+            yield
+            return
+        with self.held():
+            yield
 
     def append(self, runs: Sequence[Rest]) -> None:
         """One line for the runs of one commit; call it inside `held`. Raises OSError."""
@@ -112,9 +123,11 @@ class Anchors:
                 claims.faults.append(self._fault(number, "lines before this one are missing, or were added or moved"))
             n, prev = content["n"], _claimed_hash(line)
             for run, seq, head in content.get("runs", ()):
+                if run in claims.vacuumed:
+                    claims.vacuumed.discard(run)
+                    claims.runs[run] = []
                 claims.runs.setdefault(run, []).append((seq, head))
-            for run in content.get("vacuumed", ()):
-                claims.runs.pop(run, None)
+            claims.vacuumed.update(content.get("vacuumed", ()))
         return claims
 
     def close(self) -> None:

@@ -69,9 +69,7 @@ class Batch:
         run, seq, head = item.run, state.seq, state.head
         for fact in item.facts:
             seq, head = seq + 1, link(head, fact.digest)
-            self._facts.append(
-                (run, seq, fact.kind, fact.body, fact.digest, fact.salt, fact.input, fact.output, head)
-            )
+            self._facts.append((run, seq, fact.kind, fact.body, fact.digest, fact.salt, fact.input, fact.output, head))
         state.seq, state.head = seq, head
         state.change = item.change or state.change
         self._touched[run] = state

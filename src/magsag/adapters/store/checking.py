@@ -1,7 +1,9 @@
 """`data check`: everything the ledger claims, verified against itself and against its anchors. Reads only."""
 
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from magsag.adapters.store.anchors import Anchors, Claims
 from magsag.adapters.store.reading import run_row
@@ -13,25 +15,96 @@ from magsag.engine.chain import is_blob, unseal, verify
 from magsag.engine.run import Run, evolve
 from magsag.ports.ledger import RunRow
 
+_COMMITTED_BLOB: Final = re.compile(r"[0-9a-f]{32}-[0-9a-f]{64}")
+
 
 def check(connection: sqlite3.Connection, sql: Mapping[str, str], anchors: Anchors) -> list[Fault]:
-    """All faults. The caller holds a transaction, so that all of it is one moment."""
-    faults = [Fault("the file", str(what)) for (what,) in connection.execute("pragma integrity_check") if what != "ok"]
-    # Read after the transaction began, the file can only be ahead of the ledger by what is being committed now.
-    claims = anchors.claims()
-    faults.extend(claims.faults)
-    faults.extend(_foreign(connection, sql))
-    rows: dict[RunId, RunRow] = {}
+    """All faults of one moment. The caller has begun a transaction that has read nothing yet."""
+    with anchors.still():
+        connection.execute(sql["begin_view"]).fetchall()
+        claims = anchors.claims()
+    faults = [Fault("the file", what) for (what,) in connection.execute("pragma integrity_check") if what != "ok"]
+    faults += claims.faults
+    faults += _foreign(connection, sql)
+    owed = {run for (run,) in connection.execute(sql["owed_anchors"])}
+    runs: dict[RunId, RunRow] = {}
     for row in connection.execute(sql["every_run"]).fetchall():
-        fault = _wrong_row(row)
-        if fault is not None:
-            faults.append(fault)
+        if (wrong := _wrong_row(row)) is not None:
+            faults.append(wrong)
             continue
-        run = run_row(row)
-        rows[run.run] = run
+        run = runs[row[0]] = run_row(row)
         facts = [Stored(*fact) for fact in connection.execute(sql["facts_after"], (run.run, 0))]
-        faults.extend(verify(run.run, facts))
-        faults.extend(_against_row(run, facts))
-        faults.extend(_against_anchors(run, facts, claims))
-    faults.extend(_beyond_ledger(rows, claims))
+        faults += verify(run.run, facts)
+        faults += _against_row(run, facts)
+        faults += _against_anchors(run, facts, claims, run.run in owed)
+    faults += _missing(runs, claims, owed, anchors)
     return faults
+
+
+def _foreign(connection: sqlite3.Connection, sql: Mapping[str, str]) -> Iterator[Fault]:
+    """Rows that belong to nothing, and large values that are not what their names commit to."""
+    for what, name in (("facts", "foreign_facts"), ("large values", "foreign_blobs")):
+        for run, count in connection.execute(sql[name]):
+            yield Fault(f"run {run}", f"{count} {what}, but no such run: the run was deleted, or these were added", run)
+    for root, id, body in connection.execute(sql["every_blob"]):
+        if _COMMITTED_BLOB.fullmatch(id) and not is_blob(id, body):
+            yield Fault(f"run {root}, large value {id[:12]}", "it does not match its name: it was changed", root)
+
+
+def _wrong_row(row: tuple[Any, ...]) -> Fault | None:
+    run, status, parked_on = row[0], row[10], row[11]
+    if status not in set(RunStatus):
+        return Fault(f"run {run}", f"its row has the unknown status {status!r}", run)
+    if parked_on is not None and parked_on not in set(ParkedOn):
+        return Fault(f"run {run}", f"its row is parked on {parked_on!r}, which is unknown", run)
+    return None
+
+
+def _against_row(row: RunRow, facts: list[Stored]) -> Iterator[Fault]:
+    """The row is what its facts say, and each fact may follow those before it."""
+    where = f"run {row.run}"
+    seq, head = (facts[-1].seq, facts[-1].head) if facts else (0, b"")
+    if (row.seq, row.head) != (seq, head):
+        yield Fault(where, f"its row ends at fact {row.seq}, its last fact is {seq}: facts were cut or added", row.run)
+    run = Run(row.run)
+    for fact in facts:
+        try:
+            evolve(run, unseal(fact))
+        except (Broken, LookupError, TypeError, ValueError) as error:
+            yield Fault(f"{where}, fact {fact.seq}", f"it cannot stand here: {error}", row.run)
+            return
+    if run.ended is not None and row.status is not run.status:
+        yield Fault(where, f"its row says {row.status}, its facts say {run.status}", row.run)
+    if run.ended is None and row.status in ENDS:
+        yield Fault(where, f"its row says {row.status}, its facts hold no end", row.run)
+
+
+def _against_anchors(row: RunRow, facts: list[Stored], claims: Claims, owed: bool) -> Iterator[Fault]:
+    """What was anchored once is still there; what has ended was anchored."""
+    where = f"run {row.run}"
+    anchored = claims.runs.get(row.run, [])
+    for seq, head in anchored:
+        if seq > len(facts):
+            what = f"the ledger is behind its anchors: fact {seq} was anchored, the last is {len(facts)}"
+            yield Fault(where, f"{what}; the tail was cut, or an old copy was put back", row.run)
+            return
+        if facts[seq - 1].head.hex() != head:
+            yield Fault(
+                where, f"the chain up to fact {seq} is not the one that was anchored: it was rewritten", row.run
+            )
+            return
+    if row.status not in ENDS or owed or not claims.exists:
+        return
+    end = max((fact.seq for fact in facts if fact.kind == "RunEnded"), default=0)
+    if not any(seq >= end for seq, _ in anchored):
+        yield Fault(where, "it has ended, and no anchor says so: lines were cut from the anchors", row.run)
+
+
+def _missing(runs: Mapping[RunId, RunRow], claims: Claims, owed: set[RunId], anchors: Anchors) -> Iterator[Fault]:
+    if not claims.exists and any(row.status in ENDS and row.run not in owed for row in runs.values()):
+        yield Fault(
+            str(anchors.path), "the anchors are missing, though runs have ended; restore the file from a backup"
+        )
+    for run in claims.runs:
+        if run not in runs and run not in claims.vacuumed:
+            yield Fault(f"run {run}", "it was anchored, and the ledger does not hold it: it was deleted", run)

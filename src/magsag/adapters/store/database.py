@@ -10,9 +10,9 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from magsag.adapters.store.failures import broken, is_busy, leaves_doubt, no_access
 from magsag.adapters.store.migrations import State, migrate, state_of
@@ -78,17 +78,28 @@ class Database:
                     raise broken(self.path, error) from error
                 raise
 
-    def one(self, name: str, parameters: tuple[object, ...] | dict[str, object] = ()) -> tuple[object, ...] | None:
+    def one(self, name: str, parameters: tuple[object, ...] | dict[str, object] = ()) -> tuple[Any, ...] | None:
         """The first row of a named statement that only reads."""
         rows = self.all(name, parameters)
         return rows[0] if rows else None
 
-    def all(self, name: str, parameters: tuple[object, ...] | dict[str, object] = ()) -> list[tuple[object, ...]]:
+    def all(self, name: str, parameters: tuple[object, ...] | dict[str, object] = ()) -> list[tuple[Any, ...]]:
         """All rows of a named statement that only reads."""
         with self.lock:
             connection = self._ready()
             try:
                 return connection.execute(self.sql[name], parameters).fetchall()
+            except sqlite3.Error as error:
+                self._undo(connection, error)
+                raise broken(self.path, error) from error
+
+    def compact(self) -> None:
+        """Give the space of removed rows back to the disk."""
+        with self.lock:
+            connection = self._ready()
+            try:
+                connection.execute("vacuum")
+                connection.execute("pragma wal_checkpoint(truncate)").fetchall()
             except sqlite3.Error as error:
                 self._undo(connection, error)
                 raise broken(self.path, error) from error
@@ -182,10 +193,8 @@ class Database:
             self._doubtful = True
         if self._doubtful or leaves_doubt(error):
             self._doubtful, self._connection = True, None
-            try:
+            with suppress(sqlite3.Error):
                 connection.close()
-            except sqlite3.Error:
-                pass
 
     def _grow(self, connection: sqlite3.Connection) -> None:
         """Give the log its full length at once. A failure costs speed, nothing else."""

@@ -10,7 +10,11 @@ _MOVES: Final = (
     ("SQLITE_FULL", "the disk is full", "free some space; then go on with --resume, nothing acknowledged is lost"),
     ("SQLITE_IOERR", "the disk failed", "look at free space, quota and the system log; then go on with --resume"),
     ("SQLITE_CANTOPEN", "it cannot be opened", "check that its folder exists and that you may write there"),
-    ("SQLITE_READONLY", "it may not be written", "check the rights of the file and its folder, or use another --project"),
+    (
+        "SQLITE_READONLY",
+        "it may not be written",
+        "check the rights of the file and its folder, or use another --project",
+    ),
     ("SQLITE_PERM", "it may not be opened", "check the rights of the file and its folder"),
     ("SQLITE_NOTADB", "it is no SQLite database", "move it away or restore a backup; it was left as it is"),
     ("SQLITE_CORRUPT", "it is damaged", "restore a backup; `magsag data check` says what can still be read"),

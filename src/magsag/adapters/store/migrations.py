@@ -18,7 +18,12 @@ from magsag.adapters.store.statements import Migration
 from magsag.domain.errors import StoreBroken
 
 _TABLE: Final = """create table migrations(
-    n integer primary key, name text not null, checksum text not null, applied integer not null, version text not null)"""
+    n integer primary key,
+    name text not null,
+    checksum text not null,
+    applied integer not null,
+    version text not null
+)"""
 
 
 class State(Enum):
@@ -54,9 +59,7 @@ def state_of(connection: sqlite3.Connection, path: Path, known: Sequence[Migrati
     return State.CURRENT if len(applied) == len(known) else State.OLDER
 
 
-def migrate(
-    connection: sqlite3.Connection, path: Path, known: Sequence[Migration], version: Callable[[], str]
-) -> None:
+def migrate(connection: sqlite3.Connection, path: Path, known: Sequence[Migration], version: Callable[[], str]) -> None:
     """Apply what is missing, in one transaction; `version` names the magsag that does so."""
     connection.execute("begin immediate")
     try:

@@ -1,5 +1,6 @@
 """Facts, rows and large values out."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic_core import to_json
@@ -23,7 +24,7 @@ class ReadingPart(Part):
             raise StoreBroken(f"{self._database.path}: run {root}: the large value {id} is not in the store")
         return bytes(row[0])
 
-    def seqs(self, roots: list[RunId]) -> dict[RunId, int]:
+    def seqs(self, roots: Sequence[RunId]) -> dict[RunId, int]:
         return dict(self._database.all("seqs", (to_json(list(roots)),)))
 
     def bundle(self, hash: str) -> bytes | None:
@@ -53,5 +54,7 @@ class ReadingPart(Part):
 
 def run_row(row: tuple[Any, ...]) -> RunRow:
     """A row of `runs` in the order of the statements."""
-    status, parked_on = RunStatus(row[10]), None if row[11] is None else ParkedOn(row[11])
-    return RunRow(*row[:10], status, parked_on, *row[12:])
+    values = list(row)
+    values[10] = RunStatus(values[10])
+    values[11] = None if values[11] is None else ParkedOn(values[11])
+    return RunRow(*values)

@@ -1,7 +1,6 @@
 """The SQLite store: one file, its anchors and its locks beside it. Put together here from parts."""
 
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 from magsag.adapters.store.anchors import Anchors
@@ -9,13 +8,14 @@ from magsag.adapters.store.database import Database
 from magsag.adapters.store.leasing import LeasingPart
 from magsag.adapters.store.processlock import ProcessLock
 from magsag.adapters.store.reading import ReadingPart
+from magsag.adapters.store.searching import SearchingPart
 from magsag.adapters.store.upkeep import UpkeepPart
 from magsag.adapters.store.writing import WritingPart
 
 
 def installed_version() -> str:
     """The version that `pip` knows."""
-    from importlib.metadata import version  # reading it costs more than opening a ledger
+    from importlib.metadata import PackageNotFoundError, version  # reading it costs more than opening a ledger
 
     try:
         return version("magsag")
@@ -23,12 +23,10 @@ def installed_version() -> str:
         return "of a source tree"
 
 
-class SqliteStore(WritingPart, ReadingPart, LeasingPart, UpkeepPart):
+class SqliteStore(WritingPart, ReadingPart, SearchingPart, LeasingPart, UpkeepPart):
     """All of `ports.ledger.Store` in one SQLite file, for any number of threads and processes of one machine."""
 
-    def __init__(
-        self, path: Path, anchors: Path | None = None, version: Callable[[], str] = installed_version
-    ) -> None:
+    def __init__(self, path: Path, anchors: Path | None = None, version: Callable[[], str] = installed_version) -> None:
         """Open or create the ledger; `anchors` is `anchors.log` beside it by default. Raises StoreBroken."""
         path = path.absolute()
         super().__init__(

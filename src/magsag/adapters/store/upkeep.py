@@ -19,9 +19,7 @@ class UpkeepPart(Part):
 
     def describe(self) -> dict[str, object]:
         with self._database.reading() as connection:
-            runs, facts, bundles, owed, size, mode, version = connection.execute(
-                self._database.sql["describe"]
-            ).fetchone()
+            runs, facts, bundles, size, mode, version = connection.execute(self._database.sql["describe"]).fetchone()
         return {
             "backend": "sqlite",
             "location": str(self._database.path),
@@ -34,7 +32,6 @@ class UpkeepPart(Part):
             "runs": runs,
             "facts": facts,
             "bundles": bundles,
-            "unanchored": owed,
         }
 
     def check(self) -> list[Fault]:
@@ -45,6 +42,7 @@ class UpkeepPart(Part):
         """The anchors are told first: a run that is named there may be gone, it need not be."""
         sql = self._database.sql
         with self._database.lock, self._anchors.held(), self._database.writing(Level.SYNCED) as connection:
+            connection.execute(sql["vacuum_begin"])
             connection.execute(sql["mark_vacuumed_runs"], (before,))
             gone: list[RunId] = [run for (run,) in connection.execute(sql["vacuumed_runs"])]
             (facts,) = connection.execute(sql["count_vacuumed_facts"]).fetchone()
@@ -52,10 +50,14 @@ class UpkeepPart(Part):
             if not dry_run:
                 if gone:
                     self._name_vacuumed(gone)
+                if connection.execute(sql["has_search_index"]).fetchone() is not None:
+                    connection.execute(sql["unindex_facts"])
                 for name in ("facts", "blobs", "leases", "unanchored", "runs"):
                     connection.execute(sql[f"vacuum_{name}"])
                 connection.executemany(sql["vacuum_bundle"], [(hash,) for hash in bundles])
-            connection.execute(sql["forget_vacuumed_runs"])
+            connection.execute(sql["vacuum_end"])
+        if not dry_run and (gone or bundles):
+            self._database.compact()
         return Vacuumed(len(gone), facts, len(bundles), before, dry_run)
 
     def backup(self, destination: str) -> None:

@@ -37,6 +37,7 @@ class WritingPart(Part):
                 batch, answers = self._batch(connection, writes, level)
                 kept = [item for item, answer in zip(writes, answers, strict=True) if isinstance(answer, Written)]
                 resting = batch.standing(dict.fromkeys(item.run for item in kept if _rests(item)))
+                ended: list[RunId] = []
                 if resting:
                     ended = [item.run for item in kept if item.change is not None and item.change.status in ENDS]
                     resting, ended = self._with_debts(connection, resting, ended)
@@ -81,7 +82,9 @@ class WritingPart(Part):
             self._settled = tuple(settled)
         except OSError as error:
             self._settled = None
-            _LOG.warning("%s: an anchor could not be written (%s); the next commit tries again", self._anchors.path, error)
+            _LOG.warning(
+                "%s: an anchor could not be written (%s); the next commit tries again", self._anchors.path, error
+            )
 
 
 def _rests(item: Write) -> bool:

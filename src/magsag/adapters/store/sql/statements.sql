@@ -123,3 +123,97 @@ delete from unanchored where run = ?;
 
 -- touch: a change of nothing, so that a commit has something to sync
 update migrations set applied = applied where n = 1;
+
+-- describe: for `doctor`
+select (select count(*) from runs), (select count(*) from facts), (select count(*) from bundles),
+       (select page_count * page_size from pragma_page_count, pragma_page_size),
+       (select journal_mode from pragma_journal_mode),
+       (select version from migrations order by n desc limit 1);
+
+-- every_run: for `check`
+select run, root, parent, program, bundle, tenant, actor, requester, trace_id, span_id,
+       status, parked_on, due, created, updated, seq, head
+from runs order by rowid;
+
+-- begin_view: the first read fixes what a transaction sees
+select count(*) from migrations;
+
+-- foreign_facts: facts of no run
+select run, count(*) from facts where run not in (select run from runs) group by run;
+
+-- foreign_blobs: large values of no run tree
+select root, count(*) from blobs where root not in (select run from runs) group by root;
+
+-- every_blob: for `check`
+select root, id, body from blobs;
+
+-- owed_anchors: ended runs whose line may not be written yet
+select run from unanchored;
+
+-- vacuum_begin: where a vacuum notes what goes
+create temp table if not exists vacuumed(run text primary key, root text not null);
+
+-- mark_vacuumed_runs: ended trees that nobody touched since
+insert into temp.vacuumed(run, root)
+select run, root from runs
+where root in (
+    select root from runs group by root
+    having max(updated) < ? and sum(status in ('running', 'parked')) = 0
+);
+
+-- vacuumed_runs: what goes
+select run from temp.vacuumed order by run;
+
+-- count_vacuumed_facts: and how much of it
+select count(*) from facts where run in (select run from temp.vacuumed);
+
+-- vacuumed_bundles: wanted by no run that stays, nor by one that is about to start
+select hash from bundles
+where put < ? and hash not in (select bundle from runs where run not in (select run from temp.vacuumed));
+
+-- vacuum_facts: gone
+delete from facts where run in (select run from temp.vacuumed);
+
+-- vacuum_blobs: gone
+delete from blobs where root in (select root from temp.vacuumed);
+
+-- vacuum_leases: gone
+delete from leases where root in (select root from temp.vacuumed);
+
+-- vacuum_unanchored: gone
+delete from unanchored where run in (select run from temp.vacuumed);
+
+-- vacuum_runs: gone
+delete from runs where run in (select run from temp.vacuumed);
+
+-- vacuum_bundle: gone
+delete from bundles where hash = ?;
+
+-- vacuum_end: the notes too
+delete from temp.vacuumed;
+
+-- has_search_index: made by the first search
+select 1 from sqlite_master where name = 'search_index';
+
+-- make_search_index: rows have the ids of their facts
+create virtual table search_index using fts5(text, tokenize = 'unicode61 remove_diacritics 2');
+
+-- indexed_to: facts with larger ids are not in the index
+select coalesce((select rowid from search_index order by rowid desc limit 1), 0);
+
+-- newest_fact: how far the index should reach
+select coalesce(max(id), 0) from facts;
+
+-- facts_to_index: what came since
+select id, kind, body, digest, salt, input, output from facts where id > ? order by id;
+
+-- index_fact: its words
+insert into search_index(rowid, text) values(?, ?);
+
+-- find: the best first
+select f.run, f.seq, f.kind, snippet(search_index, 0, '', '', '...', 16)
+from search_index join facts f on f.id = search_index.rowid
+where search_index match ? order by rank, f.id desc limit ?;
+
+-- unindex_facts: vacuumed words may not be found
+delete from search_index where rowid in (select id from facts where run in (select run from temp.vacuumed));

@@ -31,8 +31,9 @@ create table leases(
 ) without rowid;
 create index leases_by_owner on leases(owner) where owner <> '';
 
--- Facts in the order of arrival, so that one commit of many runs touches few pages.
+-- Facts in the order of arrival, so that one commit of many runs touches few pages; a search index follows `id`.
 create table facts(
+    id integer primary key,
     run text not null,
     seq integer not null,
     kind text not null,
