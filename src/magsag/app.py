@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from magsag.services.drive import Drive
     from magsag.services.gate import Gate, Switches
     from magsag.services.keeper import Keeper
+    from magsag.services.large import Values
     from magsag.services.programs import Programs
     from magsag.services.recorder import Recorder
     from magsag.services.runs import Runs
@@ -92,6 +93,13 @@ class App:
         return Recorder(self.store, self.clock)
 
     @cached_property
+    def values(self) -> "Values":
+        """Values into the ledger and out of it."""
+        from magsag.services.large import Values
+
+        return Values(self.recorder, self.store, self.clock)
+
+    @cached_property
     def switches(self) -> "Switches":
         """What is on at the gate."""
         from magsag.services.gate import Switches
@@ -111,14 +119,16 @@ class App:
         """The gate."""
         from magsag.services.gate import Gate
 
-        return Gate(self.recorder, self.clock, self.switches)
+        return Gate(self.recorder, self.values, self.clock, self.switches)
 
     @cached_property
     def programs(self) -> "Programs":
         """What runs agents and flows."""
         from magsag.services.programs import Programs
 
-        return Programs(self.gate, self.recorder, self.store, self.clock, self.catalog.policies, self.models)
+        return Programs(
+            self.gate, self.recorder, self.values, self.store, self.clock, self.catalog.policies, self.models
+        )
 
     @cached_property
     def keeper(self) -> "Keeper":
@@ -148,7 +158,9 @@ class App:
         """Starting, resuming and cancelling runs."""
         from magsag.services.runs import Runs
 
-        return Runs(self.store, self.recorder, self.drive, self.runner, self.bundles, self.clock, self.settings)
+        return Runs(
+            self.store, self.recorder, self.values, self.drive, self.runner, self.bundles, self.clock, self.settings
+        )
 
     def close(self) -> None:
         """Let go of what was opened."""

@@ -11,6 +11,7 @@ from typing import Final
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from magsag.domain.errors import ErrorType, StepFailed
+from magsag.domain.large import MARK, MARK_BYTES
 
 Json = object
 """what JSON can say: dict, list, str, int, float, bool, None"""
@@ -18,15 +19,16 @@ Json = object
 MAX_DEPTH: Final = 200
 
 
-def encode(value: object, what: str) -> tuple[bytes, object]:
+def encode(value: object, what: str, marks: bool = False) -> tuple[bytes, object]:
     """Give the value's JSON bytes and the value as read back from them.
 
-    `what` names the value in the error, e.g. `input of step pay#1`. Raises StepFailed(invalid_value).
+    `what` names the value in the error, e.g. `input of step pay#1`; `marks` allows the marks of large values
+    (`domain.large`). Raises StepFailed(invalid_value).
     """
     try:
         data = to_json(value, inf_nan_mode="null")
         copy = from_json(data)
-        if copy == value:
+        if copy == value and (marks or MARK_BYTES not in data):
             return data, copy
     except (PydanticSerializationError, ValueError, RecursionError, TypeError):
         pass
@@ -56,6 +58,8 @@ def _fault(value: object) -> str:
             for key, part in item.items():
                 if not isinstance(key, str):
                     return f"has the key {key!r} {where}: JSON keys are strings, write {str(key)!r}"
+                if key == MARK and len(item) == 1:
+                    return f"has the key {key!r} {where}, which MAGSAG keeps for itself"
                 if not _is_text(key):
                     return f"has a key with a lone surrogate {where}: it is no Unicode text"
                 stack.append((part, f"{pointer}/{key}", depth + 1))

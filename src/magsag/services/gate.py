@@ -23,6 +23,7 @@ from magsag.engine.run import Step
 from magsag.policy.judge import BUILT_IN, Record, judge
 from magsag.ports.clock import Clock
 from magsag.services import acts
+from magsag.services.large import Values
 from magsag.services.moment import moment
 from magsag.services.recorder import Recorder
 from magsag.services.seat import Scope, Seat
@@ -106,8 +107,9 @@ ALWAYS_STARTS: Final = EFFECTFUL | {Effect.DELEGATE}
 class Gate:
     """Judges, records and performs steps for all runs of this process."""
 
-    def __init__(self, recorder: Recorder, clock: Clock, switches: Switches) -> None:
+    def __init__(self, recorder: Recorder, values: Values, clock: Clock, switches: Switches) -> None:
         self._recorder = recorder
+        self._values = values
         self._clock = clock
         self._switches = switches
         self.children: Children | None = None
@@ -115,11 +117,13 @@ class Gate:
     async def step(self, seat: Seat, scope: Scope, id: StepId, target: Target, payload: object) -> Told:
         """Take one step. Raises StepFailed as recorded, Stopped when the run cannot go on in this leg."""
         known = seat.run.steps.get(id)
+        if known is not None:
+            self._values.decode(seat.leg.tree, known.input)
         try:
-            data, value = self._admit(target, payload, id)
+            data, value = self._admit(seat, target, payload, id)
         except StepFailed as error:
             if known is not None:
-                return _answer(known)
+                return self._answer(seat, known)
             raise await self._fail(_Attempt(seat, scope, id, target, b"null", None, 1), error) from None
         attempt = _Attempt(seat, scope, id, target, data, value, 1)
         if known is not None:
@@ -130,13 +134,11 @@ class Gate:
                 raise await self._fail(attempt, fault)
         return await self._attempts(attempt)
 
-    def _admit(self, target: Target, payload: object, id: StepId) -> tuple[bytes, Any]:
+    def _admit(self, seat: Seat, target: Target, payload: object, id: StepId) -> tuple[bytes, Any]:
         """The input as JSON, redacted: what is judged is what is stored is what is acted on."""
-        data, value = encode(payload, f"input of step {id}")
         if target.input is not None and target.input.redacts:
-            value = target.input.redact(value)
-            data = encode_known(value)
-        return data, value
+            payload = target.input.redact(encode(payload, f"input of step {id}")[1])
+        return self._values.encode(seat.leg.tree, seat.run, payload, f"input of step {id}")
 
     async def _resume(self, attempt: _Attempt, step: Step) -> Told:
         """A step that the ledger knows: the recovery table says what it needs."""
@@ -146,7 +148,7 @@ class Gate:
             case Wanted.RETURN:
                 if step.status in (StepStatus.CANCELLED, StepStatus.SKIPPED):
                     await asyncio.get_running_loop().create_future()
-                return _answer(step)
+                return self._answer(attempt.seat, step)
             case Wanted.DECISION:
                 raise self._park(attempt, ParkedOn.APPROVAL, _asks(attempt, step.verdict))
             case Wanted.PERSON:
@@ -325,7 +327,7 @@ class Gate:
                 timer.cancel()
         if end.error is not None:
             raise end.error
-        return decode(end.output or b"null"), end.head
+        return self._values.decode(attempt.seat.leg.tree, end.output), end.head
 
     async def _timed(self, act: Coroutine[Any, Any, Any], limit: float, attempt: _Attempt) -> Any:
         try:
@@ -351,13 +353,7 @@ class Gate:
         """The outcome meets its contract, goes on record, and then the program hears of it."""
         target, now = attempt.target, self._clock.now()
         try:
-            output, value = encode(result, f"output of step {attempt.id}")
-            if target.output is not None:
-                if (fault := breach(target.output, value, ErrorType.OUTPUT_CONTRACT)) is not None:
-                    raise fault
-                if target.output.redacts:
-                    value = target.output.redact(value)
-                    output = encode_known(value)
+            output, value = self._outcome(attempt, result)
         except StepFailed as error:
             raise await self._fail(attempt, error) from None
         fact: facts.StepDone | facts.StepSucceeded
@@ -379,6 +375,17 @@ class Gate:
             )
         await self._settle(attempt, fact)
         return Told(value, attempt.seat.run.steps[attempt.id].order, now)
+
+    def _outcome(self, attempt: _Attempt, result: object) -> tuple[bytes, object]:
+        """The result as JSON, under its contract, redacted."""
+        tree, run, contract = attempt.seat.leg.tree, attempt.seat.run, attempt.target.output
+        output, value = self._values.encode(tree, run, result, f"output of step {attempt.id}")
+        if contract is not None:
+            if (fault := breach(contract, value, ErrorType.OUTPUT_CONTRACT)) is not None:
+                raise fault
+            if contract.redacts:
+                output, value = self._values.known(tree, run, contract.redact(value))
+        return output, value
 
     async def _failed(self, attempt: _Attempt, error: StepFailed | Retryable) -> None:
         """After a failed attempt: wait for the next one, or end the step."""
@@ -459,7 +466,7 @@ class Gate:
             return
         if (now.call, now.target) != (then.call, then.target):
             said = f"the record has {then.call} {then.target}, the program now asks for {now.call} {now.target}"
-        elif attempt.data != step.input and decode(step.input) != attempt.value:
+        elif attempt.data != step.input and self._values.decode(attempt.seat.leg.tree, step.input) != attempt.value:
             said = f"{then.target} was called with another input before: {_difference(step.input, attempt.data)}"
         else:
             return
@@ -510,6 +517,12 @@ class Gate:
         """Wait for being cancelled."""
         await asyncio.get_running_loop().create_future()
 
+    def _answer(self, seat: Seat, step: Step) -> Told:
+        """What the record says of a step that has ended. Raises the recorded StepFailed."""
+        if step.status is StepStatus.FAILED:
+            raise failure(step)
+        return Told(self._values.decode(seat.leg.tree, step.output), step.order, step.at)
+
     def _limit(self, target: Target) -> float:
         return target.timeout_seconds or self._switches.step_seconds
 
@@ -530,13 +543,6 @@ async def _shielded(act: Coroutine[Any, Any, Any], attempt: _Attempt) -> object:
     if task.cancelled():
         raise StepFailed(ErrorType.RAISED, "the act cancelled itself")
     return task.result()
-
-
-def _answer(step: Step) -> Told:
-    """What the record says of a step that has ended. Raises the recorded StepFailed."""
-    if step.status is StepStatus.FAILED:
-        raise failure(step)
-    return Told(decode(step.output or b"null"), step.order, step.at)
 
 
 def failure(step: Step) -> StepFailed:

@@ -17,7 +17,7 @@ from magsag.domain.errors import Broken, ErrorType, Invalid, StepFailed, Stopped
 from magsag.domain.facts import RunStatus, StepStatus
 from magsag.domain.ids import RunId, StepId, child_run_id
 from magsag.domain.manifests import Agent, Flow
-from magsag.domain.values import decode, encode, encode_known
+from magsag.domain.values import decode
 from magsag.engine.chain import unseal
 from magsag.engine.decisions import StepResult
 from magsag.engine.run import Run, evolve, wake
@@ -29,6 +29,7 @@ from magsag.services.context import ProgramContext, SyncContext
 from magsag.services.evaluation import evaluate, evaluations, failed_metric
 from magsag.services.flows import FlowProgram
 from magsag.services.gate import ChildEnd, ChildPlace, Gate, breach, error_bytes
+from magsag.services.large import Values, plain
 from magsag.services.moment import moment
 from magsag.services.raised import raised
 from magsag.services.recorder import Recorder
@@ -54,6 +55,7 @@ class Programs:
         self,
         gate: Gate,
         recorder: Recorder,
+        values: Values,
         ledger: Ledger,
         clock: Clock,
         policies: Policies,
@@ -61,6 +63,7 @@ class Programs:
     ) -> None:
         self._gate = gate
         self._recorder = recorder
+        self._values = values
         self._ledger = ledger
         self._clock = clock
         self._policies = policies
@@ -92,7 +95,7 @@ class Programs:
         """Run the program to its end. Raises Stopped; CancelledError when it was cancelled from outside."""
         entry = seat.targets.entry
         try:
-            payload = decode(_started(seat.run).input)
+            payload = self._values.decode(seat.leg.tree, _started(seat.run).input)
             self._evaluate(seat, entry, "input", payload)
             result = await self._program(seat, entry, payload)
             output = self._checked(seat, entry, result)
@@ -233,7 +236,7 @@ class Programs:
         if before is None:
             return {}
         return {
-            id: StepResult(step.status, decode(step.output or b"null"))
+            id: StepResult(step.status, plain(self._ledger, before.id, step.output))
             for id, step in before.steps.items()
             if id not in (started.select or ()) and step.status is StepStatus.SUCCEEDED
         }
@@ -254,15 +257,15 @@ class Programs:
 
     def _checked(self, seat: Seat, entry: AgentOrFlow, result: object) -> bytes:
         """The result as JSON, under its contract, redacted, evaluated."""
-        output, value = encode(result, f"output of {entry.ref}")
+        tree, run = seat.leg.tree, seat.run
+        output, value = self._values.encode(tree, run, result, f"output of {entry.ref}")
         name = entry.manifest.contracts.output
         if name is not None:
             contract = seat.targets.bundle.contract(name)
             if (error := breach(contract, value, ErrorType.OUTPUT_CONTRACT)) is not None:
                 raise error
             if contract.redacts:
-                value = contract.redact(value)
-                output = encode_known(value)
+                output, value = self._values.known(tree, run, contract.redact(value))
         self._evaluate(seat, entry, "output", value)
         return output
 

@@ -38,8 +38,10 @@ class Tree:
     """the chain of each run as of its last commit"""
     seqs: dict[RunId, int] = field(default_factory=dict)
     """up to where each run is known; it lags while facts that others appended have not been heard"""
-    blobs: dict[str, str] = field(default_factory=dict)
+    blobs: dict[bytes, str] = field(default_factory=dict)
     """digest of a large value's bytes -> its id"""
+    handles: dict[str, object] = field(default_factory=dict)
+    """id of a large value -> what programs are handed"""
     children: dict[RunId, int] = field(default_factory=dict)
     """how many child runs each run has started"""
     lost: Broken | None = None

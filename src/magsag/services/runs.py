@@ -1,7 +1,7 @@
 """Starting, resuming and cancelling runs: what every surface calls."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from magsag.catalog.bundle import Entry
@@ -10,17 +10,19 @@ from magsag.domain.effects import Level
 from magsag.domain.errors import ErrorType, Invalid, StepFailed
 from magsag.domain.facts import ParkReason, RunStatus
 from magsag.domain.ids import RunId, is_given_run_id, run_id
+from magsag.domain.large import LARGE_BYTES
 from magsag.domain.manifests import Agent, Flow
 from magsag.domain.settings import Settings
 from magsag.domain.values import decode, encode, encode_known
 from magsag.engine.chain import seal, unseal
 from magsag.engine.run import Run
 from magsag.ports.clock import Clock
-from magsag.ports.ledger import Lease, Store, Write
+from magsag.ports.ledger import Lease, RunRow, Store, Write
 from magsag.ports.runner import Busy, Runner, Told
 from magsag.services.bundles import Bundles
 from magsag.services.drive import Drive
 from magsag.services.gate import breach
+from magsag.services.large import Values, plain
 from magsag.services.programs import new_run, read_run
 from magsag.services.recorder import Recorder, RunExists, Tree
 
@@ -57,6 +59,7 @@ class Runs:
         self,
         store: Store,
         recorder: Recorder,
+        values: Values,
         drive: Drive,
         runner: Runner,
         bundles: Bundles,
@@ -65,6 +68,7 @@ class Runs:
     ) -> None:
         self._store = store
         self._recorder = recorder
+        self._values = values
         self._drive = drive
         self._runner = runner
         self._bundles = bundles
@@ -158,7 +162,17 @@ class Runs:
             raise Invalid(f"run {run} is not in the ledger: `magsag run list` shows those that are")
         last = [unseal(stored) for stored in self._store.read(run, row.seq - 1)]
         ends = [fact for fact in last if isinstance(fact, facts.RunEnded | facts.RunParked)]
-        return _result(run, row.status, ends[-1] if ends else None)
+        return self._result(row, ends[-1] if ends else None)
+
+    def _result(self, row: RunRow, last: facts.RunEnded | facts.RunParked | None) -> RunResult:
+        """What the last fact of a run says."""
+        if not isinstance(last, facts.RunEnded):
+            return RunResult(row.run, row.status, reasons=last.reasons if last else ())
+        value: Any = plain(self._store, row.root, last.output)
+        if row.status in (RunStatus.SUCCEEDED, RunStatus.PARTIAL):
+            return RunResult(row.run, row.status, output=value)
+        error = StepFailed(value["type"], value["message"], value["details"], value["step"])
+        return RunResult(row.run, row.status, error=error)
 
     def _known(self, order: Order, entry: Entry[Agent] | Entry[Flow], data: bytes) -> RunId | None:
         """The run of that id, when it was asked the same before."""
@@ -167,7 +181,7 @@ class Runs:
             return None
         if run.started.program.partition("@")[0] != entry.ref.partition("@")[0]:
             raise Invalid(f"run {run.id} exists and ran {run.started.program}, not {entry.ref}: choose another --run-id")
-        if run.started.input != data and decode(run.started.input) != decode(data):
+        if run.started.input != data and plain(self._store, run.id, run.started.input) != decode(data):
             raise Invalid(f"run {run.id} exists with another input: choose another --run-id")
         return run.id
 
@@ -177,6 +191,9 @@ class Runs:
         row = new_run(started, id, owner, self._settings.lease_seconds)
         tree = Tree(id, Lease(id, owner, 1))
         run = tree.runs[id] = Run(id)
+        if len(started.input) > LARGE_BYTES:
+            data, _ = self._values.known(tree, run, decode(started.input))
+            started = replace(started, input=data)
         await self._recorder.record(tree, run, [started], Level.WRITTEN, create=row)
         self._drive.begun(tree, run)
 
@@ -184,13 +201,4 @@ class Runs:
 _ENDED = frozenset(RunStatus) - {RunStatus.RUNNING, RunStatus.PARKED}
 
 
-def _result(run: RunId, status: RunStatus, last: facts.RunEnded | facts.RunParked | None) -> RunResult:
-    """What the last fact of a run says."""
-    if not isinstance(last, facts.RunEnded):
-        return RunResult(run, status, reasons=last.reasons if last else ())
-    value: Any = decode(last.output or b"null")
-    if status in (RunStatus.SUCCEEDED, RunStatus.PARTIAL):
-        return RunResult(run, status, output=value)
-    error = StepFailed(value.get("type", "raised"), value.get("message", ""), value.get("details"), value.get("step"))
-    return RunResult(run, status, error=error)
 

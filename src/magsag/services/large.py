@@ -1,0 +1,75 @@
+"""Values on their way into the ledger and out of it: large ones become blobs, and blobs become handles."""
+
+from hashlib import sha256
+
+from magsag.domain.errors import ErrorType, StepFailed
+from magsag.domain.ids import RunId
+from magsag.domain.large import LARGE_BYTES, MARK, MARK_BYTES, handle, lifted, lowered
+from magsag.domain.values import decode, encode, encode_known
+from magsag.engine.chain import blob_id
+from magsag.engine.run import Run
+from magsag.ports.clock import Clock
+from magsag.ports.ledger import Ledger
+from magsag.services.recorder import Recorder, Tree
+
+
+class Values:
+    """Encodes and decodes for the trees that this process drives."""
+
+    def __init__(self, recorder: Recorder, ledger: Ledger, clock: Clock) -> None:
+        self._recorder = recorder
+        self._ledger = ledger
+        self._clock = clock
+
+    def encode(self, tree: Tree, run: Run, value: object, what: str) -> tuple[bytes, object]:
+        """The bytes to record and the value to hand on. Raises StepFailed(invalid_value)."""
+        if tree.handles:
+            data, copy = encode(_lifted(value, what), what, marks=True)
+            if MARK_BYTES in data:
+                copy = lowered(copy, tree.handles.__getitem__)
+        else:
+            data, copy = encode(value, what)
+        return (data, copy) if len(data) <= LARGE_BYTES else self._keep(tree, run, data, copy)
+
+    def known(self, tree: Tree, run: Run, value: object) -> tuple[bytes, object]:
+        """The same for a value that is JSON for certain."""
+        data = encode_known(lifted(value) if tree.handles else value)
+        return (data, value) if len(data) <= LARGE_BYTES else self._keep(tree, run, data, value)
+
+    def decode(self, tree: Tree, data: bytes | None) -> object:
+        """Recorded bytes as a program gets them."""
+        if data is None:
+            return None
+        value = decode(data)
+        return lowered(value, lambda id: self._find(tree, id)) if MARK_BYTES in data else value
+
+    def _keep(self, tree: Tree, run: Run, data: bytes, value: object) -> tuple[bytes, object]:
+        digest = sha256(data).digest()
+        id = tree.blobs.get(digest)
+        if id is None:
+            id = tree.blobs[digest] = blob_id(self._clock.chance(16), data)
+            tree.handles[id] = handle(value, id)
+            self._recorder.add_blob(tree, run, id, data)
+        return encode_known({MARK: id}), tree.handles[id]
+
+    def _find(self, tree: Tree, id: str) -> object:
+        if id not in tree.handles:
+            data = self._ledger.blob(tree.root, id)
+            tree.blobs[sha256(data).digest()] = id
+            tree.handles[id] = handle(self.decode(tree, data), id)
+        return tree.handles[id]
+
+
+def _lifted(value: object, what: str) -> object:
+    try:
+        return lifted(value)
+    except (ValueError, RecursionError) as error:
+        raise StepFailed(ErrorType.INVALID_VALUE, f"{what}: {error}") from None
+
+
+def plain(ledger: Ledger, root: RunId, data: bytes | None) -> object:
+    """Recorded bytes as outsiders read them, large values in full."""
+    if data is None:
+        return None
+    value = decode(data)
+    return lowered(value, lambda id: plain(ledger, root, ledger.blob(root, id))) if MARK_BYTES in data else value
