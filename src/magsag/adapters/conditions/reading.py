@@ -6,7 +6,7 @@ the library walks objects in an order that changes from one evaluation to the ne
 from an object (`map`, `filter`) would differ on a replay, so it is refused; `all` and `exists` are not.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Final, NamedTuple
 
@@ -16,10 +16,10 @@ from magsag.domain.shapes import Absent, Shape
 
 ITEM: Final = "*"
 """in a pattern: every item of what stands there"""
-_TYPE_NAMES: Final = frozenset(
-    {"bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type", "uint"}
+_TYPE_NAMES: Final = frozenset({"bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type", "uint"})
+_NO_ORDER: Final = (
+    "the fields of an object have no order: `map` and `filter` are for lists (`all` and `exists` take both)"
 )
-_NO_ORDER: Final = "the fields of an object have no order: `map` and `filter` are for lists (`all` and `exists` take both)"
 
 Path = tuple[str, ...]
 
@@ -29,7 +29,7 @@ class Place(NamedTuple):
 
     shape: Shape | None
     patterns: frozenset[Path] | None
-    """the paths it may stand for, with ITEM; None where that cannot be told; empty for what is made on the spot"""
+    """the paths it may stand for, with ITEM; empty for a new value that is no object; None where nobody can tell"""
     path: Path | None = None
     """its path, when it is a name with fields"""
 
@@ -46,6 +46,8 @@ class Reading:
         self._types = types
         self.reads_at: dict[Path, int] = {}
         """each path that is read, with the column where it first stands"""
+        self.whole: set[Path] = set()
+        """those of which more is asked than whether they are there"""
         self.guards: set[Path] = set()
         """the paths that `has(...)` asks for"""
         self.shapes: dict[Path, Shape | None] = {}
@@ -54,13 +56,15 @@ class Reading:
         """patterns of what must be lists"""
         self.calculates = False
         """it does more than pick out values"""
-        self._use(tree, {})
+        self.path = self._use(tree, {}).path
+        """the path, when the whole expression is nothing else"""
 
     def _use(self, tree: Tree, scope: Mapping[str, Place]) -> Place:
         """Look at a part whose whole value is used."""
         place = self._place(tree, scope)
         if place.path is not None:
             self.reads_at.setdefault(place.path, _start(tree) + 1)
+            self.whole.add(place.path)
         return place
 
     def _place(self, tree: Tree, scope: Mapping[str, Place]) -> Place:
@@ -77,12 +81,12 @@ class Reading:
             case Call(function, args):
                 self.calculates = True
                 return self._call(function, [self._use(part, scope) for part in args])
-            case Many(parts, _, message, at):
+            case Many(parts, is_list, message, at):
                 if message:
                     raise ConditionInvalid(f"`{message}{{...}}` makes a message, and there are none here", at + 1)
                 for part in parts:
                     self._use(part, scope)
-                return _MADE
+                return _MADE if is_list else _SOMEWHERE
             case Fold():
                 self.calculates = True
                 return self._fold(tree, scope)
@@ -110,8 +114,8 @@ class Reading:
                 self.guards.add(path)
                 self.reads_at.setdefault(path, at + 1)
             return _MADE
-        patterns = place.patterns and frozenset((*pattern, field) for pattern in place.patterns)
-        return Place(shape, patterns or None, path)
+        patterns = frozenset((*pattern, field) for pattern in place.patterns) if place.patterns else None
+        return Place(shape, patterns, path)
 
     def _call(self, function: str, args: list[Place]) -> Place:
         if function == "_[_]":
@@ -137,8 +141,7 @@ class Reading:
 
     def _demand_list(self, fold: Fold, over: Place) -> None:
         kinds = over.shape.kinds() if over.shape is not None else None
-        literal_map = isinstance(fold.over, Many) and not fold.over.is_list
-        if over.patterns is None or literal_map or (kinds is not None and "array" not in kinds):
+        if over.patterns is None or (kinds is not None and "array" not in kinds):
             raise ConditionInvalid(_NO_ORDER, fold.at + 1)
         self.lists |= over.patterns
 
@@ -149,7 +152,7 @@ def demand_lists(patterns: frozenset[Path], names: Mapping[str, object]) -> str 
         values: list[object] = [names]
         for part in pattern:
             if part == ITEM:
-                values = [item for value in values if isinstance(value, list) for item in value]
+                values = [item for value in values for item in _members(value)]
             else:
                 values = [value[part] for value in values if isinstance(value, dict) and part in value]
         if any(isinstance(value, dict) for value in values):
@@ -158,7 +161,13 @@ def demand_lists(patterns: frozenset[Path], names: Mapping[str, object]) -> str 
 
 
 def _items(patterns: frozenset[Path] | None) -> frozenset[Path] | None:
-    return patterns and frozenset((*pattern, ITEM) for pattern in patterns)
+    return frozenset((*pattern, ITEM) for pattern in patterns) if patterns else None
+
+
+def _members(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _start(tree: Tree) -> int:
