@@ -18,9 +18,10 @@ from magsag.ports.model import ModelProvider
 if TYPE_CHECKING:
     from magsag.catalog.load import Loaded
     from magsag.runners.local import LocalRunner
+    from magsag.services.attempt import Switches
     from magsag.services.bundles import Bundles
     from magsag.services.drive import Drive
-    from magsag.services.gate import Gate, Switches
+    from magsag.services.gate import Gate
     from magsag.services.keeper import Keeper
     from magsag.services.large import Values
     from magsag.services.programs import Programs
@@ -81,9 +82,7 @@ class App:
         from magsag.catalog.bundle import Bundle
         from magsag.services.bundles import Bundles
 
-        return Bundles(
-            lambda: self.catalog.bundle, self.store, lambda data: Bundle.from_bytes(data, self.conditions)
-        )
+        return Bundles(lambda: self.catalog.bundle, self.store, lambda data: Bundle.from_bytes(data, self.conditions))
 
     @cached_property
     def recorder(self) -> "Recorder":
@@ -102,7 +101,7 @@ class App:
     @cached_property
     def switches(self) -> "Switches":
         """What is on at the gate."""
-        from magsag.services.gate import Switches
+        from magsag.services.attempt import Switches
 
         limits, features = self.settings.limits, self.settings.features
         return Switches(

@@ -1,7 +1,6 @@
 """Expressions, as the core sees them: compiled once at load, asked with names bound to JSON values."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 from magsag.domain.errors import MagsagError
@@ -37,36 +36,6 @@ class Condition(Protocol):
         """Evaluate to exactly true or false. Raises ConditionFailed, also for any other result."""
 
 
-@dataclass(frozen=True, slots=True)
-class Literal:
-    """A constant: a scalar, or a list of scalars."""
-
-    value: object
-
-
-@dataclass(frozen=True, slots=True)
-class Path:
-    """A name and the fields below it."""
-
-    parts: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """`&& || ! == != < <= > >= in`, and what it is applied to."""
-
-    name: str
-    operands: tuple["Term", ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Other:
-    """Any other part of an expression."""
-
-
-Term = Literal | Path | Operation | Other
-
-
 class CheckedCondition(Condition, Protocol):
     """A condition with what its compiler found out about it."""
 
@@ -79,8 +48,12 @@ class CheckedCondition(Condition, Protocol):
         """Each path of `reads` with the column where it first stands."""
 
     @property
-    def term(self) -> Term:
-        """Its meaning, as far as logic and comparisons go."""
+    def path(self) -> tuple[str, ...] | None:
+        """The one path that it reads, when it is nothing else."""
+
+    @property
+    def kinds(self) -> frozenset[str] | None:
+        """The JSON types that its value may have, as in JSON Schema; None where that cannot be told."""
 
 
 class Conditions(Protocol):
@@ -89,6 +62,7 @@ class Conditions(Protocol):
     def compile(self, source: str, types: Mapping[str, object]) -> CheckedCondition:
         """Compile and type-check.
 
-        `types` maps each known name to its JSON Schema (a dict), or to None where nothing is known of it.
+        `types` maps each known name to its JSON Schema (a dict, or a `domain.shapes.Shape` of a part of one), or
+        to None where nothing is known of it.
         A name that is not in `types`, a field that a schema excludes: ConditionInvalid with the column.
         """

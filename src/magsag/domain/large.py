@@ -9,12 +9,14 @@ from typing import Any, Final, NoReturn
 
 LARGE_BYTES: Final = 64 * 1024
 MARK: Final = "\x00blob"
-MARK_BYTES: Final = b'"\\u0000blob"'
+MARK_BYTES: Final = b'{"\\u0000blob":'
 """how the mark stands in JSON bytes: a cheap way to see that there is none"""
 
 
 def _read_only(self: object, *_: object, **__: object) -> NoReturn:
-    raise TypeError("a large value is a read-only handle: copy what you want to change, e.g. dict(value) or list(value)")
+    raise TypeError(
+        "a large value is a read-only handle: copy what you want to change, e.g. dict(value) or list(value)"
+    )
 
 
 class LargeDict(dict[str, Any]):

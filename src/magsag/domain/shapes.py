@@ -39,6 +39,8 @@ class Shape:
     @classmethod
     def of(cls, schema: object) -> "Shape | None":
         """The shape of a whole schema; None for one that says nothing."""
+        if isinstance(schema, Shape):
+            return schema
         return cls(schema, schema) if isinstance(schema, dict) else None
 
     def at(self, path: tuple[str, ...]) -> "Shape | Absent | None":
@@ -74,6 +76,15 @@ class Shape:
         """What stands under names that are not declared."""
         found = (part.get("additionalProperties") for part in self.parts())
         return next((self._inside(schema) for schema in found if isinstance(schema, dict)), None)
+
+    def excludes(self, name: str) -> bool:
+        """Whether a value with a field of that name can never fit: JSON Schema's own, lenient reading."""
+        return any(
+            part.get("additionalProperties") is False
+            and name not in (part.get("properties") or {})
+            and "patternProperties" not in part
+            for part in self.parts()
+        )
 
     def kinds(self) -> frozenset[str] | None:
         """The types that a value may have; None for any. `number` stands for fractions: both are there for both."""
@@ -152,7 +163,10 @@ class Shape:
         return allowed
 
     def _inside(self, schema: object) -> "Shape | None":
-        return Shape(schema, self.root) if isinstance(schema, dict) else None
+        """A part; one with an `$id` is a document of its own, which its references point into."""
+        if not isinstance(schema, dict):
+            return None
+        return Shape(schema, schema if "$id" in schema else self.root)
 
     def _target(self, ref: str) -> object:
         if not ref.startswith("#"):

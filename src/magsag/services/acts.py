@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from magsag.domain.errors import ErrorType, Retryable, StepFailed
 from magsag.services.raised import raised
-from magsag.services.threads import Late, in_thread
 from magsag.services.targets import FunctionAct, ModelAct, ShellAct
+from magsag.services.threads import Late, in_thread
 
 OUTPUT_LIMIT: Final = 64 * 1024
 """how much of a program's stdout and of its stderr is kept, in bytes"""
@@ -78,16 +78,16 @@ async def _shell(value: Mapping[str, Any]) -> object:
     except (OSError, ValueError) as error:
         raise StepFailed(ErrorType.RAISED, f"cannot start {argv[0]!r}: {error}") from error
     try:
-        stdout, stderr, code = await asyncio.gather(
-            _capped(process.stdout), _capped(process.stderr), process.wait()
-        )
+        stdout, stderr, code = await asyncio.gather(_capped(process.stdout), _capped(process.stderr), process.wait())
     except asyncio.CancelledError:
         _kill_group(process.pid)
         raise
     output = {"code": code, "stdout": stdout, "stderr": stderr}
     if code != 0:
         said = (stderr.strip() or stdout.strip()).splitlines()
-        raise StepFailed(ErrorType.RAISED, f"{argv[0]} ended with code {code}" + (f": {said[-1]}" if said else ""), output)
+        raise StepFailed(
+            ErrorType.RAISED, f"{argv[0]} ended with code {code}" + (f": {said[-1]}" if said else ""), output
+        )
     return output
 
 

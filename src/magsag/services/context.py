@@ -126,14 +126,14 @@ class ProgramContext:
             raise Invalid("ctx.race needs at least one call")
         number = scope.count("r")
         note = StepId(f"{scope.prefix}race#{number}")
-        won: int | None = self._gate.noted(self._seat, note)
+        won: int | None = self._gate.notes.noted(self._seat, note)
 
         def decided(index: int, end: End) -> bool:
             nonlocal won
             if end.stopped or end.cancelled:
                 return False
             if won is None:
-                won = self._gate.note(self._seat, note, "race", index)
+                won = self._gate.notes.note(self._seat, note, "race", index)
             return index == won
 
         branches = (
@@ -157,7 +157,7 @@ class ProgramContext:
         scope = self._scope("timeout", call)
         number = scope.count("t")
         note = StepId(f"{scope.prefix}timeout#{number}")
-        known: bool | None = self._gate.noted(self._seat, note)
+        known: bool | None = self._gate.notes.noted(self._seat, note)
         due = scope.now + int(seconds * 1e6)
         expired = known
 
@@ -166,10 +166,10 @@ class ProgramContext:
             if end.stopped or end.cancelled:
                 return index == 1
             if expired is None:
-                expired = self._gate.note(self._seat, note, "timeout", index == 1)
+                expired = self._gate.notes.note(self._seat, note, "timeout", index == 1)
             return index == (1 if expired else 0)
 
-        timer = self._gate.forever() if known is False else self._timer(due)
+        timer = self._gate.notes.forever() if known is False else self._timer(due)
         branches = [
             (self._branch(scope, f"{scope.prefix}t{number}/", True), partial(_same, call)),
             (Scope(), partial(_same, timer)),
@@ -266,7 +266,7 @@ class ProgramContext:
         return Scope(prefix, scope.ordered or ordered, now=scope.now)
 
     async def _timer(self, due: int) -> None:
-        await self._gate.sleep_until(due)
+        await self._gate.notes.sleep_until(due)
         await self._turnstile.wait(_LAST)
 
     def _drop(self, scope: Scope) -> NoReturn:
@@ -324,7 +324,5 @@ def _listed(errors: dict[int, Exception]) -> list[dict[str, Any]]:
     listed = []
     for index, error in sorted(errors.items()):
         failed = as_step_failed(error)
-        listed.append(
-            {"index": index, "type": failed.type.value, "message": failed.message, "details": failed.details}
-        )
+        listed.append({"index": index, "type": failed.type.value, "message": failed.message, "details": failed.details})
     return listed

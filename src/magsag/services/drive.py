@@ -17,11 +17,12 @@ from magsag.engine.run import Run, evolve, wake
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Change, Occupied, Store
 from magsag.ports.runner import Busy, Finished, Parked, Told, Yielded
+from magsag.services.beginnings import parked, read_run
 from magsag.services.bundles import Bundles
 from magsag.services.keeper import Keeper
-from magsag.services.programs import Ended, Programs, parked, read_run
+from magsag.services.programs import Programs
 from magsag.services.recorder import Recorder, Tree
-from magsag.services.seat import Leg, Seat
+from magsag.services.seat import Ended, Leg, Seat
 
 WATCH_SECONDS: Final = 0.25
 """how often driven trees are compared with the ledger: a cancel request is seen within this time"""

@@ -74,9 +74,9 @@ class FlowProgram:
                 case Start() | StartEach():
                     starts.append(decision)
                 case Skip(id, why):
-                    self._gate.skip(self._seat, StepId(prefix + id), why)
+                    self._gate.notes.skip(self._seat, StepId(prefix + id), why)
                 case Fail(id, type, message):
-                    self._gate.fail(self._seat, StepId(prefix + id), StepFailed(type, message))
+                    self._gate.notes.fail(self._seat, StepId(prefix + id), StepFailed(type, message))
                 case Abort():
                     level.abort = decision
                 case Finish():
@@ -234,5 +234,3 @@ def _aborted(abort: Abort, prefix: str) -> StepFailed:
     return StepFailed(
         str(error.get("type")), str(error.get("message")), details if isinstance(details, dict) else {}, step
     )
-
-

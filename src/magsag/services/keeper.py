@@ -92,5 +92,3 @@ class Keeper:
 def _stack(ident: int) -> str:
     frame = sys._current_frames().get(ident)
     return "".join(traceback.format_stack(frame)[-8:]) if frame is not None else ""
-
-

@@ -19,11 +19,11 @@ from magsag.engine.run import Run
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Lease, RunRow, Store, Write
 from magsag.ports.runner import Busy, Runner, Told
+from magsag.services.beginnings import new_run, read_run
 from magsag.services.bundles import Bundles
 from magsag.services.drive import Drive
-from magsag.services.gate import breach
 from magsag.services.large import Values, plain
-from magsag.services.programs import new_run, read_run
+from magsag.services.outcomes import breach
 from magsag.services.recorder import Recorder, RunExists, Tree
 
 
@@ -180,7 +180,9 @@ class Runs:
         if run is None or run.started is None:
             return None
         if run.started.program.partition("@")[0] != entry.ref.partition("@")[0]:
-            raise Invalid(f"run {run.id} exists and ran {run.started.program}, not {entry.ref}: choose another --run-id")
+            raise Invalid(
+                f"run {run.id} exists and ran {run.started.program}, not {entry.ref}: choose another --run-id"
+            )
         if run.started.input != data and plain(self._store, run.id, run.started.input) != decode(data):
             raise Invalid(f"run {run.id} exists with another input: choose another --run-id")
         return run.id
@@ -199,6 +201,3 @@ class Runs:
 
 
 _ENDED = frozenset(RunStatus) - {RunStatus.RUNNING, RunStatus.PARKED}
-
-
-

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from magsag.domain.facts import ParkedOn, ParkReason
+from magsag.domain.facts import ParkedOn, ParkReason, RunStatus
 from magsag.domain.ids import StepId
 from magsag.engine.run import Run
 from magsag.services.recorder import Tree
@@ -73,3 +73,11 @@ class Seat:
         return any(branch.cancelled for branch in self.branches) or (
             self.parent is not None and self.parent[0].given_up(self.parent[1])
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a run ended: its result, or the error, as it is recorded."""
+
+    status: RunStatus
+    output: bytes

@@ -202,5 +202,3 @@ def for_step(target: Target, step: FlowStep) -> Target:
     if step.timeout is None and step.retry is None:
         return target
     return replace(target, timeout_seconds=step.timeout or target.timeout_seconds, retry=step.retry or target.retry)
-
-

@@ -1,0 +1,103 @@
+"""One step on its way through the gate, and what it is handed at the ends of the way."""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Protocol
+
+from magsag.domain.errors import StepFailed, Stopped
+from magsag.domain.facts import ParkedOn, Verdict
+from magsag.domain.ids import RunId, StepId
+from magsag.services.seat import Scope, Seat
+from magsag.services.targets import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Switches:
+    """What is on, and the limits in force."""
+
+    approvals: bool = True
+    durable: bool = True
+    every_step: bool = False
+    step_seconds: float = 300.0
+    """the timeout of an act that declares none"""
+    depth: int = 8
+    children: int = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a program is told of a step, and its place in the order of the ledger."""
+
+    value: Any
+    order: int
+    at: int
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One step, one attempt after the other."""
+
+    seat: Seat
+    scope: Scope
+    id: StepId
+    target: Target
+    data: bytes
+    """the input as it is recorded"""
+    value: Any
+    """the input as it is judged and acted on"""
+    number: int = 1
+    verdict: Verdict | None = None
+    began: int = 0
+    started: bool = False
+    """an intent is on record"""
+    cancelled: bool = False
+    """somebody gave the step up while it acted"""
+
+    @property
+    def known(self) -> bool:
+        """Whether the ledger has heard of the step."""
+        return self.id in self.seat.run.steps
+
+    @property
+    def key(self) -> str:
+        """The idempotency key: the same for every attempt of this step, in every process."""
+        return idempotency_key(self.seat.run.id, self.id)
+
+    def park(self, on: ParkedOn, reason: str) -> Stopped:
+        """Note why the run cannot go on; what is raised drops the program."""
+        self.seat.park(on, self.id, reason)
+        return Stopped(reason)
+
+
+def idempotency_key(run: RunId, step: StepId) -> str:
+    """32 hex digits that name a step's effect."""
+    return sha256(f"{run}\n{step}".encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class ChildEnd:
+    """How a child run ended."""
+
+    output: bytes | None
+    error: StepFailed | None
+    head: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChildPlace:
+    """Where a child run hangs in its tree."""
+
+    seat: Seat
+    scope: Scope
+    branch: Scope
+    """flagged when this delegation alone is given up, at its timeout"""
+    step: StepId
+    target: Target
+    attempt: int
+
+
+class Children(Protocol):
+    """Drives child runs; `services.programs`."""
+
+    async def run(self, place: ChildPlace, input: bytes) -> ChildEnd:
+        """Start or go on with the child run of a step. Raises Stopped when it parked, with the reason noted."""

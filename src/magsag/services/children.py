@@ -1,0 +1,138 @@
+"""Child runs: begun, driven and ended in the leg of their parent, under its lease."""
+
+import asyncio
+from typing import Any, Protocol
+
+from magsag.catalog.bundle import Bundle
+from magsag.domain import facts
+from magsag.domain.effects import Level
+from magsag.domain.errors import ErrorType, StepFailed, Stopped
+from magsag.domain.facts import RunStatus
+from magsag.domain.ids import RunId, StepId, child_run_id
+from magsag.domain.values import decode
+from magsag.engine.run import Run, wake
+from magsag.ports.clock import Clock
+from magsag.ports.ledger import Change, Ledger
+from magsag.services.attempt import ChildEnd, ChildPlace
+from magsag.services.beginnings import new_run, parked, read_run, started_of
+from magsag.services.outcomes import error_bytes
+from magsag.services.recorder import Recorder
+from magsag.services.seat import Ended, Leg, Seat
+from magsag.services.targets import ChildAct
+
+
+class Conductor(Protocol):
+    """Runs programs; `services.programs`."""
+
+    def seat(self, leg: Leg, run: Run, bundle: Bundle, above: ChildPlace | None = None) -> Seat:
+        """Give a run its place in a leg."""
+
+    async def conduct(self, seat: Seat) -> Ended:
+        """Run its program to the end. Raises Stopped, CancelledError."""
+
+
+class ChildRuns:
+    """The gate's way to child runs."""
+
+    def __init__(self, conductor: Conductor, recorder: Recorder, ledger: Ledger, clock: Clock) -> None:
+        self._conductor = conductor
+        self._recorder = recorder
+        self._ledger = ledger
+        self._clock = clock
+
+    async def run(self, place: ChildPlace, input: bytes) -> ChildEnd:
+        """Start or go on with the child run of a step, in this leg."""
+        leg, parent = place.seat.leg, place.seat.run
+        child = child_run_id(parent.id, place.step, place.attempt)
+        run = leg.tree.runs.get(child) or self._read(leg, child) or self._begin(place, child, input)
+        leg.tree.runs[child] = run
+        if run.ended is None:
+            await self._conduct_child(place, run)
+        assert run.ended is not None
+        head = leg.tree.heads.get(child, b"").hex()
+        if run.ended.status in (RunStatus.SUCCEEDED, RunStatus.PARTIAL):
+            place.seat.partial = place.seat.partial or run.ended.status is RunStatus.PARTIAL
+            return ChildEnd(run.ended.output, None, head)
+        return ChildEnd(None, _child_error(place, run.ended), head)
+
+    async def _conduct_child(self, place: ChildPlace, run: Run) -> None:
+        leg = place.seat.leg
+        wake(run)
+        seat = self._conductor.seat(leg, run, place.seat.targets.bundle, place)
+        try:
+            ended = await self._conductor.conduct(seat)
+        except Stopped:
+            await self._park_child(place, seat)
+            raise
+        except asyncio.CancelledError:
+            if not place.seat.given_up(place.scope) and not place.branch.cancelled:
+                raise
+            ended = Ended(RunStatus.CANCELLED, error_bytes(StepFailed("raised", "the delegating step was given up")))
+            await self._end_child(leg, run, ended)
+            raise
+        await self._end_child(leg, run, ended)
+        if ended.status is RunStatus.CANCELLED:
+            raise asyncio.CancelledError
+
+    async def _end_child(self, leg: Leg, run: Run, ended: Ended) -> None:
+        now = self._clock.now()
+        fact = facts.RunEnded(at=now, status=ended.status, output=ended.output)
+        await self._recorder.record(leg.tree, run, [fact], Level.WRITTEN, change=Change(ended.status, updated=now))
+
+    async def _park_child(self, place: ChildPlace, seat: Seat) -> None:
+        """The child's reasons become the parent's, with the way to the step that waits."""
+        if not seat.reasons or seat.leg.tree.lost is not None:
+            return
+        now = self._clock.now()
+        fact = parked(now, seat)
+        change = Change(RunStatus.PARKED, fact.on, fact.due, now)
+        await self._recorder.record(seat.leg.tree, seat.run, [fact], Level.WRITTEN, change=change)
+        for reason in seat.reasons:
+            place.seat.park(reason.on, StepId(f"{place.step}/{reason.step}"), reason.reason)
+
+    def _begin(self, place: ChildPlace, child: RunId, input: bytes) -> Run:
+        above, act = started_of(place.seat.run), place.target.act
+        assert isinstance(act, ChildAct)
+        now = self._clock.now()
+        run = Run(child)
+        fact = facts.RunStarted(
+            at=now,
+            program=act.entry.ref,
+            bundle=above.bundle,
+            actor=above.program,
+            requester=above.requester,
+            environment=above.environment,
+            mode=above.mode,
+            seed=self._clock.chance(16).hex(),
+            trace_id=above.trace_id,
+            span_id=self._clock.chance(8).hex(),
+            parent_span_id=above.span_id,
+            parent=place.seat.run.id,
+            parent_step=place.step,
+            input=input,
+        )
+        row = new_run(fact, place.seat.leg.tree.root)
+        self._recorder.keep(place.seat.leg.tree, run, fact, create=row)
+        return run
+
+    def _read(self, leg: Leg, child: RunId) -> Run | None:
+        """A child that an earlier leg began."""
+        if not leg.resumed:
+            return None
+        run = read_run(self._ledger, child)
+        if run is not None and run.ended is not None:
+            stored = self._ledger.read(child, run.count - 1)
+            leg.tree.heads[child] = stored[-1].head
+        return run
+
+
+def _child_error(place: ChildPlace, ended: facts.RunEnded) -> StepFailed:
+    error: Any = decode(ended.output or b"{}")
+    inside = error.get("step")
+    details = {**error.get("details", {}), "run": child_run_id(place.seat.run.id, place.step, place.attempt)}
+    return StepFailed(
+        error.get("type", ErrorType.RAISED),
+        error.get("message", "the child run failed"),
+        details,
+        f"{place.step}/{inside}" if inside else place.step,
+    )

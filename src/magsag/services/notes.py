@@ -1,0 +1,69 @@
+"""Facts that a program's own order needs: who won a race, which time ran out, what a flow skipped."""
+
+import asyncio
+from typing import Any
+
+from magsag.domain import facts
+from magsag.domain.effects import Effect
+from magsag.domain.errors import StepFailed
+from magsag.domain.facts import Decision, Verdict
+from magsag.domain.ids import StepId
+from magsag.domain.values import decode, encode_known
+from magsag.policy.judge import BUILT_IN
+from magsag.ports.clock import Clock
+from magsag.services.outcomes import error_bytes
+from magsag.services.recorder import Recorder
+from magsag.services.seat import Seat
+
+
+class Notes:
+    """Notes for all runs of this process."""
+
+    def __init__(self, recorder: Recorder, clock: Clock) -> None:
+        self._recorder = recorder
+        self._clock = clock
+
+    def noted(self, seat: Seat, id: StepId) -> Any:
+        """What a note of the program's own (a race's winner, a time that ran out) says; None when there is none."""
+        step = seat.run.steps.get(id)
+        return decode(step.output) if step is not None and step.output is not None else None
+
+    def note(self, seat: Seat, id: StepId, call: str, value: Any) -> Any:
+        """Put such a note on record; the value again."""
+        now = self._clock.now()
+        verdict = Verdict(Decision.ALLOW, "allow-without-effects", BUILT_IN, "", seat.targets.policies.hash)
+        fact = facts.StepDone(
+            at=now,
+            step=id,
+            proposal=facts.Proposal(call, call, Effect.WAIT),
+            verdict=verdict,
+            attempt=1,
+            took=0,
+            input=b"null",
+            output=encode_known(value),
+        )
+        self._recorder.keep(seat.leg.tree, seat.run, fact)
+        return value
+
+    def skip(self, seat: Seat, id: StepId, why: str) -> None:
+        """A flow's step does not run; a resume finds it skipped already."""
+        if id not in seat.run.steps:
+            fact = facts.StepSkipped(at=self._clock.now(), step=id, why=why)
+            self._recorder.keep(seat.leg.tree, seat.run, fact)
+
+    def fail(self, seat: Seat, id: StepId, error: StepFailed) -> None:
+        """A flow's step failed before it could be proposed: its expressions gave no input."""
+        if id not in seat.run.steps:
+            fact = facts.StepFailed(
+                at=self._clock.now(), step=id, type=error.type, attempt=0, output=error_bytes(error)
+            )
+            self._recorder.keep(seat.leg.tree, seat.run, fact)
+
+    async def sleep_until(self, due: int) -> None:
+        """Wait for a point in time, in microseconds since 1970."""
+        while (left := due - self._clock.now()) > 0:
+            await asyncio.sleep(left / 1e6)
+
+    async def forever(self) -> None:
+        """Wait for being cancelled."""
+        await asyncio.get_running_loop().create_future()

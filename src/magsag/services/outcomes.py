@@ -1,0 +1,199 @@
+"""Puts on record what becomes of an attempt: intent, hold, outcome, retry, doubt. Decides nothing about the run.
+
+The level of each fact is its effect kind's: an intent with an effect is synced before the act, an outcome of a
+paid or effectful act is written at once, what `pure` and `read` gave is kept and goes with the next commit.
+"""
+
+import asyncio
+from typing import Any
+
+from magsag.catalog.contracts import Contract
+from magsag.domain import facts
+from magsag.domain.effects import EFFECTFUL, Level
+from magsag.domain.errors import ErrorType, Retryable, StepFailed
+from magsag.domain.values import decode, encode, encode_known
+from magsag.engine.run import Step
+from magsag.ports.clock import Clock
+from magsag.services.attempt import Attempt, Switches, Told
+from magsag.services.large import Values
+from magsag.services.recorder import Recorder
+
+
+class Outcomes:
+    """Records for all runs of this process."""
+
+    def __init__(self, recorder: Recorder, values: Values, clock: Clock, switches: Switches) -> None:
+        self._recorder = recorder
+        self._values = values
+        self._clock = clock
+        self._every_step = switches.every_step
+        self._step_seconds = switches.step_seconds
+
+    async def start(self, attempt: Attempt) -> None:
+        """The intent, on disk before the act when it has an effect."""
+        target = attempt.target
+        limit = target.timeout_seconds or self._step_seconds
+        assert attempt.verdict is not None
+        fact = facts.StepStarted(
+            at=attempt.began,
+            step=attempt.id,
+            proposal=target.proposal,
+            verdict=attempt.verdict,
+            attempt=attempt.number,
+            key=attempt.key,
+            act_by=attempt.began + int(limit * 1e6),
+            input=None if attempt.known else attempt.data,
+        )
+        attempt.started = True
+        if target.proposal.effect in EFFECTFUL:
+            await self._recorder.record(attempt.seat.leg.tree, attempt.seat.run, [fact], Level.SYNCED)
+        else:
+            self._recorder.keep(attempt.seat.leg.tree, attempt.seat.run, fact)
+
+    async def hold(self, attempt: Attempt) -> None:
+        """The verdict asks: on disk before anybody is shown that it waits."""
+        assert attempt.verdict is not None
+        fact = facts.StepHeld(
+            at=attempt.began,
+            step=attempt.id,
+            proposal=attempt.target.proposal,
+            verdict=attempt.verdict,
+            attempt=attempt.number,
+            input=attempt.data,
+        )
+        await self._recorder.record(attempt.seat.leg.tree, attempt.seat.run, [fact], Level.SYNCED)
+
+    async def succeeded(self, attempt: Attempt, result: object, head: str | None) -> Told:
+        """The outcome meets its contract, goes on record, and then the program hears of it."""
+        target, now = attempt.target, self._clock.now()
+        try:
+            output, value = self._outcome(attempt, result)
+        except StepFailed as error:
+            raise await self.fail(attempt, error) from None
+        fact: facts.StepDone | facts.StepSucceeded
+        if attempt.started:
+            fact = facts.StepSucceeded(
+                at=now, step=attempt.id, took=now - attempt.began, child_head=head, output=output
+            )
+        else:
+            assert attempt.verdict is not None
+            fact = facts.StepDone(
+                at=now,
+                step=attempt.id,
+                proposal=target.proposal,
+                verdict=attempt.verdict,
+                attempt=attempt.number,
+                took=now - attempt.began,
+                input=attempt.data,
+                output=output,
+            )
+        await self._settle(attempt, fact)
+        return Told(value, attempt.seat.run.steps[attempt.id].order, now)
+
+    def _outcome(self, attempt: Attempt, result: object) -> tuple[bytes, object]:
+        """The result as JSON, under its contract, redacted."""
+        tree, run, contract = attempt.seat.leg.tree, attempt.seat.run, attempt.target.output
+        output, value = self._values.encode(tree, run, result, f"output of step {attempt.id}")
+        if contract is not None:
+            if (fault := breach(contract, value, ErrorType.OUTPUT_CONTRACT)) is not None:
+                raise fault
+            if contract.redacts:
+                output, value = self._values.known(tree, run, contract.redact(value))
+        return output, value
+
+    async def will_retry(self, attempt: Attempt, error: StepFailed | Retryable, delay_seconds: float) -> None:
+        """This attempt failed and another will follow; the attempt stands for the next one then."""
+        if not attempt.started:
+            await self.start(attempt)
+        now = self._clock.now()
+        due = now + int(delay_seconds * 1e6)
+        fact = facts.StepWillRetry(at=now, step=attempt.id, type=error.type, due=due, output=error_bytes(error))
+        await self._recorder.record(attempt.seat.leg.tree, attempt.seat.run, [fact], Level.WRITTEN)
+        attempt.started = False
+        attempt.number += 1
+
+    async def fail(self, attempt: Attempt, error: StepFailed | Retryable) -> StepFailed:
+        """Record the failure; the error as the program will see it, now and in every replay."""
+        now = self._clock.now()
+        known = attempt.known
+        fact = facts.StepFailed(
+            at=now,
+            step=attempt.id,
+            type=error.type,
+            attempt=attempt.number,
+            took=max(0, now - attempt.began) if attempt.began else 0,
+            proposal=None if known else attempt.target.proposal,
+            verdict=attempt.verdict,
+            input=None if known else attempt.data,
+            output=error_bytes(error),
+        )
+        await self._settle(attempt, fact)
+        return failure(attempt.seat.run.steps[attempt.id])
+
+    async def _settle(self, attempt: Attempt, fact: facts.StepDone | facts.StepSucceeded | facts.StepFailed) -> None:
+        """Put the outcome on record at its level. A cancelled step's real outcome counts, then it is cancelled."""
+        tree, run = attempt.seat.leg.tree, attempt.seat.run
+        if self._every_step:
+            await self._recorder.record(tree, run, [fact], Level.SYNCED)
+        elif attempt.target.paid or attempt.target.proposal.effect in EFFECTFUL:
+            await self._recorder.record(tree, run, [fact], Level.WRITTEN)
+        else:
+            self._recorder.keep(tree, run, fact)
+        if attempt.cancelled:
+            raise asyncio.CancelledError
+
+    def cancelled(self, attempt: Attempt) -> None:
+        known = attempt.known
+        fact = facts.StepCancelled(
+            at=self._clock.now(),
+            step=attempt.id,
+            proposal=None if known else attempt.target.proposal,
+            input=None if known else attempt.data,
+        )
+        self._recorder.keep(attempt.seat.leg.tree, attempt.seat.run, fact)
+
+    async def in_doubt(self, attempt: Attempt, why: str) -> None:
+        """Nobody can tell whether it acted: on disk before anybody is shown."""
+        fact = facts.StepInDoubt(at=self._clock.now(), step=attempt.id, reason=why)
+        await self._recorder.record(attempt.seat.leg.tree, attempt.seat.run, [fact], Level.SYNCED)
+
+    def late(self, attempt: Attempt, result: object) -> None:
+        """What an act gave after it was given up: on record, and never adopted."""
+        tree, run = attempt.seat.leg.tree, attempt.seat.run
+        if tree.lost is None and run.ended is None and attempt.known:
+            output, _ = self._values.encode(tree, run, result, f"late output of step {attempt.id}")
+            self._recorder.keep(tree, run, facts.LateOutcome(at=self._clock.now(), step=attempt.id, output=output))
+
+
+def failure(step: Step) -> StepFailed:
+    """The recorded error of a failed step."""
+    error: Any = decode(step.output or b"{}")
+    made = StepFailed(
+        step.error_type or ErrorType.RAISED,
+        error.get("message", ""),
+        error.get("details"),
+        error.get("step") or step.id,
+    )
+    made.order, made.at = step.order, step.at
+    return made
+
+
+def breach(contract: Contract, value: object, type: ErrorType) -> StepFailed | None:
+    """The contract's complaint, with JSON pointers."""
+    problems = contract.problems(value)
+    if not problems:
+        return None
+    said = "; ".join(f"{problem.pointer or '/'}: {problem.message}" for problem in problems[:5])
+    details = {"contract": contract.name, "problems": [{"pointer": p.pointer, "message": p.message} for p in problems]}
+    return StepFailed(type, f"does not meet contract {contract.name}: {said}", details)
+
+
+def error_bytes(error: StepFailed | Retryable) -> bytes:
+    """The error as it is recorded: `{type, message, details, step}`."""
+    details = error.details if isinstance(error, StepFailed) else {}
+    step = error.step if isinstance(error, StepFailed) else None
+    document = {"type": error.type.value, "message": error.message, "details": details, "step": step}
+    try:
+        return encode(document, "error")[0]
+    except StepFailed:
+        return encode_known({"type": error.type.value, "message": ascii(error.message), "details": {}, "step": step})
