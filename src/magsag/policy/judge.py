@@ -6,7 +6,7 @@ ask for the other four. A condition that cannot be evaluated, or gives anything 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from magsag.domain.condition import Condition, ConditionFailed
@@ -94,14 +94,15 @@ def judge(record: Record, found: Applicable, policy_hash: str) -> Verdict:
         return found.fixed
     names = _names(record)
     holding: list[CompiledRule] = []
+    failed: list[CompiledRule] = []
     for rule in found.rules:
         try:
             if rule.when is None or rule.when.holds(names):
                 holding.append(rule)
         except ConditionFailed as failure:
             reason = f"the condition of rule {rule.id} cannot be evaluated: {failure}"
-            return Verdict(Decision.DENY, rule.id, rule.place, reason, policy_hash)
-    return _strictest(holding, policy_hash) or found.default
+            failed.append(replace(rule, decision=Decision.DENY, reason=reason))
+    return _strictest(failed or holding, policy_hash) or found.default
 
 
 def _strictest(rules: list[CompiledRule], policy_hash: str) -> Verdict | None:

@@ -1,0 +1,103 @@
+"""JSON values as they are recorded: nothing is bent to fit."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from magsag.domain.errors import ErrorType, StepFailed
+from magsag.domain.values import MAX_DEPTH, decode, encode, encode_known
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT
+JSON = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner), max_leaves=30)
+BAD = st.sampled_from(
+    [(), (1,), {1}, frozenset({2}), math.nan, math.inf, -math.inf, "\ud800", {1: 2}, {None: 1}, {"\udfff": 1}, b"x", 1j]
+)
+WRAPPERS: list[Callable[[Any], Any]] = [lambda value: [value], lambda value: {"a": value}, lambda value: [1, [value]]]
+
+
+@given(JSON)
+def test_json_comes_back_as_it_was(value: object) -> None:
+    data, copy = encode(value, "x")
+    assert copy == value == decode(data)
+    assert encode_known(copy) == data
+
+
+@given(JSON)
+def test_the_copy_has_the_same_types_all_the_way_down(value: object) -> None:
+    assert repr(encode(value, "x")[1]) == repr(value)
+
+
+@given(JSON)
+def test_the_copy_shares_no_memory_with_the_original(value: object) -> None:
+    copy = encode([value], "x")[1]
+    assert isinstance(copy, list)
+    if isinstance(value, list | dict):
+        assert copy[0] is not value
+
+
+@given(BAD, st.lists(st.sampled_from(WRAPPERS), max_size=5))
+def test_what_json_cannot_say_is_refused_wherever_it_stands(
+    value: object, wrappers: list[Callable[[Any], Any]]
+) -> None:
+    for wrap in wrappers:
+        value = wrap(value)
+    with pytest.raises(StepFailed) as caught:
+        encode(value, "input of step pay#1")
+    assert caught.value.type is ErrorType.INVALID_VALUE
+    assert caught.value.message.startswith("input of step pay#1 ")
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ({"a": [1, (2,)]}, "a tuple, which JSON cannot hold: use a list, at /a/1"),
+        ({"a": {3: 4}}, "has the key 3 at /a: JSON keys are strings, write '3'"),
+        ([math.nan], "the number nan: JSON has none such, use null at /0"),
+        (math.inf, "the number inf: JSON has none such, use null as a whole"),
+        (["\ud800"], "a lone surrogate: it is no Unicode text at /0"),
+        ({"\ud800": 1}, "has a key with a lone surrogate as a whole"),
+        ({1, 2}, "a set, which JSON cannot hold: use a list, as a whole"),
+        ([object()], "a object, which JSON cannot hold: use dict, list, str, number, bool or None, at /0"),
+    ],
+)
+def test_the_message_says_where_and_what_to_use_instead(value: object, said: str) -> None:
+    with pytest.raises(StepFailed, match="invalid_value") as caught:
+        encode(value, "x")
+    assert said in str(caught.value)
+
+
+def nested(depth: int) -> object:
+    value: object = 0
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def test_depth_is_bounded() -> None:
+    assert encode(nested(MAX_DEPTH - 1), "x")[1] == nested(MAX_DEPTH - 1)
+    with pytest.raises(StepFailed, match="nested deeper than 200 levels"):
+        encode(nested(MAX_DEPTH + 1), "x")
+
+
+@pytest.mark.parametrize("depth", [1_000, 100_000])
+def test_absurd_depth_is_refused_and_does_not_crash(depth: int) -> None:
+    with pytest.raises(StepFailed, match="nested deeper"):
+        encode(nested(depth), "x")
+
+
+def test_a_value_that_holds_itself_is_refused() -> None:
+    circle: list[object] = []
+    circle.append(circle)
+    with pytest.raises(StepFailed, match="nested deeper"):
+        encode(circle, "x")
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"NaN", b"[1,]", b"\xff", b"[" * 500 + b"]" * 500])
+def test_bytes_that_are_no_json_are_refused(data: bytes) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        decode(data)
