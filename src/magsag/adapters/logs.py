@@ -1,0 +1,82 @@
+"""Where log lines go and how they look: text or JSON lines on stderr, each with its run and step.
+
+Logs are for the people who operate; what happened stands in the ledger. The root logger is set up, so that
+libraries and catalog code are heard too.
+"""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Any, Final, TextIO
+
+from magsag.services.whereabouts import WHEREABOUTS
+
+FORMATS: Final = ("text", "json")
+
+
+def level_of(verbose: int, quiet: bool) -> int:
+    """Warnings, unless more or less was asked for."""
+    if quiet:
+        return logging.ERROR
+    return {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
+
+
+def set_up(level: int, form: str, stream: TextIO | None = None) -> None:
+    """Let all loggers write to the stream; a second call replaces the first."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(JsonLines() if form == "json" else TextLines())
+    root = logging.getLogger()
+    for old in list(root.handlers):
+        if isinstance(old.formatter, JsonLines | TextLines):
+            root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(level)
+    logging.raiseExceptions = False
+
+
+class TextLines(logging.Formatter):
+    """`warning magsag.act: message  tool=x  run 0193… step pay#1`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        run, step = _where(record)
+        fields = "".join(f"  {name}={_short(value)}" for name, value in _fields(record).items())
+        where = (f"  run {run}" if run else "") + (f" step {step}" if step else "")
+        text = f"{record.levelname.lower()} {record.name}: {record.getMessage()}{fields}{where}"
+        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+
+
+class JsonLines(logging.Formatter):
+    """One object a line: time, level, logger, message, run, step, fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        run, step = _where(record)
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            "run": run,
+            "step": step,
+        }
+        if fields := _fields(record):
+            line["fields"] = fields
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def _where(record: logging.LogRecord) -> tuple[str, str]:
+    """What the record says itself, else whose code is running."""
+    run, step = WHEREABOUTS.get()
+    return str(getattr(record, "run", run)), str(getattr(record, "step", step))
+
+
+def _fields(record: logging.LogRecord) -> dict[str, object]:
+    fields = getattr(record, "fields", None)
+    return fields if isinstance(fields, dict) else {}
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 200 else f"{text[:197]}..."

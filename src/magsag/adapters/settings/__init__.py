@@ -1,0 +1,186 @@
+"""Finds the settings in force: flag, `MAGSAG_*` variable, `magsag.toml`, default, in this order.
+
+Decides which file and which catalog are taken and where every value came from. What a key may hold stands in
+`keys`, how lines are found in `file`. All faults are reported at once, each with its place.
+"""
+
+import getpass
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from magsag.adapters.settings.file import FILE, Written, read_file
+from magsag.adapters.settings.keys import FLAGS, KEYS, LATER_FEATURES, check, guess, key_of, parse
+from magsag.domain.errors import Invalid
+from magsag.domain.settings import Features, Limits, Settings
+
+__all__ = ["Found", "packaged_catalog", "read_settings"]
+
+OF_THE_PROCESS: Final = frozenset({"project", "debug", "log_format", "verbose", "quiet", "json"})
+"""variables that are no settings of a project"""
+_NOT_THERE: Final = "the part behind it is not in this version"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The settings in force, and what should be said about how they were given."""
+
+    settings: Settings
+    notes: tuple[str, ...]
+
+
+def read_settings(flags: Mapping[str, object], environ: Mapping[str, str], cwd: Path) -> Found:
+    """The settings of a process in `cwd`. Raises Invalid with every fault.
+
+    `flags` holds what the command line gave, by key; what is absent or None was not given.
+    """
+    search = _Search()
+    project = _project(flags.get("project"), environ, cwd)
+    for key, flag in FLAGS.items():
+        if flags.get(key) is not None:
+            search.take(key, flags[key], flag)
+    _take_variables(environ, search)
+    if project.file is not None:
+        _take_file(read_file(project.file, _shown(project.file, cwd)), search)
+    if search.faults:
+        raise Invalid("\n".join(search.faults))
+    return Found(_settings(search, project, cwd), tuple(search.notes))
+
+
+def packaged_catalog() -> Path:
+    """The catalog that comes with MAGSAG: in the wheel, or at the root of a source tree."""
+    package = Path(__file__).parents[2]
+    inside = package / "_catalog"
+    return inside if inside.is_dir() else package.parents[1] / "catalog"
+
+
+@dataclass(frozen=True, slots=True)
+class _Value:
+    value: Any
+    source: str
+    in_file: bool = False
+    """then a path is relative to the project, else to the working directory"""
+
+
+@dataclass(slots=True)
+class _Search:
+    """What was found so far; the first source that gives a key wins."""
+
+    values: dict[str, _Value] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def take(self, key: str, given: object, source: str, in_file: bool = False) -> None:
+        """Note what is wrong with a value even if a stronger source overrides it."""
+        try:
+            value = check(key, given)
+        except ValueError as error:
+            self.faults.append(f"{source}: {key} {error}")
+            return
+        self.values.setdefault(key, _Value(value, source, in_file))
+
+
+@dataclass(frozen=True, slots=True)
+class _Project:
+    folder: Path
+    file: Path | None
+    source: str
+
+
+def _project(flag: object, environ: Mapping[str, str], cwd: Path) -> _Project:
+    """As named; else the nearest folder upwards with a settings file; else the working directory."""
+    named = flag or environ.get("MAGSAG_PROJECT") or environ.get("AGDD_PROJECT")
+    if named:
+        folder = (cwd / str(named)).absolute()
+        if not folder.is_dir():
+            raise Invalid(f"{named}: there is no such project folder; `magsag init {named}` makes one")
+        file = folder / FILE
+        return _Project(folder, file if file.is_file() else None, "--project" if flag else "MAGSAG_PROJECT")
+    for folder in (cwd, *cwd.parents):
+        if (folder / FILE).is_file():
+            return _Project(folder, folder / FILE, f"found by its {FILE}")
+    return _Project(cwd, None, "working directory")
+
+
+def _take_variables(environ: Mapping[str, str], search: _Search) -> None:
+    for prefix in ("MAGSAG_", "AGDD_"):
+        for name in sorted(environ):
+            short = name.removeprefix(prefix).lower()
+            if not name.startswith(prefix) or short in OF_THE_PROCESS:
+                continue
+            key = key_of(short)
+            if short.removeprefix("features_") in LATER_FEATURES:
+                search.faults.append(f"{name}: {_NOT_THERE}; unset it")
+            elif key is None:
+                search.notes.append(f"{name} is no setting{guess(short)}; it is ignored")
+            else:
+                if prefix == "AGDD_":
+                    search.notes.append(f"{name} is read, but its name is MAGSAG_{short.upper()} now; rename it")
+                search.take(key, parse(key, environ[name]), name)
+
+
+def _take_file(written: Written, search: _Search) -> None:
+    for key, given in written.values.items():
+        source = written.place(key)
+        section, _, name = key.partition(".")
+        if section == "features" and name in LATER_FEATURES:
+            search.faults.append(f"{source}: {key}: {_NOT_THERE}; remove the line")
+        elif key in KEYS or (section == "models" and name):
+            search.take(key, given, source, in_file=True)
+        else:
+            search.faults.append(f"{source}: {key} is no setting{guess(key)}")
+
+
+def _settings(search: _Search, project: _Project, cwd: Path) -> Settings:
+    values = {key: search.values.get(key) or _Value(known.default, "default") for key, known in KEYS.items()}
+    values |= {key: value for key, value in search.values.items() if key.startswith("models.")}
+    values["project"] = _Value(str(project.folder), project.source)
+    values["actor"] = _Value(_actor(), "user of the operating system")
+    values["catalog"] = _catalog(values["catalog"], project.folder, cwd)
+    values["ledger"] = _placed(values["ledger"], project.folder, cwd)
+    own = {key: value.value for key, value in values.items() if "." not in key}
+    return Settings(
+        **own,
+        features=Features(**_section(values, "features")),
+        limits=Limits(**_section(values, "limits")),
+        models=_section(values, "models"),
+        sources={key: values[key].source for key in sorted(values)},
+    )
+
+
+def _section(values: Mapping[str, _Value], name: str) -> dict[str, Any]:
+    start = f"{name}."
+    return {key.removeprefix(start): value.value for key, value in values.items() if key.startswith(start)}
+
+
+def _catalog(given: _Value, project: Path, cwd: Path) -> _Value:
+    """As given; else the project's own; else the packaged one."""
+    if given.value is not None:
+        return _placed(given, project, cwd)
+    if (project / "catalog").is_dir() and _is_project(project):
+        return _Value(str(project / "catalog"), "the project's own")
+    return _Value(str(packaged_catalog()), "comes with MAGSAG")
+
+
+def _is_project(folder: Path) -> bool:
+    """A folder that merely happens to hold something called catalog is no project."""
+    return (folder / FILE).is_file() or any((folder / "catalog" / name).is_dir() for name in ("agents", "flows"))
+
+
+def _placed(given: _Value, project: Path, cwd: Path) -> _Value:
+    base = project if given.in_file or given.source == "default" else cwd
+    return _Value(os.path.normpath(base / os.path.expanduser(given.value)), given.source)
+
+
+def _shown(path: Path, cwd: Path) -> str:
+    """As a person in `cwd` would type it."""
+    return os.path.relpath(path, cwd) if cwd in path.parents or path.parent in cwd.parents else str(path)
+
+
+def _actor() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return f"uid {os.getuid()}" if hasattr(os, "getuid") else "unknown"

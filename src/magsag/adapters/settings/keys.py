@@ -1,0 +1,162 @@
+"""Every setting: its default, and what it may hold. Where values come from is not decided here."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from magsag.domain.settings import Settings
+
+LATER_FEATURES: Final = frozenset({"mcp", "handoff", "memory", "learning"})
+"""switches of parts that this version does not have"""
+MODES: Final = ("implement", "dry_run", "safe_mode", "analysis_only")
+FLAGS: Final = {"environment": "--env", "mode": "--mode", "catalog": "--catalog", "ledger": "--ledger"}
+"""settings that the command line takes"""
+
+_ALIAS: Final = re.compile(r"[a-z][a-z0-9_-]*")
+_WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
+_TRUTH: Final = {
+    "true": True,
+    "1": True,
+    "on": True,
+    "yes": True,
+    "false": False,
+    "0": False,
+    "off": False,
+    "no": False,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One setting."""
+
+    default: object
+    check: Callable[[object], object]
+    """gives the value, or raises ValueError with the rest of a sentence"""
+    parse: Callable[[str], object] = str
+    """makes the value of a variable's text"""
+
+
+def check(key: str, given: object) -> object:
+    """The value of a setting. Raises ValueError, worded to follow the key."""
+    if key in KEYS:
+        return KEYS[key].check(given)
+    return _model(key.partition(".")[2], given)
+
+
+def parse(key: str, text: str) -> object:
+    """A variable's text as the kind of value that the key wants; what does not fit stays text."""
+    return KEYS[key].parse(text) if key in KEYS else text
+
+
+def key_of(short: str) -> str | None:
+    """The key that a variable names: `limits_depth` is limits.depth, `models_smart` is models.smart."""
+    if short.startswith("models_"):
+        return f"models.{short.removeprefix('models_')}"
+    name = "environment" if short == "env" else short
+    return next((key for key in KEYS if key.replace(".", "_") == name), None)
+
+
+def guess(word: str) -> str:
+    """`; did you mean ...?` where a known key is close."""
+    from difflib import get_close_matches
+
+    names = {key.replace(".", "_"): key for key in KEYS}
+    close = get_close_matches(word.replace(".", "_"), names, n=1, cutoff=0.7)
+    if not close:
+        by_last = {key.rpartition(".")[2]: key for key in KEYS}
+        close = [by_last[last] for last in get_close_matches(word.rpartition(".")[2], by_last, n=1, cutoff=0.8)]
+        return f"; did you mean {close[0]}?" if close else ""
+    return f"; did you mean {names[close[0]]}?"
+
+
+def _word(given: object) -> object:
+    if isinstance(given, str) and _WORD.fullmatch(given):
+        return given
+    raise ValueError(f"is {_said(given)}; write a short word such as production")
+
+
+def _mode(given: object) -> object:
+    if given == "implement":
+        return given
+    if given in MODES:
+        raise ValueError(f"is {_said(given)}, which this version cannot enforce, so it is refused; use implement")
+    raise ValueError(f"is {_said(given)}, which is no mode; use implement")
+
+
+def _durability(given: object) -> object:
+    if given in ("governed", "every_step"):
+        return given
+    raise ValueError(f"is {_said(given)}; it is governed or every_step")
+
+
+def _path(given: object) -> object:
+    if isinstance(given, str) and given and "\0" not in given:
+        return given
+    raise ValueError(f"is {_said(given)}; write a path")
+
+
+def _switch(given: object) -> object:
+    if isinstance(given, bool):
+        return given
+    raise ValueError(f"is {_said(given)}; write true or false")
+
+
+def _whole(least: int, most: int) -> Callable[[object], object]:
+    def checked(given: object) -> object:
+        if isinstance(given, int) and not isinstance(given, bool) and least <= given <= most:
+            return given
+        raise ValueError(f"is {_said(given)}; write a whole number from {least} to {most}")
+
+    return checked
+
+
+def _seconds(least: float, most: float) -> Callable[[object], object]:
+    def checked(given: object) -> object:
+        if isinstance(given, int | float) and not isinstance(given, bool) and least <= given <= most:
+            return float(given)
+        raise ValueError(f"is {_said(given)}; write seconds from {least:g} to {most:g}")
+
+    return checked
+
+
+def _model(alias: str, given: object) -> object:
+    if not _ALIAS.fullmatch(alias):
+        raise ValueError("is no alias; use small letters, digits, dashes and underscores")
+    if isinstance(given, str) and all(given.partition(":")):
+        return given
+    raise ValueError(f'is {_said(given)}; write "provider:model", e.g. "scripted:replies.yaml"')
+
+
+def _truth(text: str) -> object:
+    return _TRUTH.get(text.lower(), text)
+
+
+def _number(text: str) -> object:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _said(given: object) -> str:
+    return f'"{given}"' if isinstance(given, str) else str(given).lower() if isinstance(given, bool) else str(given)
+
+
+_DEFAULTS: Final = Settings(project="", catalog="", ledger="")
+KEYS: Final[dict[str, Key]] = {
+    "environment": Key(_DEFAULTS.environment, _word),
+    "mode": Key(_DEFAULTS.mode, _mode),
+    "durability": Key(_DEFAULTS.durability, _durability),
+    "catalog": Key(None, _path),
+    "ledger": Key(".magsag/ledger.db", _path),
+    "lease_seconds": Key(_DEFAULTS.lease_seconds, _seconds(10, 3600), _number),
+    "features.approvals": Key(_DEFAULTS.features.approvals, _switch, _truth),
+    "features.durable": Key(_DEFAULTS.features.durable, _switch, _truth),
+    "limits.depth": Key(_DEFAULTS.limits.depth, _whole(1, 100), _number),
+    "limits.children": Key(_DEFAULTS.limits.children, _whole(0, 1_000_000), _number),
+    "limits.step_seconds": Key(_DEFAULTS.limits.step_seconds, _seconds(0.001, 604_800), _number),
+}
