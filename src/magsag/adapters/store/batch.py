@@ -8,13 +8,17 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from pydantic_core import to_json
+
 from magsag.adapters.store.anchors import Rest
 from magsag.domain.facts import RunStatus
 from magsag.domain.ids import RunId
 from magsag.engine.chain import link
-from magsag.ports.ledger import Change, Declined, NewRun, Write, Written
+from magsag.ports.ledger import Change, Declined, Lease, NewRun, Sealed, Write, Written
 
-_Holder = tuple[str, int] | None
+_Holder = tuple[str | None, int | None]
+"""owner and fence of the lease in force"""
+_NOBODY: _Holder = ("", 0)
 
 
 @dataclass(slots=True)
@@ -33,10 +37,11 @@ class Batch:
     def __init__(self, connection: sqlite3.Connection, sql: Mapping[str, str]) -> None:
         self._connection = connection
         self._sql = sql
-        self._runs: dict[RunId, _State | None] = {}
+        self._runs: dict[RunId, _State] = {}
         self._holders: dict[RunId, _Holder] = {}
         self._touched: dict[RunId, _State] = {}
         self._facts: list[tuple[object, ...]] = []
+        self._beside: list[Write] = []
 
     @property
     def is_empty(self) -> bool:
@@ -45,8 +50,12 @@ class Batch:
 
     def write(self, writes: Sequence[Write]) -> list[Written | Declined]:
         """Accept or decline each, in order, and write the rows of those accepted."""
+        names = to_json([item.run for item in writes])
+        for run, root, seq, head, owner, fence in self._connection.execute(self._sql["runs_to_extend"], (names,)):
+            self._runs[run] = _State(seq, head)
+            self._holders[root] = (owner, fence)
         answers = [self._add(item) for item in writes]
-        self._flush(writes, answers)
+        self._flush()
         return answers
 
     def standing(self, runs: Iterable[RunId]) -> list[Rest]:
@@ -54,48 +63,36 @@ class Batch:
         return [(run, self._touched[run].seq, self._touched[run].head) for run in runs]
 
     def _add(self, item: Write) -> Written | Declined:
-        state = self._state(item.run, item.root)
-        lease = item.lease
-        if lease is not None and self._holder(lease.root) != (lease.owner, lease.fence):
+        run, state = item.run, self._runs.get(item.run)
+        if item.lease is not None and not is_held(item.lease, self._holder(item.lease.root)):
             return Declined("lease")
         if item.create is not None:
             if state is not None:
                 return Declined("exists")
-            state = self._runs[item.run] = _State(0, b"", item.create)
+            state = self._runs[run] = _State(0, b"", item.create)
             if item.create.owner is not None:
                 self._holders[item.create.root] = (item.create.owner, 1)
         elif state is None:
             return Declined("unknown")
-        run, seq, head = item.run, state.seq, state.head
-        for fact in item.facts:
-            seq, head = seq + 1, link(head, fact.digest)
-            self._facts.append((run, seq, fact.kind, fact.body, fact.digest, fact.salt, fact.input, fact.output, head))
-        state.seq, state.head = seq, head
-        state.change = item.change or state.change
+        state.seq, state.head = place(run, item.facts, state.seq, state.head, self._facts)
+        if item.change is not None:
+            state.change = item.change
         self._touched[run] = state
-        if item.release and lease is not None:
-            self._holders[lease.root] = None
-        return Written(seq, head)
-
-    def _state(self, run: RunId, root: RunId) -> _State | None:
-        """The run's row as this transaction knows it, and with it who drives its tree."""
-        if run in self._runs:
-            return self._runs[run]
-        found = self._connection.execute(self._sql["run_to_extend"], (run,)).fetchone()
-        if found is None:
-            self._runs[run] = None
-            return None
-        seq, head, owner, fence = found
-        self._holders.setdefault(root, (owner, fence))
-        state = self._runs[run] = _State(seq, head)
-        return state
+        if item.create is not None or item.release or item.blobs:
+            self._beside.append(item)
+            if item.release and item.lease is not None:
+                self._holders[item.lease.root] = _NOBODY
+        return Written(state.seq, state.head)
 
     def _holder(self, root: RunId) -> _Holder:
-        if root not in self._holders:
-            self._holders[root] = self._connection.execute(self._sql["lease_holder"], (root,)).fetchone()
-        return self._holders[root]
+        """Who drives the tree; asked for here when none of its runs was there before this batch."""
+        holder = self._holders.get(root)
+        if holder is None:
+            holder = self._connection.execute(self._sql["lease_holder"], (root,)).fetchone() or _NOBODY
+            self._holders[root] = holder
+        return holder
 
-    def _flush(self, writes: Sequence[Write], answers: Sequence[Written | Declined]) -> None:
+    def _flush(self) -> None:
         created, changed, extended = [], [], []
         for run, state in self._touched.items():
             if state.create is not None:
@@ -108,11 +105,10 @@ class Batch:
         self._many("insert_fact", self._facts)
         self._many("extend_run", extended)
         self._many("change_run", changed)
-        for item, answer in zip(writes, answers, strict=True):
-            if isinstance(answer, Written) and (item.create or item.blobs or item.release):
-                self._beside(item)
+        for item in self._beside:
+            self._write_beside(item)
 
-    def _beside(self, item: Write) -> None:
+    def _write_beside(self, item: Write) -> None:
         """Leases and large values."""
         new, lease = item.create, item.lease
         if new is not None and new.owner is not None:
@@ -122,10 +118,45 @@ class Batch:
             self._many("release_lease", [(lease.root, lease.owner, lease.fence)])
 
     def _many(self, name: str, rows: Sequence[tuple[object, ...]]) -> None:
-        if len(rows) == 1:
-            self._connection.execute(self._sql[name], rows[0])
-        elif rows:
+        if rows:
             self._connection.executemany(self._sql[name], rows)
+
+
+def append(connection: sqlite3.Connection, sql: Mapping[str, str], item: Write) -> Written | Declined:
+    """The most frequent write alone, spelled out: facts of one known run, nothing beside them."""
+    found = connection.execute(sql["run_to_extend"], (item.run,)).fetchone()
+    if found is None:
+        return Declined("unknown" if item.lease is None else "lease")
+    seq, head, owner, fence = found
+    if item.lease is not None and not is_held(item.lease, (owner, fence)):
+        return Declined("lease")
+    rows: list[tuple[object, ...]] = []
+    seq, head = place(item.run, item.facts, seq, head, rows)
+    for row in rows:
+        connection.execute(sql["insert_fact"], row)
+    connection.execute(sql["extend_run"], (seq, head, item.run))
+    return Written(seq, head)
+
+
+def only_appends(item: Write) -> bool:
+    """Whether `append` may write it."""
+    return item.create is None and item.change is None and not item.release and not item.blobs
+
+
+def is_held(lease: Lease, holder: _Holder) -> bool:
+    """Whether the lease is the one in force. One that ended and that nobody took over still is: its fence stands."""
+    return lease.owner == holder[0] and lease.fence == holder[1]
+
+
+def place(
+    run: RunId, facts: Sequence[Sealed], seq: int, head: bytes, rows: list[tuple[object, ...]]
+) -> tuple[int, bytes]:
+    """Give facts their places in a chain, as rows; answers where the chain stands then."""
+    for fact in facts:
+        seq += 1
+        head = link(head, fact.digest)
+        rows.append((run, seq, fact.kind, fact.body, fact.digest, fact.salt, fact.input, fact.output, head))
+    return seq, head
 
 
 def _row(run: RunId, state: _State, new: NewRun) -> tuple[object, ...]:

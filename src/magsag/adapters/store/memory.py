@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Final
 
-from magsag.adapters.store.words import text_of
+from magsag.adapters.store.words import text_of, tokens
 from magsag.domain.effects import Level
 from magsag.domain.errors import Invalid, StoreBroken
 from magsag.domain.facts import ENDS, ParkedOn, RunStatus
@@ -202,16 +202,16 @@ class MemoryStore:
         )
 
     def search(self, words: str, limit: int) -> list[Hit]:
-        wanted = words.casefold().split()
-        hits: list[Hit] = []
+        wanted = set(tokens(words))
+        if not wanted:
+            return []
         with self._lock:
-            for run in self._runs.values():
-                for seq, (fact, _) in enumerate(run.facts, 1):
-                    text = text_of(fact)
-                    folded = text.casefold()
-                    if wanted and all(word in folded for word in wanted):
-                        start = max(0, folded.find(wanted[0]) - 40)
-                        hits.append(Hit(run.run, seq, fact.kind, text[start : start + 120]))
+            hits = [
+                Hit(run.run, seq, fact.kind, text_of(fact)[:200])
+                for run in self._runs.values()
+                for seq, (fact, _) in enumerate(run.facts, 1)
+                if wanted.issubset(tokens(text_of(fact)))
+            ]
         return hits[:limit]
 
     def describe(self) -> dict[str, object]:

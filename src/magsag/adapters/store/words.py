@@ -1,12 +1,15 @@
 """What a search sees of a fact: the words of its body and payloads, without the hashes."""
 
+import re
 from collections.abc import Iterator
+from typing import Final
 
 from pydantic_core import from_json
 
 from magsag.domain.sealed import Sealed
 
-_HIDDEN = frozenset({"input_hash", "output_hash", "policy", "bundle", "seed", "schema", "child_head"})
+_WORD: Final = re.compile(r"[^\W_]+")
+_HIDDEN: Final = frozenset({"input_hash", "output_hash", "policy", "bundle", "seed", "schema", "child_head"})
 
 
 def text_of(fact: Sealed) -> str:
@@ -16,6 +19,11 @@ def text_of(fact: Sealed) -> str:
         if data is not None:
             parts.extend(_words(_read(data)))
     return " ".join(parts)
+
+
+def tokens(text: str) -> list[str]:
+    """The words of a text, as a full-text index would cut it."""
+    return [word.casefold() for word in _WORD.findall(text)]
 
 
 def _read(data: bytes) -> object:

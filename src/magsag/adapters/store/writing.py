@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final, cast
 
 from magsag.adapters.store.anchors import Rest
-from magsag.adapters.store.batch import Batch
+from magsag.adapters.store.batch import Batch, append, only_appends
 from magsag.adapters.store.part import Part
 from magsag.domain.effects import Level
 from magsag.domain.facts import ENDS, RunStatus
@@ -29,10 +29,17 @@ class WritingPart(Part):
     """ended runs whose line is written; None as long as debts of other processes may stand in the table"""
 
     def write(self, writes: Sequence[Write], level: Level) -> list[Written | Declined]:
-        if not any(_rests(item) for item in writes):
-            with self._database.writing(level) as connection:
-                return self._batch(connection, writes, level)[1]
+        for item in writes:
+            if _rests(item):
+                return self._write_and_anchor(writes, level)
+        with self._database.writing(level) as connection:
+            if len(writes) == 1 and only_appends(writes[0]):
+                return [append(connection, self._database.sql, writes[0])]
+            return self._batch(connection, writes, level)[1]
+
+    def _write_and_anchor(self, writes: Sequence[Write], level: Level) -> list[Written | Declined]:
         with self._database.lock, self._anchors.held():
+            self._database.require_in_place()
             with self._database.writing(level) as connection:
                 batch, answers = self._batch(connection, writes, level)
                 kept = [item for item, answer in zip(writes, answers, strict=True) if isinstance(answer, Written)]

@@ -3,6 +3,10 @@ select r.seq, r.head, l.owner, l.fence
 from runs r left join leases l on l.root = r.root
 where r.run = ?;
 
+-- runs_to_extend: the same for many; the parameter is a JSON array of their ids
+select r.run, r.root, r.seq, r.head, l.owner, l.fence
+from json_each(?) j cross join runs r on r.run = j.value left join leases l on l.root = r.root;
+
 -- lease_holder: who drives a tree
 select owner, fence from leases where root = ?;
 
@@ -56,7 +60,7 @@ select kind, body, digest, salt, input, output, seq, head from facts where run =
 select body from blobs where root = ? and id = ?;
 
 -- seqs: how far these root runs are; the parameter is a JSON array
-select r.run, r.seq from json_each(?) j join runs r on r.run = j.value;
+select r.run, r.seq from json_each(?) j cross join runs r on r.run = j.value;
 
 -- put_bundle: known ones are left alone, but for the time at which they were last wanted
 insert into bundles(hash, body, put) values(?, ?, ?)

@@ -1,0 +1,523 @@
+"""What every store must do. An adapter's tests subclass StoreSuite and say how its store is opened:
+
+    class TestMine(StoreSuite):
+        @pytest.fixture
+        def open_store(self, tmp_path):
+            return lambda: MyStore(tmp_path / "ledger")
+
+Each call of `open_store` gives a store on the same data, as another process would open it. A store that cannot
+be opened twice gives the same object again.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import count
+from typing import Final
+
+import pytest
+
+from magsag.domain.effects import Effect, Level
+from magsag.domain.errors import StoreBroken
+from magsag.domain.facts import (
+    CancelRequested,
+    Decision,
+    Fact,
+    ParkedOn,
+    ParkReason,
+    Proposal,
+    RunEnded,
+    RunParked,
+    RunStarted,
+    RunStatus,
+    StepDone,
+    Verdict,
+)
+from magsag.domain.ids import RunId, StepId
+from magsag.engine.chain import blob_id, link, seal, unseal
+from magsag.ports.ledger import (
+    Change,
+    Declined,
+    Lease,
+    NewRun,
+    Occupied,
+    RunQuery,
+    Sealed,
+    Store,
+    Write,
+    Written,
+)
+
+WRITTEN, SYNCED = Level.WRITTEN, Level.SYNCED
+RUN: Final = RunId("0193run")
+ELSEWHERE: Final = "another-machine:1:abc"
+"""an owner whose process nobody here can look at"""
+_SALTS: Final = count(1)
+_PROPOSAL: Final = Proposal("skill", "skill:look-up@1.0.0", Effect.READ)
+_VERDICT: Final = Verdict(Decision.ALLOW, "built-in:read", "built-in", "", "0" * 64)
+
+OpenStore = Callable[[], Store]
+
+
+def sealed(fact: Fact) -> Sealed:
+    """A fact ready to be written, under a salt of its own."""
+    return seal(fact, next(_SALTS).to_bytes(16, "big"))
+
+
+def started(words: str = "hello") -> Sealed:
+    """How a run begins."""
+    fact = RunStarted(
+        at=1, program="agent:greeter@1.0.0", bundle="bundle-1", actor="ann", requester="ben",
+        environment="development", mode="implement", seed="0" * 32, trace_id="1" * 32, span_id="2" * 16,
+        input=f'{{"words":"{words}"}}'.encode(),
+    )  # fmt: skip
+    return sealed(fact)
+
+
+def done(name: str, words: str = "found") -> Sealed:
+    """A step that was one fact."""
+    return sealed(
+        StepDone(
+            at=2, step=StepId(name), proposal=_PROPOSAL, verdict=_VERDICT, attempt=1, took=5,
+            input=b"{}", output=f'"{words}"'.encode(),
+        )
+    )  # fmt: skip
+
+
+def ended(status: RunStatus = RunStatus.SUCCEEDED) -> Sealed:
+    """How a run ends."""
+    return sealed(RunEnded(at=3, status=status, output=b'"fine"'))
+
+
+def parked(due: int) -> Sealed:
+    """How a run waits."""
+    reason = ParkReason(ParkedOn.TIME, StepId("sleep#1"), "until later")
+    return sealed(RunParked(at=3, on=ParkedOn.TIME, due=due, reasons=(reason,)))
+
+
+def new_run(
+    run: RunId, owner: str | None, *, root: RunId | None = None, created: int = 1, seconds: float = 60
+) -> NewRun:
+    """The row of a run; without `root` it is one."""
+    return NewRun(
+        root=root or run, parent=root, program="agent:greeter@1.0.0", bundle="bundle-1", tenant="local", actor="ann",
+        requester="ben", trace_id="1" * 32, span_id="2" * 16, created=created, owner=owner, lease_seconds=seconds,
+    )  # fmt: skip
+
+
+def begin(store: Store, run: RunId = RUN, *, created: int = 1, owner: str | None = None) -> Lease:
+    """Create a run with one fact and its lease."""
+    owner = owner or store.owner()
+    (answer,) = store.write([Write(run, run, [started()], create=new_run(run, owner, created=created))], WRITTEN)
+    assert isinstance(answer, Written), answer
+    return Lease(run, owner, 1)
+
+
+def append(store: Store, lease: Lease | None, *facts: Sealed, run: RunId = RUN, level: Level = WRITTEN) -> Written:
+    """Append facts and expect them to be taken."""
+    (answer,) = store.write([Write(run, lease.root if lease else run, facts, lease)], level)
+    assert isinstance(answer, Written), answer
+    return answer
+
+
+def end(store: Store, lease: Lease, *, run: RunId | None = None, updated: int = 10) -> None:
+    """End a run and give its lease back."""
+    run = run or lease.root
+    change = Change(RunStatus.SUCCEEDED, updated=updated)
+    store.write([Write(run, lease.root, [ended()], lease, change=change, release=run == lease.root)], SYNCED)
+
+
+def park(store: Store, lease: Lease, due: int) -> None:
+    """Park a run and give its lease back."""
+    change = Change(RunStatus.PARKED, ParkedOn.TIME, due, updated=10)
+    store.write([Write(lease.root, lease.root, [parked(due)], lease, change=change, release=True)], SYNCED)
+
+
+class FactsSuite:
+    """Facts in, facts out."""
+
+    def test_facts_are_read_back_as_they_were_written(self, store: Store) -> None:
+        lease, facts = begin(store), [done("a#1"), done("b#1")]
+        append(store, lease, *facts)
+        read = store.read(RUN, after=1)
+        assert [unseal(fact) for fact in read] == [unseal(fact) for fact in facts]
+        assert [(fact.kind, fact.digest, fact.salt) for fact in read] == [(f.kind, f.digest, f.salt) for f in facts]
+
+    def test_the_store_gives_seqs_and_extends_the_chain(self, store: Store) -> None:
+        lease = begin(store)
+        answer = append(store, lease, done("a#1"), done("b#1"))
+        facts = store.read(RUN)
+        assert [fact.seq for fact in facts] == [1, 2, 3]
+        head = b""
+        for fact in facts:
+            head = link(head, fact.digest)
+            assert fact.head == head
+        assert answer == Written(3, head)
+
+    def test_reading_goes_on_after_a_seq(self, store: Store) -> None:
+        append(store, begin(store), done("a#1"), done("b#1"))
+        assert [fact.seq for fact in store.read(RUN, after=2)] == [3]
+        assert store.read(RUN, after=3) == []
+
+    def test_an_unknown_run_has_no_facts(self, store: Store) -> None:
+        assert store.read(RUN) == []
+        assert store.row(RUN) is None
+
+    def test_a_fact_without_payloads_comes_back_without(self, store: Store) -> None:
+        begin(store)
+        append(store, None, sealed(CancelRequested(at=2, by="ann")))
+        fact = store.read(RUN)[-1]
+        assert (fact.salt, fact.input, fact.output) == (None, None, None)
+
+    def test_writers_that_take_turns_share_one_chain(self, open_store: OpenStore, store: Store) -> None:
+        other, lease = open_store(), begin(store)
+        for number in range(5):
+            append(store, lease, done(f"a#{number}"))
+            append(other, None, sealed(CancelRequested(at=number, by="ann")))
+        assert [fact.seq for fact in store.read(RUN)] == list(range(1, 12))
+        assert store.check() == []
+
+    def test_two_writes_to_one_run_in_one_call_follow_each_other(self, store: Store) -> None:
+        lease = begin(store)
+        writes = [Write(RUN, RUN, [done(f"a#{n}")], lease) for n in range(3)]
+        assert [answer.seq for answer in store.write(writes, SYNCED) if isinstance(answer, Written)] == [2, 3, 4]
+        assert store.check() == []
+
+    def test_a_write_of_no_facts_moves_no_chain(self, store: Store) -> None:
+        lease = begin(store)
+        before = store.read(RUN)[-1].head
+        assert append(store, lease) == Written(1, before)
+
+    def test_no_writes_are_no_answers(self, store: Store) -> None:
+        assert store.write([], SYNCED) == []
+
+    def test_facts_are_taken_at_every_level(self, store: Store) -> None:
+        lease = begin(store)
+        for level in (Level.KEPT, WRITTEN, SYNCED, WRITTEN):
+            append(store, lease, done(f"step#{len(store.read(RUN))}"), level=level)
+        assert len(store.read(RUN)) == 5
+        assert store.check() == []
+
+    def test_seqs_tell_how_far_root_runs_are(self, store: Store) -> None:
+        begin(store)
+        append(store, begin(store, RunId("other")), done("a#1"), run=RunId("other"))
+        assert store.seqs([RUN, RunId("other"), RunId("unknown")]) == {RUN: 1, "other": 2}
+
+    def test_large_values_are_kept_once_per_tree(self, store: Store) -> None:
+        lease, id = begin(store), blob_id(b"s" * 16, b"large")
+        for number in range(2):
+            store.write([Write(RUN, RUN, [done(f"a#{number}")], lease, blobs={id: b"large"})], WRITTEN)
+        assert store.blob(RUN, id) == b"large"
+        assert store.check() == []
+
+    def test_a_large_value_that_is_not_there_is_an_error(self, store: Store) -> None:
+        begin(store)
+        with pytest.raises(StoreBroken, match="large value nothing"):
+            store.blob(RUN, "nothing")
+
+    def test_a_bundle_is_kept_under_its_hash(self, store: Store) -> None:
+        store.put_bundle("h", b"first")
+        store.put_bundle("h", b"second")
+        assert store.bundle("h") == b"first"
+        assert store.bundle("other") is None
+
+
+class DecliningSuite:
+    """What is refused, and that its siblings are not."""
+
+    def test_a_run_that_exists_is_not_created_again(self, store: Store) -> None:
+        begin(store)
+        again = Write(RUN, RUN, [started()], create=new_run(RUN, ELSEWHERE))
+        assert store.write([again], SYNCED) == [Declined("exists")]
+        assert len(store.read(RUN)) == 1
+        assert not isinstance(store.acquire(RUN, store.owner(), 60), Occupied)
+
+    def test_a_run_that_does_not_exist_takes_no_facts(self, store: Store) -> None:
+        assert store.write([Write(RUN, RUN, [done("a#1")])], SYNCED) == [Declined("unknown")]
+        assert store.read(RUN) == []
+
+    def test_the_write_of_an_old_lease_is_declined(self, store: Store) -> None:
+        old = begin(store)
+        store.release(old)
+        new = store.acquire(RUN, ELSEWHERE, 60)
+        assert new == Lease(RUN, ELSEWHERE, 2)
+        assert store.write([Write(RUN, RUN, [done("a#1")], old)], SYNCED) == [Declined("lease")]
+        assert len(store.read(RUN)) == 1
+
+    def test_the_same_owner_with_an_old_fence_is_declined(self, store: Store) -> None:
+        lease = begin(store)
+        assert store.write([Write(RUN, RUN, [done("a#1")], replace(lease, fence=7))], SYNCED) == [Declined("lease")]
+
+    def test_a_declined_write_leaves_its_siblings(self, store: Store) -> None:
+        lease, other = begin(store), begin(store, RunId("other"))
+        writes = [
+            Write(RUN, RUN, [done("a#1")], lease),
+            Write(RunId("other"), RunId("other"), [done("a#1")], replace(other, fence=9), blobs={"b": b"b"}),
+            Write(RunId("unknown"), RunId("unknown"), [done("a#1")]),
+            Write(RUN, RUN, [done("b#1")], lease),
+        ]
+        answers = store.write(writes, SYNCED)
+        assert [type(answer) for answer in answers] == [Written, Declined, Declined, Written]
+        assert [len(store.read(run)) for run in (RUN, RunId("other"))] == [3, 1]
+        with pytest.raises(StoreBroken):
+            store.blob(RunId("other"), "b")
+        assert store.check() == []
+
+    def test_a_lease_given_back_in_a_call_is_gone_for_the_rest_of_it(self, store: Store) -> None:
+        lease = begin(store)
+        writes = [Write(RUN, RUN, [], lease, release=True), Write(RUN, RUN, [done("a#1")], lease)]
+        assert store.write(writes, SYNCED)[1] == Declined("lease")
+
+    def test_a_child_run_is_created_under_the_lease_of_its_tree(self, store: Store) -> None:
+        lease, child = begin(store), RunId(f"{RUN}.sub")
+        new = new_run(child, None, root=RUN)
+        assert store.write([Write(child, RUN, [started()], replace(lease, fence=2), new)], SYNCED) == [
+            Declined("lease")
+        ]
+        assert isinstance(store.write([Write(child, RUN, [started()], lease, new)], SYNCED)[0], Written)
+        append(store, lease, done("a#1"), run=child)
+        assert [row.run for row in store.rows(RunQuery(root=RUN))] == [RUN, child]
+        assert store.check() == []
+
+
+class LeasesSuite:
+    """Who drives which tree."""
+
+    def test_a_new_tree_comes_with_its_lease(self, store: Store) -> None:
+        lease = begin(store)
+        assert store.holds(lease)
+        answer = store.acquire(RUN, ELSEWHERE, 60)
+        assert isinstance(answer, Occupied)
+        assert answer.owner == store.owner()
+        assert 0 < answer.seconds <= 60
+
+    def test_an_owner_gets_its_own_lease_again(self, store: Store) -> None:
+        lease = begin(store)
+        assert store.acquire(RUN, store.owner(), 60) == lease
+
+    def test_a_lease_given_back_is_free_with_the_next_fence(self, store: Store) -> None:
+        lease = begin(store)
+        store.release(lease)
+        assert not store.holds(lease)
+        assert store.acquire(RUN, ELSEWHERE, 60) == Lease(RUN, ELSEWHERE, 2)
+
+    def test_a_lease_that_ended_is_taken_over(self, store: Store) -> None:
+        old = begin(store, owner=ELSEWHERE)
+        store.renew(ELSEWHERE, 0.05)
+        assert isinstance(store.acquire(RUN, store.owner(), 60), Occupied)
+        time.sleep(0.1)
+        assert not store.holds(old)
+        assert store.acquire(RUN, store.owner(), 60) == Lease(RUN, store.owner(), 2)
+
+    def test_an_ended_lease_that_nobody_took_still_writes(self, store: Store) -> None:
+        lease = begin(store)
+        store.renew(store.owner(), 0.01)
+        time.sleep(0.05)
+        append(store, lease, done("a#1"))
+
+    def test_renewing_prolongs_all_leases_of_an_owner(self, store: Store) -> None:
+        leases = [begin(store, RunId(name), owner=ELSEWHERE) for name in ("one", "two")]
+        store.renew(ELSEWHERE, 0.2)
+        store.renew(ELSEWHERE, 60)
+        time.sleep(0.3)
+        assert all(store.holds(lease) for lease in leases)
+
+    def test_giving_back_a_lost_lease_takes_nothing_from_its_new_owner(self, store: Store) -> None:
+        old = begin(store)
+        store.release(old)
+        new = store.acquire(RUN, ELSEWHERE, 60)
+        assert isinstance(new, Lease)
+        store.release(old)
+        assert store.holds(new)
+
+    def test_a_lease_is_given_back_with_the_last_write(self, store: Store) -> None:
+        lease = begin(store)
+        end(store, lease)
+        assert not store.holds(lease)
+        assert isinstance(store.acquire(RUN, ELSEWHERE, 60), Lease)
+
+    def test_owners_of_two_stores_differ(self, open_store: OpenStore, store: Store) -> None:
+        other = open_store()
+        assert other is store or other.owner() != store.owner()
+
+    def test_due_lists_what_runs_without_a_driver_and_what_is_parked_and_due(self, store: Store) -> None:
+        begin(store, RunId("driven"))
+        store.release(begin(store, RunId("left")))
+        park(store, begin(store, RunId("later")), due=2_000)
+        park(store, begin(store, RunId("now")), due=1_000)
+        end(store, begin(store, RunId("ended")))
+        assert store.due(1_000, 10) == ["left", "now"]
+        assert store.due(2_000, 10) == ["left", "now", "later"]
+        assert store.due(2_000, 1) == ["left"]
+
+
+class RunsSuite:
+    """Rows, lists and search."""
+
+    def test_a_row_tells_what_the_run_was_made_with(self, store: Store) -> None:
+        begin(store)
+        row = store.row(RUN)
+        assert row is not None
+        assert (row.program, row.actor, row.requester, row.tenant) == ("agent:greeter@1.0.0", "ann", "ben", "local")
+        assert (row.status, row.parked_on, row.due, row.created) == (RunStatus.RUNNING, None, None, 1)
+        assert (row.seq, row.head) == (1, store.read(RUN)[-1].head)
+
+    def test_a_change_shows_in_the_row(self, store: Store) -> None:
+        park(store, begin(store), due=77)
+        row = store.row(RUN)
+        assert row is not None
+        assert (row.status, row.parked_on, row.due, row.updated) == (RunStatus.PARKED, ParkedOn.TIME, 77, 10)
+
+    def test_a_run_woken_again_is_no_longer_parked(self, store: Store) -> None:
+        park(store, begin(store), due=77)
+        lease = store.acquire(RUN, store.owner(), 60)
+        assert isinstance(lease, Lease)
+        change = Change(RunStatus.RUNNING, updated=11)
+        store.write([Write(RUN, RUN, [done("a#1")], lease, change=change)], WRITTEN)
+        row = store.row(RUN)
+        assert row is not None
+        assert (row.status, row.parked_on, row.due) == (RunStatus.RUNNING, None, None)
+        assert store.check() == []
+
+    def test_runs_are_listed_newest_first(self, store: Store) -> None:
+        for number in range(4):
+            begin(store, RunId(f"run{number}"), created=number)
+        assert _ids(store, RunQuery()) == ["run3", "run2", "run1", "run0"]
+        assert _ids(store, RunQuery(limit=2)) == ["run3", "run2"]
+        assert _ids(store, RunQuery(limit=None, since=2)) == ["run3", "run2"]
+
+    def test_lists_are_narrowed_by_program_status_and_reason(self, store: Store) -> None:
+        begin(store, RunId("running"))
+        end(store, begin(store, RunId("ended")))
+        park(store, begin(store, RunId("parked")), due=5)
+        assert _ids(store, RunQuery(status=RunStatus.SUCCEEDED)) == ["ended"]
+        assert _ids(store, RunQuery(parked_on=ParkedOn.TIME)) == ["parked"]
+        assert len(_ids(store, RunQuery(program="agent:greeter"))) == 3
+        assert len(_ids(store, RunQuery(program="agent:greeter@1.0.0"))) == 3
+        assert _ids(store, RunQuery(program="agent:greet")) == []
+
+    def test_child_runs_are_listed_when_asked_for(self, store: Store) -> None:
+        lease, child = begin(store), RunId(f"{RUN}.sub")
+        new = new_run(child, None, root=RUN, created=2)
+        store.write([Write(child, RUN, [started()], lease, create=new)], WRITTEN)
+        assert _ids(store, RunQuery()) == [RUN]
+        assert _ids(store, RunQuery(roots_only=False)) == [child, RUN]
+        assert _ids(store, RunQuery(root=RUN)) == [RUN, child]
+
+    def test_root_runs_are_found_by_the_beginning_of_their_id(self, store: Store) -> None:
+        lease = begin(store, RunId("abc1"))
+        begin(store, RunId("abc2"))
+        begin(store, RunId("xyz"))
+        child = RunId("abc1.sub")
+        store.write([Write(child, lease.root, [started()], lease, new_run(child, None, root=lease.root))], WRITTEN)
+        assert store.named("abc") == ["abc1", "abc2"]
+        assert store.named("nothing") == []
+        for number in range(12):
+            begin(store, RunId(f"many{number:02}"))
+        assert len(store.named("many")) == 10
+
+    def test_search_finds_facts_in_which_all_words_occur(self, store: Store) -> None:
+        lease = begin(store)
+        append(store, lease, done("a#1", "a red apple"), done("b#1", "a green apple"))
+        assert [(hit.run, hit.seq, hit.kind) for hit in store.search("green apple", 10)] == [(RUN, 3, "StepDone")]
+        assert {hit.seq for hit in store.search("APPLE", 10)} == {2, 3}
+        assert "red" in store.search("red", 10)[0].text
+        assert store.search("yellow apple", 10) == []
+
+    def test_search_finds_what_was_written_since_the_last_one(self, store: Store) -> None:
+        lease = begin(store)
+        assert store.search("late", 10) == []
+        append(store, lease, done("a#1", "a late word"))
+        assert [hit.seq for hit in store.search("late", 10)] == [2]
+
+    def test_search_takes_any_words_literally(self, store: Store) -> None:
+        begin(store)
+        for words in ('"', "a OR b", "hello*", "NEAR(", "-", "", "  ", "'; drop"):
+            assert store.search(words, 10) == [] or words == "hello*"
+
+    def test_search_gives_at_most_as_many_as_asked(self, store: Store) -> None:
+        append(store, begin(store), *(done(f"a#{number}", "same") for number in range(5)))
+        assert len(store.search("same", 3)) == 3
+
+
+class UpkeepSuite:
+    """Keeping it in order."""
+
+    def test_an_untouched_store_has_no_faults(self, store: Store) -> None:
+        end(store, begin(store, RunId("ended")))
+        park(store, begin(store, RunId("parked")), due=5)
+        begin(store, RunId("running"))
+        assert store.check() == []
+
+    def test_facts_after_the_end_are_no_fault(self, store: Store) -> None:
+        end(store, begin(store))
+        append(store, None, sealed(CancelRequested(at=9, by="ann")))
+        assert store.check() == []
+
+    def test_vacuum_removes_ended_trees_that_nobody_touched_since(self, store: Store) -> None:
+        lease, child = begin(store, RunId("old")), RunId("old.sub")
+        store.write([Write(child, lease.root, [started()], lease, new_run(child, None, root=lease.root))], WRITTEN)
+        end(store, lease, run=child, updated=5)
+        end(store, lease, updated=5)
+        end(store, begin(store, RunId("new")), updated=50)
+        park(store, begin(store, RunId("open")), due=1)
+        removed = store.vacuum(20, dry_run=False)
+        assert (removed.runs, removed.facts, removed.cutoff) == (2, 4, 20)
+        assert {row.run for row in store.rows(RunQuery(roots_only=False))} == {"new", "open"}
+        assert store.read(child) == []
+        assert store.search("hello", 10) != []
+        assert {hit.run for hit in store.search("hello", 10)} == {"new", "open"}
+        assert store.check() == []
+
+    def test_a_tree_with_an_open_child_stays(self, store: Store) -> None:
+        lease, child = begin(store), RunId(f"{RUN}.sub")
+        store.write([Write(child, RUN, [started()], lease, new_run(child, None, root=RUN))], WRITTEN)
+        end(store, lease, updated=5)
+        assert store.vacuum(20, dry_run=False).runs == 0
+
+    def test_a_dry_vacuum_counts_and_removes_nothing(self, store: Store) -> None:
+        end(store, begin(store), updated=5)
+        assert (store.vacuum(20, dry_run=True).runs, store.vacuum(20, dry_run=True).facts) == (1, 2)
+        assert len(store.read(RUN)) == 2
+        assert store.check() == []
+
+    def test_a_vacuumed_id_may_be_used_again(self, store: Store) -> None:
+        end(store, begin(store), updated=5)
+        store.vacuum(20, dry_run=False)
+        end(store, begin(store), updated=50)
+        assert store.check() == []
+
+    def test_vacuum_removes_bundles_that_no_run_needs(self, store: Store) -> None:
+        for name in ("bundle-1", "bundle-2"):
+            store.put_bundle(name, b"catalog")
+        begin(store)
+        later = 9_000_000_000_000_000
+        assert store.vacuum(later, dry_run=True).bundles == 1
+        assert store.vacuum(later, dry_run=False).bundles == 1
+        assert (store.bundle("bundle-1"), store.bundle("bundle-2")) == (b"catalog", None)
+
+    def test_it_describes_itself(self, store: Store) -> None:
+        begin(store)
+        told = store.describe()
+        assert (told["runs"], told["facts"]) == (1, 1)
+        assert isinstance(told["backend"], str)
+
+    def test_closing_twice_is_fine(self, store: Store) -> None:
+        begin(store)
+        store.close()
+        store.close()
+
+
+class StoreSuite(FactsSuite, DecliningSuite, LeasesSuite, RunsSuite, UpkeepSuite):
+    """All of it. Subclasses give the fixture `open_store`."""
+
+    @pytest.fixture
+    def store(self, open_store: OpenStore) -> Iterator[Store]:
+        """A store, closed afterwards."""
+        store = open_store()
+        yield store
+        store.close()
+
+
+def _ids(store: Store, query: RunQuery) -> Sequence[RunId]:
+    return [row.run for row in store.rows(query)]
