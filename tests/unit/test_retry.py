@@ -60,7 +60,7 @@ def test_an_act_that_certainly_did_not_happen_leaves_no_doubt(effect: Effect) ->
     assert delay(effect=effect, type=ErrorType.RATE_LIMIT) is not None
 
 
-@given(st.integers(1, 99), st.floats(0, 1, exclude_max=True))
+@given(st.integers(1, 99), st.integers(0, 255).map(lambda byte: byte / 256))
 def test_chance_spreads_a_wait_over_the_upper_half_of_its_backoff(attempt: int, chance: float) -> None:
     bound = min(3.0, 1.0 * 2 ** (attempt - 1))
     found = delay(retry=RETRY.model_copy(update={"attempts": 100}), attempt=attempt, chance=chance)
