@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Self, TypeVar
 
 from pydantic_core import from_json, to_json
 
@@ -18,7 +18,7 @@ from magsag.catalog.contracts import Contract
 from magsag.catalog.document import Document, Pointer
 from magsag.catalog.findings import Notes
 from magsag.catalog.references import CATALOG_KINDS, BadReference, Reference, did_you_mean
-from magsag.catalog.subschemas import BadRef
+from magsag.catalog.subschemas import BadRef, Schema
 from magsag.catalog.survey import Survey, survey
 from magsag.catalog.versions import SemVer
 from magsag.domain.condition import Conditions
@@ -26,6 +26,7 @@ from magsag.domain.errors import Broken, Invalid
 from magsag.domain.manifests import Agent, Eval, Flow, Skill
 
 if TYPE_CHECKING:
+    from magsag.catalog.expressions import ExpressionFault
     from magsag.domain.graph import Graph
 
 M = TypeVar("M", Agent, Skill, Flow, Eval)
@@ -61,6 +62,13 @@ Versions = Mapping[str, tuple[Entry[M], ...]]
 """by slug, newest version first"""
 
 
+class Compiled(NamedTuple):
+    """What became of a flow."""
+
+    graph: "Graph | None"
+    faults: "list[ExpressionFault]"
+
+
 class Bundle:
     """What a run may use, found by reference."""
 
@@ -75,7 +83,7 @@ class Bundle:
         self._documents = {name: file.document for name, file in found.contracts.items()}
         self._conditions = conditions
         self._contracts: dict[str, Contract] = {}
-        self._graphs: dict[str, Graph] = {}
+        self._compiled: dict[str, Compiled] = {}
         self._functions: dict[tuple[str, str], Callable[..., Any]] = {}
 
     @cached_property
@@ -136,16 +144,30 @@ class Bundle:
 
     def graph(self, entry: Entry[Flow]) -> "Graph":
         """The compiled flow. Raises Invalid when it does not compile."""
-        if (known := self._graphs.get(entry.ref)) is not None:
-            return known
-        from magsag.catalog.expressions import compile_flow
-
-        graph, faults = compile_flow(entry.manifest, self.schema, self._conditions)
+        graph, faults = self.compiled(entry)
         if graph is None:
             where = entry.place(faults[0].pointer) if faults else entry.path
             raise Invalid(f"{where}: {faults[0].message if faults else 'the flow does not compile'}")
-        self._graphs[entry.ref] = graph
         return graph
+
+    def compiled(self, entry: Entry[Flow]) -> Compiled:
+        """The graph, None where it has faults, and the faults of its expressions."""
+        if entry.ref not in self._compiled:
+            from magsag.catalog.expressions import compile_flow
+
+            compiled = compile_flow(entry.manifest, self.schema, self._schemas_of, self._conditions)
+            self._compiled[entry.ref] = Compiled(*compiled)
+        return self._compiled[entry.ref]
+
+    def _schemas_of(self, ref: str) -> tuple[Schema | None, Schema | None]:
+        """What goes into and comes out of the thing that a step uses; None where nothing is known."""
+        try:
+            contracts = self.find(ref).manifest.contracts
+        except (Invalid, AttributeError):
+            return None, None
+        names = contracts.input, contracts.output
+        given, made = (self.schema(name) if name is not None else None for name in names)
+        return given, made
 
     def schema(self, name: str) -> dict[str, Any] | None:
         """A contract's self-contained schema; None where it cannot be had."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from magsag.catalog.bundle import Bundle
+from magsag.catalog.check.everything import check
 from magsag.catalog.findings import Finding, Notes
 from magsag.catalog.policies import read_policies
 from magsag.catalog.reach import reached
@@ -48,6 +49,7 @@ def load(root: Path, conditions: Conditions, shown: str | None = None) -> Loaded
         notes.add(path, (1, 1), f"the file cannot be read: {reason}", "mend it or remove it")
     found = survey(source.files, notes)
     bundle = Bundle(found, conditions, source.root)
+    check(found, bundle, notes)
     policies = read_policies(found, bundle, conditions, notes)
     return Loaded(bundle, policies, notes.sorted())
 

@@ -106,7 +106,6 @@ class Score:
     threshold: float
     weight: float
     passed: bool
-    details: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +160,8 @@ class RunScored:
     on: str
     """`input` or `output`"""
     scores: tuple[Score, ...]
+    output: bytes
+    """what each metric said, as `{metric: details}`: details may quote the payload, so they can be erased"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -115,10 +115,10 @@ class Shape:
     def _field(self, name: str, depth: int) -> "Shape | Absent | _Says | None":
         if depth == 0:
             return _Says.OPEN
-        declared = self.fields()
-        if name in declared:
-            return declared[name]
-        answers = [self._own_answer(declared), *(self._group_answer(group, name, depth) for group in self.groups())]
+        for part in self.parts():
+            if name in (part.get("properties") or {}):
+                return self._inside(part["properties"][name])
+        answers = [self._own_answer(), *(self._group_answer(group, name, depth) for group in self.groups())]
         if shapes := [answer for answer in answers if isinstance(answer, Shape)]:
             return shapes[0]
         if None in answers or _Says.OPEN in answers:
@@ -126,7 +126,8 @@ class Shape:
         absent = [answer.known for answer in answers if isinstance(answer, Absent)]
         return Absent(tuple(dict.fromkeys(name for known in absent for name in known))) if absent else _Says.NOTHING
 
-    def _own_answer(self, declared: "Mapping[str, Shape | None]") -> "Absent | _Says":
+    def _own_answer(self) -> "Absent | _Says":
+        declared = tuple(name for part in self.parts() for name in part.get("properties") or {})
         kinds = self.kinds()
         if kinds is not None and "object" not in kinds:
             return Absent(())
@@ -134,14 +135,14 @@ class Shape:
         if any(
             part.get("additionalProperties") is False or part.get("unevaluatedProperties") is False for part in parts
         ):
-            return Absent(tuple(declared))
+            return Absent(declared)
         opened = any(
             part.get("additionalProperties") is not None or part.get("unevaluatedProperties") or _OPENERS & part.keys()
             for part in parts
         )
         if opened:
             return _Says.OPEN
-        return Absent(tuple(declared)) if declared else _Says.NOTHING
+        return Absent(declared) if declared else _Says.NOTHING
 
     @staticmethod
     def _group_answer(branches: "list[Shape | None]", name: str, depth: int) -> "Shape | Absent | _Says | None":

@@ -9,13 +9,16 @@ from magsag.catalog.bundle import Bundle, Entry
 from magsag.domain import facts
 from magsag.domain.errors import ErrorType, StepFailed
 from magsag.domain.manifests import Agent, Eval, Metric
-from magsag.domain.values import decode, encode
+from magsag.domain.values import encode
 from magsag.services.raised import raised
 
 
-def evaluate(bundle: Bundle, entry: Entry[Eval], payload: object) -> tuple[facts.Score, ...]:
-    """The scores of all metrics of one evaluation."""
-    return tuple(_score(bundle, entry, metric, payload) for metric in entry.manifest.metrics)
+def evaluate(
+    bundle: Bundle, entry: Entry[Eval], payload: object
+) -> tuple[tuple[facts.Score, ...], dict[str, object]]:
+    """The scores of all metrics of one evaluation, and the details of each by its name."""
+    answers = [_score(bundle, entry, metric, payload) for metric in entry.manifest.metrics]
+    return tuple(score for score, _ in answers), {score.metric: details for score, details in answers}
 
 
 def evaluations(bundle: Bundle, agent: Entry[Agent], on: str) -> list[Entry[Eval]]:
@@ -38,14 +41,14 @@ def failed_metric(entry: Entry[Eval], scores: tuple[facts.Score, ...], on: str) 
     return None
 
 
-def _score(bundle: Bundle, entry: Entry[Eval], metric: Metric, payload: object) -> facts.Score:
+def _score(bundle: Bundle, entry: Entry[Eval], metric: Metric, payload: object) -> tuple[facts.Score, object]:
     try:
         answer: Any = bundle.function(entry, metric.id)(payload)
-        score, details = float(answer["score"]), answer.get("details", {})
-        if not 0.0 <= score <= 1.0 or not isinstance(details, dict):
-            raise ValueError(f"a metric answers {{score: 0 to 1, details: object}}, not {answer!r}")
-        details = decode(encode(details, f"details of metric {metric.id}")[0])
+        score = float(answer["score"])
+        if not 0.0 <= score <= 1.0:
+            raise ValueError(f"a metric scores from 0 to 1, not {score:g}")
+        _, details = encode(answer.get("details"), f"details of metric {metric.id}")
     except Exception as error:
         score, details = 0.0, {"error": raised(error).message}
     passed = score >= metric.threshold
-    return facts.Score(metric.id, score, metric.threshold, metric.weight, passed, details)
+    return facts.Score(metric.id, score, metric.threshold, metric.weight, passed), details

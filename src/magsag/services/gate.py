@@ -171,7 +171,8 @@ class Gate:
             before = self._values.decode(attempt.seat.leg.tree, step.input)
             if before == attempt.value:
                 return
-            said = f"{then.target} was called with another input before; it differs at {_difference(before, attempt.value)}"
+            where = _difference(before, attempt.value)
+            said = f"{then.target} was called with another input before; it differs at {where}"
         raise attempt.park(ParkedOn.DIVERGENCE, f"step {attempt.id}: {said}")
 
     def _answer(self, seat: Seat, step: Step) -> Told:

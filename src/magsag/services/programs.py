@@ -14,6 +14,7 @@ from magsag.domain import facts
 from magsag.domain.errors import Broken, ErrorType, StepFailed, Stopped
 from magsag.domain.facts import RunStatus, StepStatus
 from magsag.domain.manifests import Agent, Flow
+from magsag.domain.values import encode_known
 from magsag.engine.decisions import StepResult
 from magsag.engine.run import Run
 from magsag.policy.judge import Policies
@@ -157,8 +158,9 @@ class Programs:
             if known:
                 scores = known[-1].scores
             else:
-                scores = evaluate(seat.targets.bundle, evaluation, payload)
-                fact = facts.RunScored(at=self._clock.now(), evaluation=evaluation.ref, on=on, scores=scores)
+                scores, details = evaluate(seat.targets.bundle, evaluation, payload)
+                output, now = encode_known(details), self._clock.now()
+                fact = facts.RunScored(at=now, evaluation=evaluation.ref, on=on, scores=scores, output=output)
                 self._recorder.keep(seat.leg.tree, seat.run, fact)
             if (error := failed_metric(evaluation, scores, on)) is not None:
                 raise error

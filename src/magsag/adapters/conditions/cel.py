@@ -8,15 +8,13 @@ is imported with the first expression that is compiled.
 """
 
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from typing import Any, Final
 
 from magsag.adapters.conditions.checking import TypeCheck, complaints
 from magsag.adapters.conditions.reading import Path, Reading, demand_lists
-from magsag.adapters.conditions.terms import term_of
-from magsag.adapters.conditions.tree import Tree, read_tree
+from magsag.adapters.conditions.tree import read_tree
 from magsag.adapters.conditions.values import json_of, pick, picks, reason, unfit
-from magsag.domain.condition import ConditionFailed, ConditionInvalid, Term
+from magsag.domain.condition import ConditionFailed, ConditionInvalid
 
 
 class CelConditions:
@@ -35,9 +33,8 @@ class CelConditions:
             column, message = complaints(source, str(error))[0]
             raise ConditionInvalid(message, column) from None
         reading = Reading(source, tree, types)
-        if reading.calculates:
-            check.check(source, reading)
-        return CelCondition(source, tree, reading, expression.eval)
+        kinds = check.kinds(source, reading) if reading.calculates else reading.kinds
+        return CelCondition(source, reading, kinds, expression.eval)
 
     def _load(self) -> tuple[Any, TypeCheck]:
         if self._loaded is None:
@@ -50,34 +47,31 @@ class CelConditions:
 class CelCondition:
     """One compiled expression; see `domain.condition.CheckedCondition`."""
 
-    def __init__(self, source: str, tree: Tree, reading: Reading, evaluate: Callable[..., Any]) -> None:
+    def __init__(
+        self, source: str, reading: Reading, kinds: frozenset[str] | None, evaluate: Callable[..., Any]
+    ) -> None:
         self.source: Final = source
         self.reads: Final = frozenset(reading.reads_at)
         self.reads_at: Final[Mapping[Path, int]] = reading.reads_at
         self.guards: Final = frozenset(reading.guards)
-        self._tree = tree
         self._evaluate = evaluate
-        self._path = reading.path
+        self.path: Final = reading.path
+        self.kinds: Final = kinds
         self._picks = picks(reading)
         self._lists = frozenset(reading.lists)
-
-    @cached_property
-    def term(self) -> Term:
-        """See `domain.condition.CheckedCondition`."""
-        return term_of(self._tree)
 
     def value(self, names: Mapping[str, object]) -> object:
         """See `domain.condition.Condition`. The value of a bare path is handed on untouched."""
         try:
-            return _follow(self._path, names) if self._path is not None else json_of(self._result(names))
+            return _follow(self.path, names) if self.path is not None else json_of(self._result(names))
         except ConditionFailed as failure:
             raise ConditionFailed(f"{self.source}: {failure}") from None
 
     def holds(self, names: Mapping[str, object]) -> bool:
         """See `domain.condition.Condition`."""
         try:
-            if self._path is not None:
-                return _boolean(_follow(self._path, names))
+            if self.path is not None:
+                return _boolean(_follow(self.path, names))
             result = self._result(names)
             if result.type().name() == "BOOL":
                 return _boolean(result.plain_value())

@@ -1,47 +1,66 @@
-"""Type-checks an expression with the library's checker, each path that it reads under its type.
+"""Type-checks an expression with the library's checker.
 
-The checker knows no JSON: numbers and nulls that it will not mix, the evaluation does, and those complaints
-are passed over. Paths are declared as dotted variables. One that `has(...)` asks for gets no type: the
-checker would take the question for the value.
+Each path in the text is replaced by a variable of its type, so that one environment serves all expressions;
+making one costs ten times a check. The checker knows no JSON: numbers and nulls that it will not mix, the
+evaluation does, and such complaints are passed over.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
-from magsag.adapters.conditions.reading import Path, Reading
+from magsag.adapters.conditions.reading import Reading, Span
 from magsag.domain.condition import ConditionInvalid
 from magsag.domain.shapes import Shape
 
 _TYPES: Final = {"string": "STRING", "boolean": "BOOL", "integer": "INT", "null": "NULL", "object": "object"}
+_KINDS: Final = {
+    "BOOL": frozenset({"boolean"}),
+    "INT": frozenset({"integer"}),
+    "UINT": frozenset({"integer"}),
+    "DOUBLE": frozenset({"number", "integer"}),
+    "STRING": frozenset({"string"}),
+    "NULL": frozenset({"null"}),
+    "LIST": frozenset({"array"}),
+    "MAP": frozenset({"object"}),
+}
 _LIST: Final = "list of "
 _LISTS_INSIDE: Final = 4
-_WORD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ERROR: Final = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
 _OVERLOAD: Final = re.compile(r"found no matching overload for '(\S+)' applied to '\((.*)\)'")
+_UNDECLARED: Final = re.compile(r"undeclared reference to '(\S+)'")
 _COMPARISONS: Final = frozenset({"_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_", "@in"})
 _ARITHMETIC: Final = frozenset({"_+_", "_-_", "_*_", "_/_", "_%_"})
 
 
 class TypeCheck:
-    """Keeps one checking environment per set of typed paths."""
+    """One checking environment, made anew when an unknown name or type turns up."""
 
     def __init__(self, cel: Any) -> None:
         self._cel = cel
-        self._environments: dict[frozenset[tuple[str, str]], Any] = {}
+        self._variables: dict[str, Any] = {}
+        self._environment: Any = None
 
-    def check(self, source: str, reading: Reading) -> None:
-        """Raises ConditionInvalid for the first complaint that the evaluation would share."""
-        known = frozenset(_typed(reading.shapes, reading.guards))
-        if known not in self._environments:
-            variables = {name: self._type(type) for name, type in known}
-            self._environments[known] = self._cel.NewEnv(variables=variables)
+    def kinds(self, source: str, reading: Reading) -> frozenset[str] | None:
+        """The JSON types of the value, where the checker can tell them.
+
+        Raises ConditionInvalid for the first complaint that the evaluation would share.
+        """
+        text = _Text(source, {span: _type(shape, _LISTS_INSIDE) for span, shape in reading.spans.items()})
+        self._declare({**dict.fromkeys(reading.names, "DYN"), **text.variables})
         try:
-            self._environments[known].compile(source)
+            given = self._environment.compile(text.typed).return_type().name()
         except Exception as error:
-            for column, message in complaints(source, str(error)):
-                if (told := _told(message)) is not None:
-                    raise ConditionInvalid(told, column) from None
+            for column, message in complaints(text.typed, str(error)):
+                _complain(source, text.column(column), message)
+            return None
+        return _KINDS.get(given.partition("<")[0])
+
+    def _declare(self, variables: Mapping[str, str]) -> None:
+        new = variables.keys() - self._variables.keys()
+        if new or self._environment is None:
+            self._variables.update({name: self._type(variables[name]) for name in new})
+            self._environment = self._cel.NewEnv(variables=self._variables)
 
     def _type(self, name: str) -> Any:
         type = self._cel.Type
@@ -66,11 +85,36 @@ def _short(message: str) -> str:
     return f"{told}; this is CEL: it writes &&, ||, ! and ==" if syntax else told
 
 
-def _typed(shapes: Mapping[Path, Shape | None], asked: Iterable[Path]) -> Iterator[tuple[str, str]]:
-    untyped = frozenset(asked)
-    for path, shape in shapes.items():
-        if path not in untyped and all(_WORD.fullmatch(part) for part in path):
-            yield ".".join(path), _type(shape, _LISTS_INSIDE)
+class _Text:
+    """An expression with variables in place of its paths, and the way back to its columns."""
+
+    def __init__(self, source: str, types: Mapping[Span, str]) -> None:
+        self.variables = {"magsag_" + type.replace(" ", "_"): type for type in types.values()}
+        self._shifts: list[tuple[int, int]] = []
+        parts, at, length = [], 0, 0
+        for (start, end), type in sorted(types.items()):
+            name = "magsag_" + type.replace(" ", "_")
+            parts += [source[at:start], name]
+            length += start - at + len(name)
+            self._shifts += [(length - len(name), start), (length, end)]
+            at = end
+        self.typed = "".join([*parts, source[at:]])
+
+    def column(self, typed: int) -> int:
+        """The column in the source of one in the typed text."""
+        before = [shift for shift in self._shifts if shift[0] < typed]
+        at, source = before[-1] if before else (0, 0)
+        inside = len(before) % 2 == 1
+        return source + 1 if inside else source + typed - at
+
+
+def _complain(source: str, column: int, message: str) -> None:
+    """Raise ConditionInvalid, unless the evaluation has nothing against it."""
+    if (unknown := _UNDECLARED.match(message)) is not None:
+        start = source.rfind(unknown[1], 0, column)
+        raise ConditionInvalid(f"there is no function `{unknown[1]}`", start + 1 or column) from None
+    if (told := _told(message)) is not None:
+        raise ConditionInvalid(told, column) from None
 
 
 def _type(shape: Shape | None, depth: int) -> str:
@@ -87,8 +131,7 @@ def _told(message: str) -> str | None:
     """The complaint in our words; None when the evaluation has nothing against it."""
     match = _OVERLOAD.fullmatch(message)
     if match is None:
-        undeclared = re.match(r"undeclared reference to '(\S+)'", message)
-        return f"there is no function `{undeclared[1]}`" if undeclared else message
+        return message
     function, types = match[1], _split(match[2])
     if _works(function, types):
         return None

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from magsag.adapters.conditions.tree import Call, Constant, Fold, Ident, Many, Select, Tree
 from magsag.domain.condition import ConditionInvalid
-from magsag.domain.shapes import Absent, Shape
+from magsag.domain.shapes import Absent, Shape, kind_of
 
 ITEM: Final = "*"
 """in a pattern: every item of what stands there"""
@@ -22,6 +22,8 @@ _NO_ORDER: Final = (
 )
 
 Path = tuple[str, ...]
+Span = tuple[int, int]
+"""start and end in the source"""
 
 
 class Place(NamedTuple):
@@ -51,13 +53,19 @@ class Reading:
         self.guards: set[Path] = set()
         """the paths that `has(...)` asks for"""
         self.shapes: dict[Path, Shape | None] = {}
-        """what stands at each path that is read, and on the way to it"""
+        """what stands at each path, where that is known"""
+        self.spans: dict[Span, Shape | None] = {}
+        """where a path stands that is written with dots, and what stands there"""
+        self.names: Final = frozenset(types)
         self.lists: set[Path] = set()
         """patterns of what must be lists"""
         self.calculates = False
         """it does more than pick out values"""
-        self.path = self._use(tree, {}).path
+        whole = self._use(tree, {})
+        self.path = whole.path
         """the path, when the whole expression is nothing else"""
+        self.kinds = _constant_kinds(tree) if whole.shape is None else whole.shape.kinds()
+        """the JSON types of the value, of an expression that calculates nothing"""
 
     def _use(self, tree: Tree, scope: Mapping[str, Place]) -> Place:
         """Look at a part whose whole value is used."""
@@ -65,6 +73,9 @@ class Reading:
         if place.path is not None:
             self.reads_at.setdefault(place.path, _start(tree) + 1)
             self.whole.add(place.path)
+            end = _end(tree, self._source)
+            if "".join(self._source[_start(tree) : end].split()) == ".".join(place.path):
+                self.spans[_start(tree), end] = place.shape
         return place
 
     def _place(self, tree: Tree, scope: Mapping[str, Place]) -> Place:
@@ -160,6 +171,18 @@ def demand_lists(patterns: frozenset[Path], names: Mapping[str, object]) -> str 
     return None
 
 
+def _constant_kinds(tree: Tree) -> frozenset[str] | None:
+    match tree:
+        case Constant(value):
+            return kind_of(value)
+        case Many(_, is_list):
+            return frozenset({"array" if is_list else "object"})
+        case Select(_, _, True):
+            return frozenset({"boolean"})
+        case _:
+            return None
+
+
 def _items(patterns: frozenset[Path] | None) -> frozenset[Path] | None:
     return frozenset((*pattern, ITEM) for pattern in patterns) if patterns else None
 
@@ -174,6 +197,16 @@ def _start(tree: Tree) -> int:
     while isinstance(tree, Select) and not tree.tests:
         tree = tree.operand
     return tree.at
+
+
+def _end(tree: Tree, source: str) -> int:
+    match tree:
+        case Select(_, field, _, at):
+            return source.find(field, at) + len(field)
+        case Ident(name, at):
+            return at + len(name)
+        case _:
+            return -1
 
 
 def _meant(name: str, known: "Mapping[str, object] | tuple[str, ...]") -> str:
