@@ -1,0 +1,1 @@
+"""Model APIs. The scripted one answers from a file."""
