@@ -4,7 +4,7 @@ Traps that are closed here: errors come back as values whose plain form is a tex
 Python, so nothing but a boolean of the library's own type ever holds; its null, made plain, gives away a
 reference that it does not own (on Python 3.11 the interpreter dies of it), so nulls are never made plain;
 objects come back in an order that changes, so they are sorted; what JSON cannot say is an error. The library
-is imported with the first expression that is compiled.
+is imported with the first expression that is more than a bare path.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from magsag.adapters.conditions.checking import TypeCheck, complaints
 from magsag.adapters.conditions.reading import Path, Reading, demand_lists
-from magsag.adapters.conditions.tree import read_tree
+from magsag.adapters.conditions.tree import path_tree, read_tree
 from magsag.adapters.conditions.values import json_of, pick, picks, reason, unfit
 from magsag.domain.condition import ConditionFailed, ConditionInvalid
 
@@ -23,8 +23,12 @@ class CelConditions:
     def __init__(self) -> None:
         self._loaded: tuple[Any, TypeCheck] | None = None
 
-    def compile(self, source: str, types: Mapping[str, object]) -> "CelCondition":
+    def compile(self, source: str, types: Mapping[str, object]) -> "CelCondition | PathCondition":
         """See `domain.condition.Conditions`."""
+        if (path := path_tree(source)) is not None:
+            reading = Reading(source, path, types)
+            if reading.path is not None:
+                return PathCondition(source, reading, reading.kinds)
         environment, check = self._load()
         try:
             expression = environment.compile(source, disable_check=True)
@@ -44,38 +48,67 @@ class CelConditions:
         return self._loaded
 
 
-class CelCondition:
-    """One compiled expression; see `domain.condition.CheckedCondition`."""
+class _Checked:
+    """What is known of an expression whatever evaluates it."""
+
+    def __init__(self, source: str, reading: Reading, kinds: frozenset[str] | None) -> None:
+        self.source: Final = source
+        self.path: Final = reading.path
+        self.kinds: Final = kinds
+        self.reads: Final = frozenset(reading.reads_at)
+        self.reads_at: Final[Mapping[Path, int]] = reading.reads_at
+        self.guards: Final = frozenset(reading.guards)
+
+
+class PathCondition(_Checked):
+    """A bare path, read without the library: its value is handed on untouched, however large."""
+
+    def value(self, names: Mapping[str, object]) -> object:
+        """See `domain.condition.Condition`."""
+        value: object = names
+        path = self.path or ()
+        for depth, part in enumerate(path):
+            if not isinstance(value, Mapping):
+                raise ConditionFailed(f"{self.source}: `{'.'.join(path[:depth])}` is no object")
+            if part not in value:
+                where = f" in `{'.'.join(path[:depth])}`" if depth else ""
+                raise ConditionFailed(f"{self.source}: there is no `{part}`{where}")
+            value = value[part]
+        return value
+
+    def holds(self, names: Mapping[str, object]) -> bool:
+        """See `domain.condition.Condition`."""
+        value = self.value(names)
+        if value is True or value is False:
+            return value
+        raise ConditionFailed(f"{self.source}: is neither true nor false")
+
+
+class CelCondition(_Checked):
+    """An expression that the library evaluates."""
 
     def __init__(
         self, source: str, reading: Reading, kinds: frozenset[str] | None, evaluate: Callable[..., Any]
     ) -> None:
-        self.source: Final = source
-        self.reads: Final = frozenset(reading.reads_at)
-        self.reads_at: Final[Mapping[Path, int]] = reading.reads_at
-        self.guards: Final = frozenset(reading.guards)
+        super().__init__(source, reading, kinds)
         self._evaluate = evaluate
-        self.path: Final = reading.path
-        self.kinds: Final = kinds
         self._picks = picks(reading)
         self._lists = frozenset(reading.lists)
 
     def value(self, names: Mapping[str, object]) -> object:
-        """See `domain.condition.Condition`. The value of a bare path is handed on untouched."""
+        """See `domain.condition.Condition`."""
         try:
-            return _follow(self.path, names) if self.path is not None else json_of(self._result(names))
+            return json_of(self._result(names))
         except ConditionFailed as failure:
             raise ConditionFailed(f"{self.source}: {failure}") from None
 
     def holds(self, names: Mapping[str, object]) -> bool:
         """See `domain.condition.Condition`."""
         try:
-            if self.path is not None:
-                return _boolean(_follow(self.path, names))
             result = self._result(names)
-            if result.type().name() == "BOOL":
-                return _boolean(result.plain_value())
-            raise ConditionFailed(unfit(result, "true or false"))
+            if result.type().name() != "BOOL":
+                raise ConditionFailed(unfit(result, "true or false"))
+            return result.plain_value() is True
         except ConditionFailed as failure:
             raise ConditionFailed(f"{self.source}: {failure}") from None
 
@@ -86,21 +119,3 @@ class CelCondition:
             return self._evaluate(data=pick(names, self._picks))
         except Exception as error:
             raise ConditionFailed(reason(str(error))) from None
-
-
-def _follow(path: Path, names: Mapping[str, object]) -> object:
-    """Read a bare path without the library, so that large values stay what they are."""
-    value: object = names
-    for depth, part in enumerate(path):
-        if not isinstance(value, Mapping):
-            raise ConditionFailed(f"`{'.'.join(path[:depth])}` is no object")
-        if part not in value:
-            raise ConditionFailed(f"there is no `{part}`" + (f" in `{'.'.join(path[:depth])}`" if depth else ""))
-        value = value[part]
-    return value
-
-
-def _boolean(value: object) -> bool:
-    if value is True or value is False:
-        return value
-    raise ConditionFailed("gives something else than true or false")

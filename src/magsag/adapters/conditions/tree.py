@@ -5,10 +5,14 @@ types are read here by hand. Macros arrive expanded: `all`, `exists`, `map` and 
 Select with `tests`. `at` is the offset in the source, in characters.
 """
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
+_PATH: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
+_RESERVED: Final = frozenset({"in", "true", "false", "null"})
 _Fields = dict[int, list[int | bytes]]
 
 
@@ -64,6 +68,21 @@ class Fold:
 
 
 Tree = Constant | Ident | Select | Call | Many | Fold
+
+
+def path_tree(source: str) -> Tree | None:
+    """The tree of a bare path, for which the library need not be asked; None for any other expression."""
+    if _PATH.fullmatch(source) is None:
+        return None
+    names = source.split(".")
+    if not _RESERVED.isdisjoint(names):
+        return None
+    tree: Tree = Ident(names[0], 0)
+    at = len(names[0])
+    for name in names[1:]:
+        tree = Select(tree, name, False, at)
+        at += 1 + len(name)
+    return tree
 
 
 def read_tree(serialized: bytes) -> Tree:
