@@ -9,21 +9,23 @@ from typing import Final
 
 from magsag.domain import facts
 from magsag.domain.effects import Level
-from magsag.domain.errors import Invalid, LeaseLost, StoreBroken
+from magsag.domain.errors import Broken, ErrorType, Invalid, LeaseLost, StepFailed, Stopped, StoreBroken
 from magsag.domain.facts import RunStatus
 from magsag.domain.ids import RunId
 from magsag.engine.chain import unseal
 from magsag.engine.run import Run, evolve, wake
 from magsag.ports.clock import Clock
-from magsag.ports.ledger import Change, Occupied, Store
+from magsag.ports.ledger import Change, Occupied, RunQuery, Store
 from magsag.ports.runner import Busy, Finished, Parked, Told, Yielded
 from magsag.services.beginnings import parked, read_run
 from magsag.services.bundles import Bundles
 from magsag.services.keeper import Keeper
+from magsag.services.outcomes import error_bytes
 from magsag.services.programs import Programs
 from magsag.services.recorder import Recorder, Tree
 from magsag.services.seat import Ended, Leg, Seat
 
+_OPEN: Final = frozenset({RunStatus.RUNNING, RunStatus.PARKED})
 WATCH_SECONDS: Final = 0.25
 """how often driven trees are compared with the ledger: a cancel request is seen within this time"""
 
@@ -116,31 +118,53 @@ class Drive:
 
     async def _told(self, seat: Seat, task: "asyncio.Task[Ended]") -> Told:
         """Commit how the leg ended, then say it."""
-        tree, run = seat.leg.tree, seat.run
-        if tree.lost is None:
-            if not task.cancelled() and task.exception() is None:
-                return await self._finish(tree, run, task.result())
-            if seat.reasons and not task.cancelled():
+        if seat.leg.tree.lost is None and not task.cancelled():
+            error = task.exception()
+            if error is None:
+                return await self._finish(seat, task.result())
+            if seat.reasons and isinstance(error, Stopped):
                 return await self._park(seat)
-            if not task.cancelled() and not isinstance(task.exception(), BaseException | None):
-                task.result()
+            if not isinstance(error, Stopped):
+                raise error
+        return await self._given_back(seat, task)
+
+    async def _given_back(self, seat: Seat, task: "asyncio.Task[Ended]") -> Told:
+        """Neither an end nor a park: the tree is lost to us, cancelled, or yielded."""
+        tree = seat.leg.tree
         await self._recorder.settle()
         if isinstance(tree.lost, LeaseLost):
             return Busy(self._lease_seconds)
         if tree.lost is not None:
             raise StoreBroken(str(tree.lost)) from tree.lost
         if seat.leg.cancelled_by is not None:
-            cancelled = b'{"type":"raised","message":"cancelled","details":{},"step":null}'
-            return await self._finish(tree, run, Ended(RunStatus.CANCELLED, cancelled))
+            cancelled = error_bytes(StepFailed(ErrorType.RAISED, f"cancelled by {seat.leg.cancelled_by}"))
+            return await self._finish(seat, Ended(RunStatus.CANCELLED, cancelled))
         self._store.release(tree.lease)
+        if not task.cancelled() and isinstance(cause := _cause(task), Broken):
+            raise cause
         return Yielded()
 
-    async def _finish(self, tree: Tree, run: Run, ended: Ended) -> Told:
-        now = self._clock.now()
+    async def _finish(self, seat: Seat, ended: Ended) -> Told:
+        """The end of a tree: child runs that still wait somewhere end with it."""
+        tree, now = seat.leg.tree, self._clock.now()
+        for open_run in self._open(seat.leg):
+            output = error_bytes(StepFailed(ErrorType.RAISED, f"its tree ended: {ended.status}"))
+            fact = facts.RunEnded(at=now, status=RunStatus.CANCELLED, output=output)
+            self._recorder.keep(tree, open_run, fact, change=Change(RunStatus.CANCELLED, updated=now))
         fact = facts.RunEnded(at=now, status=ended.status, output=ended.output)
         change = Change(ended.status, updated=now)
-        await self._recorder.record(tree, run, [fact], Level.SYNCED, change=change, release=True)
+        await self._recorder.record(tree, seat.run, [fact], Level.SYNCED, change=change, release=True)
         return Finished(ended.status)
+
+    def _open(self, leg: Leg) -> list[Run]:
+        """Descendants that have not ended, those of earlier legs included."""
+        tree = leg.tree
+        found = [run for run in tree.runs.values() if run.ended is None and run.id != tree.root]
+        if leg.resumed:
+            rows = self._store.rows(RunQuery(root=tree.root, roots_only=False, limit=None))
+            elsewhere = [row.run for row in rows if row.status in _OPEN and row.run not in tree.runs]
+            found += [run for id in elsewhere if (run := read_run(self._store, id)) is not None]
+        return found
 
     async def _park(self, seat: Seat) -> Told:
         tree, run = seat.leg.tree, seat.run
@@ -183,3 +207,9 @@ class Drive:
 def _cancel(task: "asyncio.Task[Ended]") -> None:
     if not task.done():
         task.cancel()
+
+
+def _cause(task: "asyncio.Task[Ended]") -> BaseException | None:
+    """What broke a program that stopped without a reason of its own."""
+    error = task.exception()
+    return error.__cause__ if error is not None else None

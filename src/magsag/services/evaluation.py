@@ -13,9 +13,7 @@ from magsag.domain.values import encode
 from magsag.services.raised import raised
 
 
-def evaluate(
-    bundle: Bundle, entry: Entry[Eval], payload: object
-) -> tuple[tuple[facts.Score, ...], dict[str, object]]:
+def evaluate(bundle: Bundle, entry: Entry[Eval], payload: object) -> tuple[tuple[facts.Score, ...], dict[str, object]]:
     """The scores of all metrics of one evaluation, and the details of each by its name."""
     answers = [_score(bundle, entry, metric, payload) for metric in entry.manifest.metrics]
     return tuple(score for score, _ in answers), {score.metric: details for score, details in answers}

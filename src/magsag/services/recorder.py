@@ -82,11 +82,15 @@ class Recorder:
         self._thread: ThreadPoolExecutor | None = None
         self._in_flight: asyncio.Future[None] | None = None
 
-    def keep(self, tree: Tree, run: Run, fact: Fact, create: NewRun | None = None) -> None:
+    def keep(
+        self, tree: Tree, run: Run, fact: Fact, create: NewRun | None = None, change: Change | None = None
+    ) -> None:
         """Believe a fact now; it is written with the next commit, at the latest in KEPT_SECONDS."""
         self._propose(tree, run, fact)
         if create is not None:
             self._pending[run.id].create = create
+        if change is not None:
+            self._pending[run.id].change = change
         if self._count >= KEPT_FACTS:
             self._flush_soon()
         elif self._later is None and not self._soon:
