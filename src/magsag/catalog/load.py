@@ -38,10 +38,12 @@ class Loaded:
         return [note for note in self.findings if note.severity == "error" and concerns(note.subject)]
 
 
-def load(root: Path, conditions: Conditions, shown: str | None = None) -> Loaded:
+def load(root: Path, conditions: Conditions, shown: str | None = None, reach: str | None = None) -> Loaded:
     """Read and check the catalog in a folder.
 
-    `shown` is how the folder is named in findings: as it was typed. Raises Invalid when there is no folder.
+    `shown` is how the folder is named in findings: as it was typed. `reach` saves time before a run: what a run
+    of that reference cannot reach is checked for its shape and names, not for its code and expressions. Raises
+    Invalid when there is no folder.
     """
     notes = Notes(str(root) if shown is None else shown)
     source = read_folder(root)
@@ -49,7 +51,7 @@ def load(root: Path, conditions: Conditions, shown: str | None = None) -> Loaded
         notes.add(path, (1, 1), f"the file cannot be read: {reason}", "mend it or remove it")
     found = survey(source.files, notes)
     bundle = Bundle(found, conditions, source.root)
-    check(found, bundle, notes)
+    check(found, bundle, notes, reached(bundle, reach) if reach is not None else None)
     policies = read_policies(found, bundle, conditions, notes)
     return Loaded(bundle, policies, notes.sorted())
 
