@@ -21,7 +21,8 @@ def faults(folder: Path, text: str) -> list[str]:
 
 
 def test_rules_are_read_in_the_order_of_the_file(tmp_path: Path) -> None:
-    text = "replies:\n- {match: a, text: x}\n- match: /b+/\n  sequence:\n  - {fault: rate_limit, retry_after: 2s}\n  - {json: [1]}"
+    fault = "{fault: rate_limit, retry_after: 2s}"
+    text = f"replies:\n- {{match: a, text: x}}\n- match: /b+/\n  sequence: [{fault}, {{json: [1]}}]\n"
     first, second = read_script(script(tmp_path, text))
     assert first.match.search("cab")
     assert first.replies[0].text == "x"
