@@ -28,7 +28,7 @@ class CelConditions:
         if (path := path_tree(source)) is not None:
             reading = Reading(source, path, types)
             if reading.path is not None:
-                return PathCondition(source, reading, reading.kinds)
+                return PathCondition(source, reading, reading.kinds)  # known without the library
         environment, check = self._load()
         try:
             expression = environment.compile(source, disable_check=True)
@@ -37,6 +37,8 @@ class CelConditions:
             column, message = complaints(source, str(error))[0]
             raise ConditionInvalid(message, column) from None
         reading = Reading(source, tree, types)
+        if reading.path is not None:
+            return PathCondition(source, reading, reading.kinds)
         kinds = check.kinds(source, reading) if reading.calculates else reading.kinds
         return CelCondition(source, reading, kinds, expression.eval)
 

@@ -129,6 +129,8 @@ def _type(shape: Shape | None, depth: int) -> str:
 
 def _told(message: str) -> str | None:
     """The complaint in our words; None when the evaluation has nothing against it."""
+    if "*error*" in message:
+        return None  # what follows from another complaint, told or passed over itself
     match = _OVERLOAD.fullmatch(message)
     if match is None:
         return message

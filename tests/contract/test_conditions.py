@@ -1,0 +1,46 @@
+"""CEL keeps what every implementation of conditions must, and some promises of its own."""
+
+import subprocess
+import sys
+from time import perf_counter
+
+import pytest
+
+from magsag.adapters.conditions import CelConditions
+from magsag.domain.condition import ConditionFailed, Conditions
+from magsag.testing.conditions_suite import ARGS, TYPES, ConditionsSuite
+
+
+class TestCel(ConditionsSuite):
+    @pytest.fixture
+    def conditions(self) -> Conditions:
+        return CelConditions()
+
+
+def test_importing_and_bare_paths_do_not_load_the_library() -> None:
+    program = (
+        "import sys; from magsag.adapters.conditions import CelConditions; "
+        "CelConditions().compile('input.a.b', {'input': None}); "
+        "assert 'cel_expr_python' not in sys.modules; "
+        "CelConditions().compile('1 == 1', {}); assert 'cel_expr_python' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_only_what_is_read_is_handed_over() -> None:
+    condition = CelConditions().compile("x.small == 1 && has(x.bad)", {"x": None})
+    assert condition.holds({"x": {"small": 1, "bad": object(), "rows": [object()]}})
+    with pytest.raises(ConditionFailed):
+        CelConditions().compile("x.bad == 1", {"x": None}).holds({"x": {"bad": object()}})
+
+
+def test_a_small_condition_costs_microseconds() -> None:
+    condition = CelConditions().compile("args.count == 2 && args.name == 'Ada'", TYPES)
+    names = {"args": {**ARGS, "rows": [{"i": i} for i in range(5000)]}}
+    took = []
+    for _ in range(5):
+        start = perf_counter()
+        for _ in range(500):
+            condition.holds(names)
+        took.append((perf_counter() - start) / 500)
+    assert min(took) < 100e-6
