@@ -57,10 +57,15 @@ def check_shape(kind: str, data: dict[str, Any], folder: str) -> Shape:
     """Read the values as a manifest of this kind; `folder` stands in for a missing slug."""
     model = KINDS[kind]
     data = {key: value for key, value in data.items() if key != "$schema"}
+    empty = list(_empty(model, data))
     try:
-        return Shape(model.model_validate(data), None)
+        read = model.model_validate(data)
+        if not empty:
+            return Shape(read, None)
+        return Shape(None, read, tuple(empty))
     except ValidationError as error:
-        first = list(_faults(model, data, error))
+        told = {fault.pointer for fault in empty}
+        first = empty + [fault for fault in _faults(model, data, error) if fault.pointer not in told]
     if isinstance(version := data.get("schema"), int) and version > 1:
         what = f"the manifest has schema {version}, which a newer magsag reads"
         return Shape(None, None, (SchemaFault(("schema",), False, what, "install that version, or write schema: 1"),))
@@ -106,6 +111,20 @@ def _stand_in(step: Any) -> Any:
         return step
     kept = {key: step[key] for key in ("id", "when", "needs", "for_each") if key in step}
     return {**kept, "run": ["true"], "effect": "pure"}
+
+
+def _empty(model: type[BaseModel] | None, data: Any, pointer: Pointer = ()) -> Iterator[SchemaFault]:
+    """Keys without a value: what is left open by mistake must not count as left out."""
+    if isinstance(data, list):
+        for index, part in enumerate(data):
+            yield from _empty(model, part, (*pointer, index))
+    elif isinstance(data, dict):
+        for name, field in _fields(model).items():
+            if name in data and data[name] is None:
+                what = f"`{name}` is empty"
+                yield SchemaFault((*pointer, name), True, what, "give it a value, or remove the key")
+            elif name in data:
+                yield from _empty(_model_in(field.annotation), data[name], (*pointer, name))
 
 
 def _faults(model: type[Manifest], data: dict[str, Any], error: ValidationError) -> Iterator[SchemaFault]:

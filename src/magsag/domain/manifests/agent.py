@@ -12,14 +12,18 @@ class Agent(Manifest):
 
     kind: Literal["agent"]
     slug: Slug
+    """its name in references: small letters, digits and dashes"""
     version: Version
+    """three numbers, e.g. `0.1.0`; several versions may stand side by side in different folders"""
     role: Literal["main", "sub"]
     description: str = ""
+    """what it is for, in a sentence or two"""
     entrypoint: str | None = None
     """`file.py:function` beside the manifest; `(payload, ctx)`, async or sync"""
     flow: str | None = None
     """`flow:slug`: the agent's program is that flow"""
     contracts: Contracts = Contracts()
+    """what goes in and what comes out"""
     uses: tuple[str, ...] = Field(default=(), strict=False)
     """what its code may call: `agent:`, `skill:` and `model:` references; all else is denied"""
     evaluations: tuple[str, ...] = Field(default=(), strict=False)

@@ -52,14 +52,18 @@ class Manifest(Part):
     """The head of every manifest."""
 
     kind: str
+    """chooses the schema, wherever the file stands"""
     schema_version: Literal[1] = Field(alias="schema")
+    """the form of the manifest; this version of magsag reads 1"""
 
 
 class Contracts(Part):
     """Names of the contracts (`contracts/<name>.schema.json`) that input and output must meet."""
 
     input: str | None = None
+    """name of a contract: its path under `contracts/` without `.schema.json`"""
     output: str | None = None
+    """name of a contract"""
 
 
 class Retry(Part):
@@ -70,6 +74,8 @@ class Retry(Part):
     backoff: Duration = 0.5
     """before the second attempt; doubled each time, with jitter"""
     max_backoff: Duration = 60.0
+    """the longest wait between two attempts"""
     on: tuple[Annotated[ErrorType, Field(strict=False)], ...] = Field(
         default=(ErrorType.TIMEOUT, ErrorType.RATE_LIMIT, ErrorType.UNAVAILABLE), strict=False
     )
+    """error types after which it is tried again"""

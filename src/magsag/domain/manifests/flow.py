@@ -13,12 +13,14 @@ class Fallback(Part):
     """`on_error: {fallback: ID}`: that step runs in the failed one's place."""
 
     fallback: str
+    """id of a step of the same level"""
 
 
 class Loop(Part):
     """Runs the inner steps round by round."""
 
     max_rounds: int = Field(ge=1, le=1000)
+    """the bound; there is no loop without one"""
     until: Expression
     """CEL; after a round that makes it true the loop ends"""
 
@@ -30,11 +32,13 @@ class FlowStep(Part):
     """One step: exactly one of `uses`, `run` or `loop`."""
 
     id: str = Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)
+    """its name in `steps.ID`, `needs` and fallbacks; no word of CEL"""
     uses: str | None = None
     """`skill:`, `agent:` or `flow:` reference"""
     run: tuple[str, ...] | None = Field(default=None, strict=False)
     """an argument list, started without a shell; a value that starts with `=` is CEL"""
     loop: Loop | None = None
+    """repeats the inner `steps` round by round, up to a bound"""
     steps: tuple["FlowStep", ...] | None = Field(default=None, strict=False)
     """the inner steps of a loop"""
     effect: DeclaredEffect | None = None
@@ -50,8 +54,11 @@ class FlowStep(Part):
     needs: tuple[str, ...] = Field(default=(), strict=False)
     """steps to wait for besides those that it reads"""
     on_error: OnError = "fail"
+    """what a failure does: `fail` the flow, `retry`, `skip` the step, `collect` item errors, or `{fallback: ID}`"""
     timeout: Duration | None = None
+    """how long one attempt may take"""
     retry: Retry | None = None
+    """how often it is tried, and after which errors"""
 
     @model_validator(mode="after")
     def _one_act(self) -> "FlowStep":
@@ -82,10 +89,16 @@ class Flow(Manifest):
 
     kind: Literal["flow"]
     slug: Slug
+    """its name in references: small letters, digits and dashes"""
     version: Version
+    """three numbers, e.g. `0.1.0`; several versions may stand side by side in different folders"""
     description: str = ""
+    """what it is for, in a sentence or two"""
     contracts: Contracts = Contracts()
+    """what goes in and what comes out"""
     steps: tuple[FlowStep, ...] = Field(min_length=1, strict=False)
+    """each starts when what it reads and `needs` is there"""
     output: Expression | None = None
     """CEL over `input` and `steps`; without it the outputs of all steps by id"""
     deprecated: str | None = None
+    """why not to use it any more, and what instead"""

@@ -12,42 +12,61 @@ class Rule(Part):
     """One rule. Deny over ask over allow, whatever the order in the file."""
 
     id: str = Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=100)
+    """its name in verdicts; one id, one rule, over all policies"""
     on: tuple[str, ...] = Field(min_length=1, strict=False)
     """exact references, e.g. `skill:send-offer`; with a range it holds for those versions only"""
     when: Expression | None = None
     """CEL over `args`, `agent`, `effect`, `run`, `env`, `mode`, `time`; without it the rule always applies"""
     verdict: Decision = Field(strict=False)
+    """`allow`, `ask` or `deny`"""
     reason: str = ""
+    """why, for those who are asked or refused"""
 
 
 class StepLimits(Part):
     """What one step may show over all runs."""
 
-    max_error_rate: float | None = Field(default=None, ge=0, le=1, strict=False)
-    max_avg_latency_ms: float | None = Field(default=None, ge=0, strict=False)
-    max_mcp_error_rate: float | None = Field(default=None, ge=0, le=1, strict=False)
+    max_error_rate: float | None = Field(default=None, ge=0, le=1)
+    """share of its starts that failed"""
+    max_avg_latency_ms: float | None = Field(default=None, ge=0)
+    """mean time of a start"""
+    max_mcp_error_rate: float | None = Field(default=None, ge=0, le=1)
+    """share of its tool calls that failed"""
 
 
 class McpLimits(Part):
-    max_error_rate: float | None = Field(default=None, ge=0, le=1, strict=False)
+    """What tool calls may show over all runs."""
+
+    max_error_rate: float | None = Field(default=None, ge=0, le=1)
+    """share of tool calls that failed"""
 
 
 class ModelLimits(Part):
+    """Which models may have been asked; names with `*` as a wildcard."""
+
     denylist: tuple[str, ...] = Field(default=(), strict=False)
+    """none of these"""
     allowlist: tuple[str, ...] = Field(default=(), strict=False)
+    """when it names any, only these"""
 
 
 class FlowGovernance(Part):
     """What a summary of finished runs must show; every limit is optional."""
 
     min_runs: int | None = Field(default=None, ge=0)
-    min_success_rate: float | None = Field(default=None, ge=0, le=1, strict=False)
-    max_avg_latency_ms: float | None = Field(default=None, ge=0, strict=False)
+    """fewer runs prove nothing"""
+    min_success_rate: float | None = Field(default=None, ge=0, le=1)
+    """share of runs that succeeded"""
+    max_avg_latency_ms: float | None = Field(default=None, ge=0)
+    """mean time of a step"""
     required_steps: tuple[str, ...] = Field(default=(), strict=False)
+    """names that must occur among the steps"""
     per_step: dict[str, StepLimits] = Field(default_factory=dict)
     """by step name; `default` holds for all, key by key, unless the step says otherwise"""
     mcp: McpLimits = McpLimits()
+    """limits for tool calls"""
     models: ModelLimits = ModelLimits()
+    """limits for models"""
 
 
 class Policy(Manifest):
@@ -55,5 +74,8 @@ class Policy(Manifest):
 
     kind: Literal["policy"]
     rules: tuple[Rule, ...] = Field(default=(), strict=False)
+    """what the gate asks of every act"""
     flow_governance: FlowGovernance | None = None
+    """what `magsag flow gate` asks of finished runs"""
     deprecated: str | None = None
+    """why not to use it any more, and what instead"""

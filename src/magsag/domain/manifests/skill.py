@@ -20,13 +20,20 @@ class Skill(Manifest):
 
     kind: Literal["skill"]
     slug: Slug
+    """its name in references: small letters, digits and dashes"""
     version: Version
+    """three numbers, e.g. `0.1.0`; several versions may stand side by side in different folders"""
     description: str = ""
+    """what it is for, in a sentence or two"""
     entrypoint: str
     """`file.py:function` beside the manifest; `(payload)` or `(payload, ctx)`, async or sync"""
     effect: DeclaredEffect
     """what repeating it would do; there is no default"""
     contracts: Contracts = Contracts()
+    """what goes in and what comes out"""
     timeout: Duration | None = None
+    """how long one attempt may take"""
     retry: Retry | None = None
+    """how often it is tried, and after which errors"""
     deprecated: str | None = None
+    """why not to use it any more, and what instead"""
