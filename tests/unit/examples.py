@@ -74,7 +74,9 @@ FACTS: Final[tuple[Fact, ...]] = (
     RUN_STARTED,
     CHILD_STARTED,
     *STEP_FACTS,
-    RunScored(at=7, evaluation="eval:e@1.0.0", on="output", scores=(Score("m", 0.5, 0.4, 1.0, True, {"a": [1]}),)),
+    RunScored(
+        at=7, evaluation="eval:e@1.0.0", on="output", scores=(Score("m", 0.5, 0.4, 1.0, True),), output=b'{"m":[1]}'
+    ),
     RunParked(at=8, on=ParkedOn.DOUBT, due=99, reasons=(ParkReason(ParkedOn.DOUBT, STEP, "unknown"),)),
     CancelRequested(at=9, by="ann"),
     PayloadErased(at=9, seq=3, by="ann"),

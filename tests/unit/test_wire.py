@@ -54,7 +54,7 @@ def test_words_come_back_as_members_of_their_lists() -> None:
 def test_what_a_score_looks_at_is_no_park_reason() -> None:
     scored = next(fact for fact in FACTS if isinstance(fact, RunScored))
     parked = next(fact for fact in FACTS if isinstance(fact, RunParked))
-    again, park = fact_of(written(scored), None, None), fact_of(written(parked), None, None)
+    again, park = fact_of(written(scored), None, b"{}"), fact_of(written(parked), None, None)
     assert isinstance(again, RunScored)
     assert isinstance(park, RunParked)
     assert (again.on, park.on) == ("output", ParkedOn.DOUBT)
