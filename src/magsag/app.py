@@ -22,11 +22,14 @@ if TYPE_CHECKING:
     from magsag.services.bundles import Bundles
     from magsag.services.drive import Drive
     from magsag.services.gate import Gate
+    from magsag.services.insight import Insight
     from magsag.services.keeper import Keeper
     from magsag.services.large import Values
     from magsag.services.programs import Programs
     from magsag.services.recorder import Recorder
     from magsag.services.runs import Runs
+    from magsag.services.summary import Summaries
+    from magsag.services.watch import Watch
 
 
 class App:
@@ -160,6 +163,28 @@ class App:
         return Runs(
             self.store, self.recorder, self.values, self.drive, self.runner, self.bundles, self.clock, self.settings
         )
+
+    @cached_property
+    def insight(self) -> "Insight":
+        """The read side of runs."""
+        from magsag.services.insight import Insight
+
+        return Insight(self.store)
+
+    @cached_property
+    def summary(self) -> "Summaries":
+        """What finished runs show together."""
+        from magsag.services.summary import Summaries
+
+        return Summaries(self.store)
+
+    def watch(self) -> "Watch":
+        """Follow the runs that this process drives from now on; at most one follows at a time."""
+        from magsag.services.watch import Watch
+
+        watch = Watch(self.insight, self.clock)
+        self.recorder.heard = watch.hear
+        return watch
 
     def close(self) -> None:
         """Let go of what was opened."""

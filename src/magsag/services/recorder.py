@@ -81,6 +81,8 @@ class Recorder:
         self._pace = 0.0
         self._thread: ThreadPoolExecutor | None = None
         self._in_flight: asyncio.Future[None] | None = None
+        self.heard: Callable[[RunId, Fact], None] | None = None
+        """told of every fact as soon as it is believed, for people who watch; it may not be written yet"""
 
     def keep(
         self, tree: Tree, run: Run, fact: Fact, create: NewRun | None = None, change: Change | None = None
@@ -148,6 +150,8 @@ class Recorder:
             raise tree.lost
         sealed = seal(fact, self._clock.chance(16))
         evolve(run, fact)
+        if self.heard is not None:
+            self.heard(run.id, fact)
         pending = self._pending.get(run.id)
         if pending is None:
             pending = self._pending[run.id] = _Pending(tree)
