@@ -13,9 +13,11 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from magsag.domain.errors import ErrorType, Retryable, StepFailed
+from magsag.services.attempt import Attempt
+from magsag.services.outcomes import Outcomes
 from magsag.services.raised import raised
 from magsag.services.targets import FunctionAct, ModelAct, ShellAct
-from magsag.services.threads import Late, in_thread
+from magsag.services.threads import in_thread
 
 OUTPUT_LIMIT: Final = 64 * 1024
 """how much of a program's stdout and of its stderr is kept, in bytes"""
@@ -25,20 +27,32 @@ _log = logging.getLogger("magsag.act")
 class ActScope:
     """The `ctx` of a skill: what it may use while it acts."""
 
-    __slots__ = ("_step", "idempotency_key", "late")
+    __slots__ = ("_attempt", "_outcomes")
 
-    def __init__(self, step: str, idempotency_key: str, late: Late) -> None:
-        self._step = step
-        self.idempotency_key = idempotency_key
-        self.late = late
+    def __init__(self, attempt: Attempt, outcomes: Outcomes) -> None:
+        self._attempt = attempt
+        self._outcomes = outcomes
+
+    @property
+    def idempotency_key(self) -> str:
+        """Names this step's effect to the outside; the same over retries and restarts."""
+        return self._attempt.key
+
+    def late(self, result: object) -> None:
+        """What a sync function gave after it was given up."""
+        self._outcomes.late(self._attempt, result)
 
     def log(self, message: str, **fields: object) -> None:
         """Write a line to the log of the process; no fact."""
-        _log.info(message, extra={"step": self._step, "fields": fields})
+        self._say(message, fields)
 
     def progress(self, done: float, total: float | None = None, message: str = "") -> None:
         """Say how far the act is; no fact."""
-        _log.info("progress", extra={"step": self._step, "fields": {"done": done, "total": total, "text": message}})
+        self._say("progress", {"done": done, "total": total, "text": message})
+
+    def _say(self, message: str, fields: dict[str, object]) -> None:
+        about = {"run": self._attempt.seat.run.id, "step": self._attempt.id, "fields": fields}
+        _log.info(message, extra=about)
 
 
 async def perform(act: FunctionAct | ShellAct | ModelAct, value: Any, scope: ActScope) -> object:

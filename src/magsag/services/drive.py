@@ -5,6 +5,7 @@ business words in here; what a step needs is decided at the gate.
 """
 
 import asyncio
+from dataclasses import dataclass
 from typing import Final
 
 from magsag.domain import facts
@@ -27,7 +28,7 @@ from magsag.services.seat import Ended, Leg, Seat
 
 _OPEN: Final = frozenset({RunStatus.RUNNING, RunStatus.PARKED})
 WATCH_SECONDS: Final = 0.25
-"""how often driven trees are compared with the ledger: a cancel request is seen within this time"""
+"""how often driven trees are compared with the ledger: a cancel request or a stop is seen within this time"""
 
 
 class Drive:
@@ -51,8 +52,8 @@ class Drive:
         self._keeper = keeper
         self._lease_seconds = lease_seconds
         self._begun: dict[RunId, tuple[Tree, Run]] = {}
-        self._legs: dict[RunId, tuple[Leg, asyncio.Task[Ended]]] = {}
-        self._watcher: asyncio.Task[None] | None = None
+        self._legs: dict[RunId, _Driven] = {}
+        self._watching = False
 
     def begun(self, tree: Tree, run: Run) -> None:
         """A run that this process has just created: its first leg need not read it again."""
@@ -96,24 +97,18 @@ class Drive:
             leg.cancelled_by = run.cancel_by
         task = asyncio.ensure_future(self._programs.conduct(seat))
         tree.when_lost = lambda: _cancel(task)
-        self._legs[run.id] = leg, task
+        self._legs[run.id] = _Driven(leg, task, stop)
         self._watch()
         if leg.cancelled_by is not None:
             asyncio.get_running_loop().call_soon(_cancel, task)
-        stopping = asyncio.ensure_future(stop.wait())
         try:
-            await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if not task.done():
-                leg.stopping = True
-                _cancel(task)
-                await asyncio.wait({task})
+            await asyncio.wait({task})
         except asyncio.CancelledError:
             leg.stopping = True
             _cancel(task)
             await asyncio.wait({task})
         finally:
-            stopping.cancel()
-            self._legs.pop(run.id, None)
+            del self._legs[run.id]
         return await self._told(seat, task)
 
     async def _told(self, seat: Seat, task: "asyncio.Task[Ended]") -> Told:
@@ -174,34 +169,47 @@ class Drive:
         return Parked(fact.due, seat.reasons[0].reason)
 
     def _watch(self) -> None:
-        if self._watcher is None or self._watcher.done():
-            self._watcher = asyncio.ensure_future(self._look())
+        if not self._watching:
+            self._watching = True
+            asyncio.get_running_loop().call_later(WATCH_SECONDS, self._look)
 
-    async def _look(self) -> None:
-        """While trees are driven, notice what other processes append to them."""
-        while self._legs:
-            await asyncio.sleep(WATCH_SECONDS)
-            roots = list(self._legs)
-            try:
-                seqs = self._store.seqs(roots)
-            except StoreBroken:
-                continue
-            for root in roots:
-                if root in self._legs and seqs.get(root, 0) > self._legs[root][0].tree.seqs.get(root, 0):
-                    self._hear(root)
+    def _look(self) -> None:
+        """While trees are driven: has somebody appended to them, does the process want its legs back?"""
+        self._watching = False
+        if not self._legs:
+            return
+        try:
+            seqs = self._store.seqs(list(self._legs))
+        except StoreBroken:
+            seqs = {}
+        for root, driven in self._legs.items():
+            if seqs.get(root, 0) > driven.leg.tree.seqs.get(root, 0):
+                self._hear(root, driven)
+            if driven.stop.is_set() and not driven.leg.stopping:
+                driven.leg.stopping = True
+                _cancel(driven.task)
+        self._watch()
 
-    def _hear(self, root: RunId) -> None:
+    def _hear(self, root: RunId, driven: "_Driven") -> None:
         """Fold what others wrote; a cancel request reaches the whole tree."""
-        leg, task = self._legs[root]
-        tree = leg.tree
+        tree = driven.leg.tree
         for stored in self._store.read(root, tree.seqs.get(root, 0)):
             tree.seqs[root] = stored.seq
             if stored.kind == facts.CancelRequested.__name__:
                 fact = unseal(stored)
                 evolve(tree.runs[root], fact)
                 assert isinstance(fact, facts.CancelRequested)
-                leg.cancelled_by = fact.by
-                _cancel(task)
+                driven.leg.cancelled_by = fact.by
+                _cancel(driven.task)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Driven:
+    """A leg under way."""
+
+    leg: Leg
+    task: "asyncio.Task[Ended]"
+    stop: asyncio.Event
 
 
 def _cancel(task: "asyncio.Task[Ended]") -> None:

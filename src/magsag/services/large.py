@@ -29,12 +29,12 @@ class Values:
                 copy = lowered(copy, tree.handles.__getitem__)
         else:
             data, copy = encode(value, what)
-        return (data, copy) if len(data) <= LARGE_BYTES else self._keep(tree, run, data, copy)
+        return (data, copy) if len(data) <= LARGE_BYTES else self._split(tree, run, copy)
 
     def known(self, tree: Tree, run: Run, value: object) -> tuple[bytes, object]:
         """The same for a value that is JSON for certain."""
         data = encode_known(lifted(value) if tree.handles else value)
-        return (data, value) if len(data) <= LARGE_BYTES else self._keep(tree, run, data, value)
+        return (data, value) if len(data) <= LARGE_BYTES else self._split(tree, run, value)
 
     def decode(self, tree: Tree, data: bytes | None) -> object:
         """Recorded bytes as a program gets them."""
@@ -42,6 +42,20 @@ class Values:
             return None
         value = decode(data)
         return lowered(value, lambda id: self._find(tree, id)) if MARK_BYTES in data else value
+
+    def _split(self, tree: Tree, run: Run, value: object) -> tuple[bytes, object]:
+        """Keep the large parts of a large value, each under its own name, then what is left if that is large still."""
+        if type(value) is dict:
+            value = {key: self._part(tree, run, part) for key, part in value.items()}
+        elif type(value) is list:
+            value = [self._part(tree, run, part) for part in value]
+        data = encode_known(lifted(value))
+        return (data, value) if len(data) <= LARGE_BYTES else self._keep(tree, run, data, value)
+
+    def _part(self, tree: Tree, run: Run, part: object) -> object:
+        if type(part) not in (dict, list) or len(encode_known(lifted(part))) <= LARGE_BYTES:
+            return part
+        return self._split(tree, run, part)[1]
 
     def _keep(self, tree: Tree, run: Run, data: bytes, value: object) -> tuple[bytes, object]:
         digest = sha256(data).digest()

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Coroutine
-from functools import partial
 from typing import Any
 
 from magsag.domain.effects import EFFECTFUL
@@ -11,6 +10,7 @@ from magsag.services import acts
 from magsag.services.attempt import Attempt, ChildPlace, Children
 from magsag.services.large import Values
 from magsag.services.outcomes import Outcomes
+from magsag.services.overseer import Overseer
 from magsag.services.seat import Scope
 from magsag.services.targets import ChildAct, Target
 
@@ -22,6 +22,7 @@ class Performing:
         self._outcomes = outcomes
         self._values = values
         self._step_seconds = step_seconds
+        self._overseer = Overseer(step_seconds)
         self.children: Children | None = None
 
     async def act(self, attempt: Attempt) -> tuple[Any, str | None]:
@@ -29,12 +30,13 @@ class Performing:
         target = attempt.target
         if isinstance(target.act, ChildAct):
             return await self._delegate(attempt)
-        scope = acts.ActScope(attempt.id, attempt.key, partial(self._outcomes.late, attempt))
-        act = self._timed(acts.perform(target.act, attempt.value, scope), self._limit(target), attempt)
+        act = acts.perform(target.act, attempt.value, acts.ActScope(attempt, self._outcomes))
         if target.proposal.effect in EFFECTFUL:
-            return await _shielded(act, attempt), None
+            return await _shielded(self._timed(act, self._limit(target), attempt), attempt), None
         try:
-            return await act, None
+            if target.timeout_seconds is None:
+                return await self._overseer.watched(act, attempt.target.proposal.target), None
+            return await self._timed(act, target.timeout_seconds, attempt), None
         except asyncio.CancelledError:
             if attempt.seat.given_up(attempt.scope):
                 self._outcomes.cancelled(attempt)

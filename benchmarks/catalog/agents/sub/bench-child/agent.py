@@ -1,0 +1,2 @@
+async def run(payload, ctx):
+    return await ctx.skill("wait", payload)

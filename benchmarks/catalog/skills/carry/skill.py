@@ -1,0 +1,2 @@
+async def run(payload):
+    return payload["n"] + 1

@@ -1,0 +1,2 @@
+async def run(payload):
+    return {"n": payload["n"] + 1}

@@ -1,0 +1,7 @@
+import asyncio
+
+
+async def run(payload):
+    if payload["seconds"]:
+        await asyncio.sleep(payload["seconds"])
+    return None
