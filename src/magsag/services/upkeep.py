@@ -1,0 +1,39 @@
+"""Keeping the ledger in order: what people ask of the store by hand. The store itself does the work."""
+
+from collections.abc import Callable
+from typing import Final
+
+from magsag.domain.errors import Invalid
+from magsag.domain.sealed import Fault
+from magsag.ports.clock import Clock
+from magsag.ports.ledger import Store, Vacuumed
+
+_DAY: Final = 86_400_000_000
+HOT_DAYS: Final = 7
+
+
+class Upkeep:
+    """The ledger as a thing to look after."""
+
+    def __init__(self, store: Callable[[], Store], clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    def open(self) -> dict[str, object]:
+        """Open the ledger, make it when there is none, and describe it. Raises StoreBroken."""
+        return self._store().describe()
+
+    def check(self) -> list[Fault]:
+        """Everything that is wrong with digests, chains, statuses and anchors."""
+        return self._store().check()
+
+    def vacuum(self, hot_days: int, dry_run: bool) -> Vacuumed:
+        """Remove run trees that ended before the last `hot_days` days, counted from midnight UTC."""
+        if hot_days < 0:
+            raise Invalid(f"--hot-days {hot_days}: days are counted from 0")
+        now = self._clock.now()
+        return self._store().vacuum(now - now % _DAY - hot_days * _DAY, dry_run)
+
+    def backup(self, destination: str) -> None:
+        """Write a consistent copy while others go on. Raises Invalid when the destination exists."""
+        self._store().backup(destination)

@@ -1,0 +1,1 @@
+"""How people and programs reach MAGSAG: parse, call one service, render."""

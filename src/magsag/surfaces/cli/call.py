@@ -1,0 +1,72 @@
+"""One use of the command: the flags that were given, and the app once a command asks for it."""
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from magsag.domain.settings import Settings
+    from magsag.ports.runner import Runner
+    from magsag.services.health import Health
+    from magsag.services.insight import Insight
+    from magsag.services.runs import Runs
+    from magsag.services.scaffold import Scaffold
+    from magsag.services.shelf import Shelf
+    from magsag.services.summary import Summaries
+    from magsag.services.upkeep import Upkeep
+    from magsag.services.watch import Watch
+
+
+class Services(Protocol):
+    """What the command line needs of the app; each is made when it is first asked for."""
+
+    @property
+    def settings(self) -> "Settings": ...
+    @property
+    def runs(self) -> "Runs": ...
+    @property
+    def runner(self) -> "Runner": ...
+    @property
+    def insight(self) -> "Insight": ...
+    @property
+    def summary(self) -> "Summaries": ...
+    @property
+    def shelf(self) -> "Shelf": ...
+    @property
+    def scaffold(self) -> "Scaffold": ...
+    @property
+    def upkeep(self) -> "Upkeep": ...
+    @property
+    def health(self) -> "Health": ...
+    def watch(self) -> "Watch": ...
+    def close(self) -> None: ...
+
+
+OpenApp = Callable[[Mapping[str, object]], Services]
+"""makes the app from flags by name: project, ledger, catalog, environment, mode, verbose, quiet, log_format ..."""
+
+
+class Call:
+    """What click hands to every command."""
+
+    def __init__(self, open_app: OpenApp) -> None:
+        self._open_app = open_app
+        self.flags: dict[str, object] = {}
+
+    @cached_property
+    def app(self) -> Services:
+        """The app for these flags. Raises Invalid for settings that cannot stand."""
+        return self._open_app(self.flags)
+
+    @property
+    def wants_json(self) -> bool:
+        return bool(self.flags.get("json"))
+
+    @property
+    def is_quiet(self) -> bool:
+        return bool(self.flags.get("quiet"))
+
+    def close(self) -> None:
+        """Let go of what was opened."""
+        if "app" in self.__dict__:
+            self.app.close()
