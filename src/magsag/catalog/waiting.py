@@ -30,14 +30,18 @@ def _events(nodes: Mapping[str, Node]) -> dict[_Event, set[_Event]]:
     """What must have happened before each event."""
     before: dict[_Event, set[_Event]] = {}
     for id, node in nodes.items():
-        on_error = node.step.on_error
         before[id, "starts"] = {(other, "lands") for other in node.after} | {
             (other, "starts") for other in node.fallback_of
         }
-        before[id, "lands"] = {(id, "starts")} | (
-            {(on_error.fallback, "lands")} if isinstance(on_error, Fallback) and on_error.fallback in nodes else set()
-        )
+        before[id, "lands"] = {(id, "starts"), *_fallback(node, nodes)}
     return before
+
+
+def _fallback(node: Node, nodes: Mapping[str, Node]) -> list[_Event]:
+    on_error = node.step.on_error
+    if isinstance(on_error, Fallback) and on_error.fallback in nodes and on_error.fallback != node.id:
+        return [(on_error.fallback, "lands")]
+    return []
 
 
 def _all(ids: set[str]) -> set[_Event]:
