@@ -5,7 +5,8 @@ import pytest
 from magsag.adapters.store.memory import MemoryStore
 from magsag.domain.errors import Invalid
 from magsag.ports.ledger import Store
-from magsag.testing.store_suite import RUN, OpenStore, StoreSuite, append, begin, done
+from magsag.testing.sample_runs import RUN, append, begin, done
+from magsag.testing.store_suite import OpenStore, StoreSuite
 
 
 class TestMemory(StoreSuite):

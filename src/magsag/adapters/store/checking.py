@@ -33,7 +33,7 @@ def check(connection: sqlite3.Connection, sql: Mapping[str, str], anchors: Ancho
             faults.append(wrong)
             continue
         run = runs[row[0]] = run_row(row)
-        facts = [Stored(*fact) for fact in connection.execute(sql["facts_after"], (run.run, 0))]
+        facts = [Stored(*fact) for fact in connection.execute(sql["facts_to_check"], (run.run,))]
         faults += verify(run.run, facts)
         faults += _against_row(run, facts)
         faults += _against_anchors(run, facts, claims, run.run in owed)

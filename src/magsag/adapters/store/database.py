@@ -8,19 +8,18 @@ the system forgets which pages it could not write.
 import os
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from magsag.adapters.store.failures import broken, is_busy, leaves_doubt, no_access
+from magsag.adapters.store.failures import broken, leaves_doubt, no_access
 from magsag.adapters.store.migrations import State, migrate, state_of
+from magsag.adapters.store.pragmas import set_up
 from magsag.adapters.store.statements import migrations, statements
 from magsag.domain.effects import Level
 from magsag.domain.errors import StoreBroken
 
-_BUSY_SECONDS: Final = 10.0
 _GROWN_BYTES: Final = 4 << 20
 _GROW_AFTER: Final = 16
 """synced commits after which a longer log pays: syncing inside a file of its full length costs half"""
@@ -29,10 +28,11 @@ _GROW_AFTER: Final = 16
 class Database:
     """The connection and its lock: one transaction at a time, from any thread."""
 
-    def __init__(self, path: Path, version: Callable[[], str]) -> None:
+    def __init__(self, path: Path, version: Callable[[], str], patience_seconds: float) -> None:
         self.path = path
         self.sql: Mapping[str, str] = statements()
         self._version = version
+        self._patience_seconds = patience_seconds
         self.lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] = (0, 0)
@@ -112,7 +112,11 @@ class Database:
         connection: sqlite3.Connection | None = None
         try:
             connection = sqlite3.connect(
-                self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=64
+                self.path,
+                timeout=self._patience_seconds,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=64,
             )
             self._prepare(connection)
         except BaseException as error:
@@ -127,39 +131,13 @@ class Database:
     def _prepare(self, connection: sqlite3.Connection) -> None:
         """Look first, so that a file that is not ours stays as it is; then set up and check every answer."""
         state = state_of(connection, self.path, migrations())
-        self._use_log(connection)
+        set_up(connection, self.path, self._patience_seconds)
         if state is not State.CURRENT:
             migrate(connection, self.path, migrations(), self._version)
-        connection.execute("pragma wal_autocheckpoint = 1000")
-        for name, answer in (("full", 2), ("normal", 1)):
-            connection.execute(f"pragma synchronous = {name}")
-            self._expect(connection, "synchronous", answer)
         self._full = False
         if self._doubtful:
             connection.execute("pragma wal_checkpoint(truncate)").fetchall()
             self._doubtful = False
-
-    def _use_log(self, connection: sqlite3.Connection) -> None:
-        """Write-ahead logging; SQLite may answer with another mode instead of an error."""
-        deadline = time.monotonic() + _BUSY_SECONDS
-        while True:
-            try:
-                connection.execute("pragma journal_mode = wal").fetchall()
-                break
-            except sqlite3.Error as error:
-                # Two processes that switch a fresh file at once get this answer without the usual waiting.
-                if not is_busy(error) or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.01)
-        self._expect(connection, "journal_mode", "wal")
-
-    def _expect(self, connection: sqlite3.Connection, pragma: str, answer: object) -> None:
-        (actual,) = connection.execute(f"pragma {pragma}").fetchone()
-        if actual != answer:
-            raise StoreBroken(
-                f"{self.path}: SQLite answers {pragma} = {actual} where {answer} was asked for; "
-                "look at the disk and the rights of the folder; a network file system cannot hold a ledger"
-            )
 
     def _begin(self, level: Level) -> sqlite3.Connection:
         connection = self._connection or self._ready()
@@ -210,8 +188,8 @@ class Database:
             if os.stat(f"{self.path}-wal").st_size >= _GROWN_BYTES:
                 return
             self._choose(connection, Level.WRITTEN)
-            connection.execute("insert into blobs(root, id, body) values('', 'log', zeroblob(?))", (_GROWN_BYTES,))
-            connection.execute("delete from blobs where root = '' and id = 'log'")
+            connection.execute(self.sql["grow_log"], (_GROWN_BYTES,))
+            connection.execute(self.sql["forget_growth"])
             connection.execute("pragma wal_checkpoint(restart)").fetchall()
         except (sqlite3.Error, OSError) as error:
             self._undo(connection, error)

@@ -8,7 +8,11 @@ from magsag.domain.errors import StoreBroken
 
 _MOVES: Final = (
     ("SQLITE_FULL", "the disk is full", "free some space; then go on with --resume, nothing acknowledged is lost"),
-    ("SQLITE_IOERR", "the disk failed", "look at free space, quota and the system log; then go on with --resume"),
+    (
+        "SQLITE_IOERR",
+        "the disk failed or is full",
+        "look at free space, quota and the system log; then go on with --resume",
+    ),
     ("SQLITE_CANTOPEN", "it cannot be opened", "check that its folder exists and that you may write there"),
     (
         "SQLITE_READONLY",

@@ -24,6 +24,7 @@ _TABLE: Final = """create table migrations(
     applied integer not null,
     version text not null
 )"""
+_OURS: Final = frozenset({"migrations", "runs", "facts", "leases"})
 
 
 class State(Enum):
@@ -39,7 +40,7 @@ def state_of(connection: sqlite3.Connection, path: Path, known: Sequence[Migrati
     tables = {name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")}
     if not tables:
         return State.FRESH
-    if "migrations" not in tables:
+    if not tables.issuperset(_OURS):
         raise StoreBroken(
             f"{path}: this database is not a MAGSAG ledger (tables: {', '.join(sorted(tables)[:5])}); "
             "it was left as it is; choose another file with --project or move it away"

@@ -26,11 +26,20 @@ def installed_version() -> str:
 class SqliteStore(WritingPart, ReadingPart, SearchingPart, LeasingPart, UpkeepPart):
     """All of `ports.ledger.Store` in one SQLite file, for any number of threads and processes of one machine."""
 
-    def __init__(self, path: Path, anchors: Path | None = None, version: Callable[[], str] = installed_version) -> None:
-        """Open or create the ledger; `anchors` is `anchors.log` beside it by default. Raises StoreBroken."""
+    def __init__(
+        self,
+        path: Path,
+        anchors: Path | None = None,
+        version: Callable[[], str] = installed_version,
+        patience_seconds: float = 10.0,
+    ) -> None:
+        """Open or create the ledger; `anchors` is `anchors.log` beside it by default. Raises StoreBroken.
+
+        `patience_seconds` is how long a transaction waits for those of other processes.
+        """
         path = path.absolute()
         super().__init__(
-            Database(path, version),
+            Database(path, version, patience_seconds),
             Anchors(anchors.absolute() if anchors else path.with_name("anchors.log")),
             ProcessLock(path.with_name(path.name + ".locks")),
         )

@@ -1,7 +1,7 @@
 """Keeping the file in order: what it is, copies of it, and removing what ended long ago."""
 
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from magsag.adapters.store.checking import check
@@ -81,7 +81,8 @@ class UpkeepPart(Part):
         except sqlite3.Error as error:
             raise broken(target, error) from error
         finally:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
 
     def close(self) -> None:
         self._database.close()

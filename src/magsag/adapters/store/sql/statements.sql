@@ -136,8 +136,13 @@ select (select count(*) from runs), (select count(*) from facts), (select count(
 
 -- every_run: for `check`
 select run, root, parent, program, bundle, tenant, actor, requester, trace_id, span_id,
-       status, parked_on, due, created, updated, seq, head
+       status, parked_on, due, created, updated, cast(seq as integer), cast(head as blob)
 from runs order by rowid;
+
+-- facts_to_check: whatever type somebody gave a value, its bytes are looked at
+select cast(kind as text), cast(body as blob), cast(digest as blob), cast(salt as blob), cast(input as blob),
+       cast(output as blob), cast(seq as integer), cast(head as blob)
+from facts where run = ? order by seq;
 
 -- begin_view: the first read fixes what a transaction sees
 select count(*) from migrations;
@@ -145,11 +150,11 @@ select count(*) from migrations;
 -- foreign_facts: facts of no run
 select run, count(*) from facts where run not in (select run from runs) group by run;
 
--- foreign_blobs: large values of no run tree
-select root, count(*) from blobs where root not in (select run from runs) group by root;
+-- foreign_blobs: large values of no run tree; that of '' is the store's own, left by a kill while the log was grown
+select root, count(*) from blobs where root <> '' and root not in (select run from runs) group by root;
 
 -- every_blob: for `check`
-select root, id, body from blobs;
+select root, cast(id as text), cast(body as blob) from blobs;
 
 -- owed_anchors: ended runs whose line may not be written yet
 select run from unanchored;
@@ -179,7 +184,7 @@ where put < ? and hash not in (select bundle from runs where run not in (select 
 delete from facts where run in (select run from temp.vacuumed);
 
 -- vacuum_blobs: gone
-delete from blobs where root in (select root from temp.vacuumed);
+delete from blobs where root = '' or root in (select root from temp.vacuumed);
 
 -- vacuum_leases: gone
 delete from leases where root in (select root from temp.vacuumed);
@@ -221,3 +226,9 @@ where search_index match ? order by rank, f.id desc limit ?;
 
 -- unindex_facts: vacuumed words may not be found
 delete from search_index where rowid in (select id from facts where run in (select run from temp.vacuumed));
+
+-- grow_log: the more a log holds at once, the less often its file must grow
+insert into blobs(root, id, body) values('', 'log', zeroblob(?)) on conflict do nothing;
+
+-- forget_growth: the log stays grown
+delete from blobs where root = '';

@@ -1,0 +1,104 @@
+"""Small runs to write to a store: facts, rows and leases that hold together, for suites and proofs."""
+
+from itertools import count
+from typing import Final
+
+from magsag.domain.effects import Effect, Level
+from magsag.domain.facts import (
+    Decision,
+    Fact,
+    ParkedOn,
+    ParkReason,
+    Proposal,
+    RunEnded,
+    RunParked,
+    RunStarted,
+    RunStatus,
+    StepDone,
+    Verdict,
+)
+from magsag.domain.ids import RunId, StepId
+from magsag.engine.chain import seal
+from magsag.ports.ledger import Change, Lease, NewRun, Sealed, Store, Write, Written
+
+WRITTEN, SYNCED = Level.WRITTEN, Level.SYNCED
+RUN: Final = RunId("0193run")
+ELSEWHERE: Final = "another-machine:1:abc"
+"""an owner whose process nobody here can look at"""
+_SALTS: Final = count(1)
+_PROPOSAL: Final = Proposal("skill", "skill:look-up@1.0.0", Effect.READ)
+_VERDICT: Final = Verdict(Decision.ALLOW, "built-in:read", "built-in", "", "0" * 64)
+
+
+def sealed(fact: Fact) -> Sealed:
+    """A fact ready to be written, under a salt of its own."""
+    return seal(fact, next(_SALTS).to_bytes(16, "big"))
+
+
+def started(words: str = "hello") -> Sealed:
+    """How a run begins."""
+    fact = RunStarted(
+        at=1, program="agent:greeter@1.0.0", bundle="bundle-1", actor="ann", requester="ben",
+        environment="development", mode="implement", seed="0" * 32, trace_id="1" * 32, span_id="2" * 16,
+        input=f'{{"words":"{words}"}}'.encode(),
+    )  # fmt: skip
+    return sealed(fact)
+
+
+def done(name: str, words: str = "found") -> Sealed:
+    """A step that was one fact."""
+    return sealed(
+        StepDone(
+            at=2, step=StepId(name), proposal=_PROPOSAL, verdict=_VERDICT, attempt=1, took=5,
+            input=b"{}", output=f'"{words}"'.encode(),
+        )
+    )  # fmt: skip
+
+
+def ended(status: RunStatus = RunStatus.SUCCEEDED) -> Sealed:
+    """How a run ends."""
+    return sealed(RunEnded(at=3, status=status, output=b'"fine"'))
+
+
+def parked(due: int) -> Sealed:
+    """How a run waits."""
+    reason = ParkReason(ParkedOn.TIME, StepId("sleep#1"), "until later")
+    return sealed(RunParked(at=3, on=ParkedOn.TIME, due=due, reasons=(reason,)))
+
+
+def new_run(
+    run: RunId, owner: str | None, *, root: RunId | None = None, created: int = 1, seconds: float = 60
+) -> NewRun:
+    """The row of a run; without `root` it is one."""
+    return NewRun(
+        root=root or run, parent=root, program="agent:greeter@1.0.0", bundle="bundle-1", tenant="local", actor="ann",
+        requester="ben", trace_id="1" * 32, span_id="2" * 16, created=created, owner=owner, lease_seconds=seconds,
+    )  # fmt: skip
+
+
+def begin(store: Store, run: RunId = RUN, *, created: int = 1, owner: str | None = None) -> Lease:
+    """Create a run with one fact and its lease."""
+    owner = owner or store.owner()
+    (answer,) = store.write([Write(run, run, [started()], create=new_run(run, owner, created=created))], WRITTEN)
+    assert isinstance(answer, Written), answer
+    return Lease(run, owner, 1)
+
+
+def append(store: Store, lease: Lease | None, *facts: Sealed, run: RunId = RUN, level: Level = WRITTEN) -> Written:
+    """Append facts and expect them to be taken."""
+    (answer,) = store.write([Write(run, lease.root if lease else run, facts, lease)], level)
+    assert isinstance(answer, Written), answer
+    return answer
+
+
+def end(store: Store, lease: Lease, *, run: RunId | None = None, updated: int = 10) -> None:
+    """End a run and give its lease back."""
+    run = run or lease.root
+    change = Change(RunStatus.SUCCEEDED, updated=updated)
+    store.write([Write(run, lease.root, [ended()], lease, change=change, release=run == lease.root)], SYNCED)
+
+
+def park(store: Store, lease: Lease, due: int) -> None:
+    """Park a run and give its lease back."""
+    change = Change(RunStatus.PARKED, ParkedOn.TIME, due, updated=10)
+    store.write([Write(lease.root, lease.root, [parked(due)], lease, change=change, release=True)], SYNCED)
