@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import floors
 from measure import Row, clock, interleaved, row
-from product import Loop, app, folder, once
+from product import App, Loop, app, folder, once
 
 
 def in_memory(rounds: int) -> list[Row]:
@@ -40,25 +40,21 @@ def in_memory(rounds: int) -> list[Row]:
 
 
 def durable(rounds: int) -> list[Row]:
-    """B2: every outcome synced, 100-step runs, beside a bare commit in the same WAL state."""
-    rows = []
-    for grown, said in ((False, "fresh WAL"), (True, "grown WAL")):
-        place = folder()
-        loop, running = Loop(), app(place, "every_step")
-        bare = floors.BareCommits(place, grow=grown)
+    """B2: every outcome synced, 100-step runs, beside a bare commit in the same WAL state (grown by use)."""
+    place = folder()
+    loop, running = Loop(), app(place, "every_step")
+    bare = floors.BareCommits(place)
 
-        async def agent(running: object = running) -> None:
-            await once(running, "agent:bench-loop", {"steps": 100})  # type: ignore[arg-type]
+    async def agent() -> None:
+        await once(running, "agent:bench-loop", {"steps": 100})
 
-        for _ in range(3 if grown else 0):
-            loop.run(agent())
-        ours, floor = interleaved(
-            rounds if grown else 1,
-            [lambda: clock(lambda: loop.run(agent())) / 100 * 1e6, lambda: bare.seconds_each(100) * 1e6],
-        )
-        rows.append(row("B2", f"durable step, every_step, {said}", "us", ours, 2.0, floor=floor, ratio_goal=True))
-        running.close()
-    return rows
+    for _ in range(3):
+        loop.run(agent())
+    ours, floor = interleaved(
+        rounds, [lambda: clock(lambda: loop.run(agent())) / 100 * 1e6, lambda: bare.seconds_each(100) * 1e6]
+    )
+    running.close()
+    return [row("B2", "durable step, every_step, 100-step run", "us", ours, 2.0, floor=floor, ratio_goal=True)]
 
 
 def wide(rounds: int) -> list[Row]:
@@ -100,11 +96,14 @@ def many(rounds: int) -> list[Row]:
     for durability, said in (("governed", "default"), ("every_step", "every_step")):
         loop, running = Loop(), app(folder(), durability)
 
-        async def all_runs(running: object = running) -> None:
-            await asyncio.gather(*(once(running, "flow:bench-eight", {"n": 0}) for _ in range(200)))  # type: ignore[arg-type]
+        def at_once(loop: Loop = loop, running: App = running) -> float:
+            async def all_runs() -> None:
+                await asyncio.gather(*(once(running, "flow:bench-eight", {"n": 0}) for _ in range(200)))
 
-        loop.run(all_runs())
-        (ours,) = interleaved(rounds, [lambda run=all_runs: 200 / clock(lambda: loop.run(run()))])
+            return 200 / clock(lambda: loop.run(all_runs()))
+
+        at_once()
+        (ours,) = interleaved(rounds, [at_once])
         rows.append(row("B4", f"200 durable 8-step runs at once, {said}", "runs/s", ours, 1500, at_least=True))
         running.close()
     return rows

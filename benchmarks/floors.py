@@ -12,17 +12,16 @@ BODY = b"x" * 600
 class BareCommits:
     """Inserts, each committed under synchronous=FULL, in a WAL that has grown like the product's."""
 
-    def __init__(self, folder: str, grow: bool) -> None:
+    def __init__(self, folder: str) -> None:
         self._db = sqlite3.connect(Path(folder) / "floor.db", isolation_level=None)
         self._db.execute("pragma journal_mode=wal")
         self._db.execute("pragma synchronous=full")
         self._db.execute("create table facts(run text, seq integer, body blob, primary key(run, seq)) without rowid")
         self._seq = 0
-        if grow:
-            self._db.execute("create table big(body blob)")
-            self._db.execute("insert into big values (zeroblob(4194304))")
-            self._db.execute("delete from big")
-            self._db.execute("pragma wal_checkpoint(restart)")
+        self._db.execute("create table big(body blob)")
+        self._db.execute("insert into big values (zeroblob(4194304))")
+        self._db.execute("delete from big")
+        self._db.execute("pragma wal_checkpoint(restart)")
 
     def seconds_each(self, count: int) -> float:
         """Mean of `count` commits."""

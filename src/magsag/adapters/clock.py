@@ -19,7 +19,7 @@ class SystemClock:
         return time.time_ns() // 1000
 
     def chance(self, count: int) -> bytes:
-        """`count` bytes from the operating system, drawn in bulk: a call per salt would cost as much as the salt's use."""
+        """`count` bytes from the operating system, drawn in bulk: a call per salt costs as much as using it."""
         if self._used + count > len(self._pool):
             self._pool, self._used = os.urandom(max(_POOL_BYTES, count)), 0
         start = self._used

@@ -4,4 +4,3 @@ import asyncio
 async def run(payload):
     if payload["seconds"]:
         await asyncio.sleep(payload["seconds"])
-    return None
