@@ -17,6 +17,7 @@ from magsag.ports.model import ModelProvider
 
 if TYPE_CHECKING:
     from magsag.catalog.load import Loaded
+    from magsag.domain.manifests.policy import FlowGovernance
     from magsag.runners.local import LocalRunner
     from magsag.services.attempt import Switches
     from magsag.services.bundles import Bundles
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from magsag.services.programs import Programs
     from magsag.services.recorder import Recorder
     from magsag.services.runs import Runs
-    from magsag.services.summary import Summaries
+    from magsag.services.summary import Summary
     from magsag.services.watch import Watch
 
 
@@ -172,11 +173,11 @@ class App:
         return Insight(self.store)
 
     @cached_property
-    def summary(self) -> "Summaries":
+    def summary(self) -> "Summary":
         """What finished runs show together."""
-        from magsag.services.summary import Summaries
+        from magsag.services.summary import Summary
 
-        return Summaries(self.store)
+        return Summary(self.store, self._governance)
 
     def watch(self) -> "Watch":
         """Follow the runs that this process drives from now on; at most one follows at a time."""
@@ -194,6 +195,19 @@ class App:
             self.recorder.close()
         if "store" in self.__dict__:
             self.store.close()
+
+    def _governance(self) -> "FlowGovernance":
+        """What finished runs must show: as the catalog's policies say, else those that are shipped."""
+        policies = self.catalog.policies
+        if policies.broken is not None:
+            raise Invalid(policies.broken)
+        if policies.governance is not None:
+            return policies.governance
+        from magsag.adapters.settings import packaged_catalog
+        from magsag.services.summary import governance_of
+
+        path = packaged_catalog() / "policies" / "flow_governance.yaml"
+        return governance_of(path.name, path.read_bytes())
 
     def _provider(self, alias: str, bound: str) -> tuple[ModelProvider, str]:
         name, _, model = bound.partition(":")

@@ -54,7 +54,7 @@ def put(store: Store, id: str, *facts: Fact, root: str | None = None, blobs: dic
 
 def began(program: str = "agent:a@1.0.0", at: int = 0, input: object = None, parent: str | None = None) -> RunStarted:
     """`at` is in milliseconds since BEGIN; `parent` as `run.step`."""
-    above, _, step = (parent or "").rpartition(".")
+    above, _, step = (parent or "").partition(".")
     return RunStarted(
         at=BEGIN + at * MS, program=program, bundle="b" * 64, actor="ann", requester="ben", environment="development",
         mode="implement", seed="00" * 16, trace_id="1" * 32, span_id="2" * 16,

@@ -7,7 +7,7 @@ Built from folded runs, so that the ledger (`services.insight`) and a run that i
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from magsag.domain.effects import Effect
 from magsag.domain.facts import Decision, Fact, ParkReason, Proposal, RunStatus, StepFact, StepStatus, Verdict
@@ -109,13 +109,22 @@ def error_of(document: object) -> ErrorView | None:
     )
 
 
-def usage_of(step: Step, value: Value) -> dict[str, int]:
-    """The tokens of a model's answer; nothing for any other step."""
+class Usage(NamedTuple):
+    """Tokens of a model's answer."""
+
+    input: int = 0
+    output: int = 0
+
+
+def usage_of(step: Step, value: Value) -> Usage:
+    """What a model's answer took; nothing for any other step."""
     if step.proposal is None or step.proposal.call != "model" or step.status is not StepStatus.SUCCEEDED:
-        return {}
+        return Usage()
     answer = value(step.output)
     usage = answer.get("usage") if isinstance(answer, dict) else None
-    return {name: count for name, count in usage.items() if isinstance(count, int)} if isinstance(usage, dict) else {}
+    if not isinstance(usage, dict):
+        return Usage()
+    return Usage(usage.get("input_tokens", 0), usage.get("output_tokens", 0))
 
 
 def child_of(run: RunId, step: Step, child: Callable[[RunId], Run | None]) -> Run | None:
@@ -176,7 +185,7 @@ class _Builder:
             child=child.id if child else None,
             ms=elapsed(step, self.now),
             attempts=step.attempt,
-            tokens=sum(usage_of(step, self.value).values()) + sum(node.tokens for node in below),
+            tokens=sum(usage_of(step, self.value)) + sum(node.tokens for node in below),
             verdict=verdict if verdict is not None and _is_telling(verdict) else None,
             error=error_of(self.value(step.output)) if step.status is StepStatus.FAILED else None,
             waits=(_WAITS[step.status],) if step.status in _WAITS else (),
