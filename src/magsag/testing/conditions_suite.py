@@ -31,8 +31,16 @@ OFFER: Final[dict[str, Any]] = {
         "bands": {"type": "array", "items": {"$ref": "#/$defs/band"}},
         "free": {"type": "object"},
         "cost-centre": {"type": "string"},
+        "tree": {"$ref": "#/$defs/tree"},
+        "prices": {"type": "object", "additionalProperties": {"type": "number"}},
     },
-    "$defs": {"band": BAND},
+    "$defs": {
+        "band": BAND,
+        "tree": {
+            "type": "object",
+            "properties": {"size": {"type": "number"}, "kids": {"type": "array", "items": {"$ref": "#/$defs/tree"}}},
+        },
+    },
 }
 TYPES: Final[dict[str, object]] = {"args": OFFER, "x": None, "steps": {"type": "object"}, "previous": None}
 ARGS: Final[dict[str, Any]] = {
@@ -44,6 +52,8 @@ ARGS: Final[dict[str, Any]] = {
     "bands": [{"max": 1}, {"max": 2.5}],
     "free": {"deep": {"er": 1}, "list": [1, 2]},
     "cost-centre": "K1",
+    "tree": {"size": 1, "kids": [{"size": 2, "kids": [{"size": 3, "kids": []}]}]},
+    "prices": {"a": 1, "b": 2},
 }
 
 
@@ -147,6 +157,9 @@ class NumbersSuite(_Base):
             "args.band.max > args.salary",
             "args.bands.all(band, band.max * 1.5 > 1.0)",
             "args.bands[0].max * 1.5 == 1.5",
+            "args.tree.kids[0].kids[0].size * 1.5 == 4.5",
+            "args.prices.all(name, args.prices[name] * 1.5 > 1.0)",
+            "args.prices.b * 1.5 == 3.0",
         ],
     )
     def test_a_number_by_contract_is_a_fraction_however_it_was_written(
