@@ -50,7 +50,7 @@ prove: $(STAMP) needs ## every proof in full
 	@$(PYTEST) tests/unit tests/contract tests/acceptance -m prove --hypothesis-profile=slow --timeout=3600
 
 bench: $(STAMP) ## the figures, beside their floors: a table and JSON
-	@$(PY) -m benchmarks
+	@$(PY) benchmarks
 
 docs-check: $(STAMP) ## pages: required, linked, dated, and every command known
 	@$(PY) ops/tools/check_docs.py
