@@ -13,9 +13,12 @@ from magsag.engine.decisions import Error, StartEach, StepResult, error_of
 
 
 def start_each(node: Node, for_each: Condition, names: Mapping[str, object]) -> StartEach:
+    """The inputs of a `for_each` step, one per item. Raises ConditionFailed, under `collect` only for the list."""
     items = for_each.value(names)
     if not isinstance(items, list):
         raise ConditionFailed(f"for_each: {for_each.source} gives {_kind(items)}, not a list")
+    if node.input is None:
+        return StartEach(node, tuple(items), {})
     inputs: list[object] = []
     refused: dict[int, Error] = {}
     for index, item in enumerate(items):
@@ -30,6 +33,7 @@ def start_each(node: Node, for_each: Condition, names: Mapping[str, object]) -> 
 
 
 def input_of(node: Node, names: Mapping[str, object], default: object) -> object:
+    """A step's input; `default` when it says nothing. Raises ConditionFailed."""
     if node.input is None:
         return default
     value = node.input.fill(names)
