@@ -21,6 +21,8 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--output", type=Path, default=HERE / "results.json")
     options = parser.parse_args()
+    if unknown := [name for name in options.cases if name not in CASES]:
+        parser.error(f"{unknown[0]} is no case; there are {', '.join(CASES)}")
     logging.disable(logging.WARNING)
     (HERE / "ledgers").mkdir(exist_ok=True)
     rows: list[Row] = []
