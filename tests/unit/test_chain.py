@@ -47,7 +47,7 @@ FACTS: list[Fact] = [
     StepSucceeded(at=4, step=STEP, took=7, spent={"usd": 3}, output=b'"paid"'),
     StepDone(at=5, step=STEP, proposal=PROPOSAL, verdict=VERDICT, attempt=1, took=7, input=b"1", output=b"2"),
     StepFailed(at=6, step=STEP, type=ErrorType.DENIED, attempt=1, output=b"{}"),
-    RunScored(at=7, evaluation="eval:e@1", on="output", scores=(Score("m", 0.5, 0.4, 1.0, True, {"a": [1]}),)),
+    RunScored(at=7, evaluation="eval:e@1", on="output", scores=(Score("m", 0.5, 0.4, 1.0, True),), output=b'{"m":[1]}'),
     RunParked(at=8, on=ParkedOn.DOUBT, due=99, reasons=(ParkReason(ParkedOn.DOUBT, STEP, "unknown"),)),
     CancelRequested(at=9, by="ann"),
     RunEnded(at=10, status=RunStatus.CANCELLED),
