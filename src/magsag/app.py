@@ -16,6 +16,7 @@ from magsag.ports.ledger import Store
 from magsag.ports.model import ModelProvider
 
 if TYPE_CHECKING:
+    from magsag.catalog.beside import Beside
     from magsag.catalog.load import Loaded
     from magsag.domain.manifests.policy import FlowGovernance
     from magsag.runners.local import LocalRunner
@@ -23,13 +24,17 @@ if TYPE_CHECKING:
     from magsag.services.bundles import Bundles
     from magsag.services.drive import Drive
     from magsag.services.gate import Gate
+    from magsag.services.health import Health
     from magsag.services.insight import Insight
     from magsag.services.keeper import Keeper
     from magsag.services.large import Values
     from magsag.services.programs import Programs
     from magsag.services.recorder import Recorder
     from magsag.services.runs import Runs
+    from magsag.services.scaffold import Scaffold
+    from magsag.services.shelf import Shelf
     from magsag.services.summary import Summary
+    from magsag.services.upkeep import Upkeep
     from magsag.services.watch import Watch
 
 
@@ -40,6 +45,10 @@ class App:
         self.settings = settings
         self._given_store = store
         self._given_clock = clock
+        self.reach: str | None = None
+        """what is going to run: the rest of the catalog is checked less closely"""
+        self.beside: Beside | None = None
+        """a flow of no catalog that is going to run"""
 
     @cached_property
     def clock(self) -> Clock:
@@ -73,7 +82,7 @@ class App:
         """The catalog of today, as far as it could be read, with its findings."""
         from magsag.catalog.load import load
 
-        return load(Path(self.settings.catalog), self.conditions)
+        return load(Path(self.settings.catalog), self.conditions, reach=self.reach, beside=self.beside)
 
     @cached_property
     def models(self) -> Mapping[str, tuple[ModelProvider, str]]:
@@ -178,6 +187,43 @@ class App:
         from magsag.services.summary import Summary
 
         return Summary(self.store, self._governance)
+
+    @cached_property
+    def shelf(self) -> "Shelf":
+        """What people ask of a catalog."""
+        from magsag.catalog.load import load
+        from magsag.services.shelf import Shelf
+
+        return Shelf(
+            lambda: self.catalog,
+            lambda folder, shown: load(folder, self.conditions, shown),
+            Path(self.settings.catalog),
+        )
+
+    @cached_property
+    def scaffold(self) -> "Scaffold":
+        """New projects, agents, skills and flows."""
+        from magsag.adapters.settings import IS_SHIPPED, packaged_catalog
+        from magsag.services.scaffold import Scaffold
+
+        is_own = self.settings.sources.get("catalog") != IS_SHIPPED
+        return Scaffold(packaged_catalog(), Path(self.settings.catalog), is_own)
+
+    @cached_property
+    def upkeep(self) -> "Upkeep":
+        """Keeping the ledger in order."""
+        from magsag.services.upkeep import Upkeep
+
+        return Upkeep(lambda: self.store, self.clock)
+
+    @cached_property
+    def health(self) -> "Health":
+        """What `doctor` looks at."""
+        from magsag.adapters.machine import probe
+        from magsag.services.health import Health, Openers
+
+        openers = Openers(lambda: self.store, lambda: self.catalog, lambda: self.models, probe)
+        return Health(self.settings, openers, self.clock)
 
     def watch(self) -> "Watch":
         """Follow the runs that this process drives from now on; at most one follows at a time."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from magsag.catalog.beside import Beside
 from magsag.catalog.bundle import Bundle
 from magsag.catalog.check.everything import check
 from magsag.catalog.findings import Finding, Notes
@@ -38,22 +39,29 @@ class Loaded:
         return [note for note in self.findings if note.severity == "error" and concerns(note.subject)]
 
 
-def load(root: Path, conditions: Conditions, shown: str | None = None, reach: str | None = None) -> Loaded:
+def load(
+    root: Path,
+    conditions: Conditions,
+    shown: str | None = None,
+    reach: str | None = None,
+    beside: Beside | None = None,
+) -> Loaded:
     """Read and check the catalog in a folder.
 
     `shown` is how the folder is named in findings: as it was typed. `reach` saves time before a run: what a run
-    of that reference cannot reach is checked for its shape and names, not for its code and expressions. Raises
-    Invalid when there is no folder.
+    of that reference cannot reach is checked for its shape and names, not for its code and expressions.
+    `beside` is a flow of no catalog, read as if it stood in this one. Raises Invalid when there is no folder.
     """
     notes = Notes(str(root) if shown is None else shown)
     source = read_folder(root)
     for path, reason in source.unread.items():
         notes.add(path, (1, 1), f"the file cannot be read: {reason}", "mend it or remove it")
-    found = survey(source.files, notes)
+    found = survey(source.files if beside is None else beside.among(source.files), notes)
     bundle = Bundle(found, conditions, source.root)
     check(found, bundle, notes, reached(bundle, reach) if reach is not None else None)
     policies = read_policies(found, bundle, conditions, notes)
-    return Loaded(bundle, policies, notes.sorted())
+    findings = notes.sorted()
+    return Loaded(bundle, policies, findings if beside is None else [beside.placed(one) for one in findings])
 
 
 __all__ = ["Loaded", "load", "reached"]

@@ -3,7 +3,7 @@
 import asyncio
 
 from magsag.domain.ids import RunId
-from magsag.ports.runner import Legs, Told
+from magsag.ports.runner import Legs, Told, Yielded
 
 
 class LocalRunner:
@@ -11,14 +11,14 @@ class LocalRunner:
 
     def __init__(self, legs: Legs) -> None:
         self._legs = legs
-        self._stop: asyncio.Event | None = None
+        self._stop = asyncio.Event()
 
     async def submit(self, run: RunId) -> Told:
         """Drive one leg of the run; what the leg told."""
-        self._stop = self._stop or asyncio.Event()
+        if self._stop.is_set():
+            return Yielded()
         return await self._legs.drive(run, self._stop)
 
     def interrupt(self) -> None:
         """Ask the legs of this process to yield; a later `submit` yields at once."""
-        if self._stop is not None:
-            self._stop.set()
+        self._stop.set()

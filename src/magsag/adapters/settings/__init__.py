@@ -16,7 +16,10 @@ from magsag.adapters.settings.keys import FLAGS, KEYS, LATER_FEATURES, check, gu
 from magsag.domain.errors import Invalid
 from magsag.domain.settings import Features, Limits, Settings
 
-__all__ = ["Found", "packaged_catalog", "read_settings"]
+__all__ = ["IS_SHIPPED", "Found", "packaged_catalog", "read_settings"]
+
+IS_SHIPPED: Final = "comes with MAGSAG"
+"""the source of a catalog that is nobody's own"""
 
 OF_THE_PROCESS: Final = frozenset({"project", "debug", "log_format", "verbose", "quiet", "json"})
 """variables that are no settings of a project"""
@@ -161,7 +164,7 @@ def _catalog(given: _Value, project: Path, cwd: Path) -> _Value:
         return _placed(given, project, cwd)
     if (project / "catalog").is_dir() and _is_project(project):
         return _Value(str(project / "catalog"), "the project's own")
-    return _Value(str(packaged_catalog()), "comes with MAGSAG")
+    return _Value(str(packaged_catalog()), IS_SHIPPED)
 
 
 def _is_project(folder: Path) -> bool:
