@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from magsag.catalog.bundle import Bundle, Entry
 from magsag.domain.errors import Invalid
@@ -27,6 +27,7 @@ class Drawing:
 
     nodes: dict[str, str]
     edges: list[Edge]
+    is_flow: bool = False
 
 
 def of_catalog(bundle: Bundle) -> Drawing:
@@ -41,13 +42,15 @@ def edges(bundle: Bundle) -> list[Edge]:
 
 def of_flow(bundle: Bundle, entry: Entry[Flow]) -> Drawing:
     """The steps of a flow and what they wait for. Raises Invalid when it does not compile."""
-    drawing = Drawing({}, [])
+    drawing = Drawing({}, [], is_flow=True)
     _add_steps(drawing, bundle.graph(entry), "")
     return drawing
 
 
 def as_text(drawing: Drawing) -> str:
-    """A tree for each node that nothing leads to; what was drawn before is only named again."""
+    """A tree for each manifest that nobody names, what was drawn before only named again; a flow as a list."""
+    if drawing.is_flow:
+        return "\n".join(_listed(drawing, name, text) for name, text in drawing.nodes.items())
     led_to = {edge.target for edge in drawing.edges if edge.source != edge.target}
     lines: list[str] = []
     seen: set[str] = set()
@@ -73,7 +76,7 @@ def as_json(drawing: Drawing) -> str:
     return json.dumps({"nodes": nodes, "edges": [edge._asdict() for edge in drawing.edges]}, indent=2)
 
 
-def _of_entry(bundle: Bundle, entry: Entry[Agent] | Entry[Flow]) -> Iterable[Edge]:
+def _of_entry(bundle: Bundle, entry: Entry[Any]) -> Iterable[Edge]:
     manifest = entry.manifest
     named: list[tuple[str, str]] = []
     if isinstance(manifest, Agent):
@@ -96,7 +99,7 @@ def _used(steps: Sequence[FlowStep]) -> Iterable[str]:
         yield from _used(step.steps or ())
 
 
-def _entry_text(entry: Entry[Agent]) -> str:
+def _entry_text(entry: Entry[Any]) -> str:
     role = f" ({entry.manifest.role})" if isinstance(entry.manifest, Agent) else ""
     effect = getattr(entry.manifest, "effect", None)
     return entry.ref + role + (f" [{effect}]" if effect is not None else "")
@@ -123,6 +126,18 @@ def _step_text(node: Node) -> str:
     text = f"{step.id}: {act}"
     text += f" for each of {step.for_each}" if step.for_each is not None else ""
     return text + (f" when {step.when}" if step.when is not None else "")
+
+
+def _listed(drawing: Drawing, name: str, text: str) -> str:
+    """One step with what it waits for; the steps of a loop are indented."""
+    level, _, _ = name.rpartition(".")
+    before = [edge.source for edge in drawing.edges if edge.target == name and edge.label == "then"]
+    callers = [edge.source for edge in drawing.edges if edge.target == name and edge.label == "fallback"]
+    notes = [f"after {', '.join(before)}"] if before else []
+    notes += [f"fallback of {', '.join(callers)}"] if callers else []
+    prefix = f"{level}." if level else ""
+    said = "; ".join(notes).replace(prefix, "") if prefix else "; ".join(notes)
+    return "   " * name.count(".") + text + (f"   ({said})" if said else "")
 
 
 def _branches(drawing: Drawing, name: str, indent: str, seen: set[str]) -> list[str]:

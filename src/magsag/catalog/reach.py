@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from magsag.catalog.bundle import Bundle, Entry
-from magsag.catalog.references import BadReference, Reference
+from magsag.catalog.references import CATALOG_KINDS, BadReference, Reference
 from magsag.catalog.subschemas import BadRef, locate, subschemas
 from magsag.domain.errors import Invalid
 from magsag.domain.manifests import Agent, Contracts, Flow, FlowStep, Manifest
@@ -63,7 +63,8 @@ def _resolved(bundle: Bundle, ref: str) -> tuple[str | None, Entry[Any] | None]:
     except BadReference:
         return None, None
     except Invalid:
-        return Reference.parse(ref).name, None
+        reference = Reference.parse(ref)
+        return (reference.name if reference.kind in CATALOG_KINDS else None), None
 
 
 def _add_contract(bundle: Bundle, name: str, found: set[str]) -> None:

@@ -38,6 +38,12 @@ class Candidate:
     notes: Notebook
 
     @property
+    def slugs(self) -> set[str]:
+        """What it may be called: with a slug that is at fault, by its folder too."""
+        is_at_fault = any(fault.pointer == ("slug",) for fault in self.shape.faults)
+        return {self.slug, _folder(self.path)} if is_at_fault else {self.slug}
+
+    @property
     def checked(self) -> Manifest | None:
         """What the other checks look at."""
         return self.shape.manifest or self.shape.stand_in

@@ -13,7 +13,7 @@ from operator import eq, ge, gt, le, lt
 from typing import Any, Final, Self
 
 _VERSION: Final = re.compile(r"(\d+)\.(\d+)\.(\d+)(?:-([0-9A-Za-z.-]+))?")
-_PART: Final = re.compile(r"(\^|~|>=|<=|>|<|=)?(\d+)(?:\.(\d+))?(?:\.(\d+)(?:-([0-9A-Za-z.-]+))?)?")
+_PART: Final = re.compile(r"(\^|~|>=|<=|>|<|=)?(\d+)(?:\.(\d+)(?:\.(\d+)(?:-([0-9A-Za-z.-]+))?)?)?")
 _SPACED_SIGN: Final = re.compile(r"(\^|~|>=|<=|>|<|=)\s+")
 _COMPARE: Final[dict[str, Any]] = {"=": eq, ">": gt, ">=": ge, "<": lt, "<=": le}
 

@@ -27,7 +27,8 @@ class Index:
         self.bundle = bundle
         self._by_name: dict[tuple[str, str], list[Candidate]] = {}
         for candidate in found.manifests:
-            self._by_name.setdefault((candidate.kind, candidate.slug), []).append(candidate)
+            for slug in candidate.slugs:
+                self._by_name.setdefault((candidate.kind, slug), []).append(candidate)
 
     def look_up(self, reference: Reference) -> Candidate | None:
         """The manifest that is meant; None where it cannot be told, because something is broken already.

@@ -1,5 +1,6 @@
 """What pydantic found, in the words of the people who write manifests."""
 
+import re
 from typing import Any, Final, NamedTuple
 
 from magsag.catalog.document import Pointer
@@ -76,10 +77,9 @@ def words(errors: list[dict[str, Any]], pointer: Pointer, known: list[str]) -> S
     if len(errors) > 1:
         return SchemaWords(f"{_named(pointer)} cannot be {_shown(given)}", _WRITE.get(name, "write one of its forms"))
     if kind == "value_error":
-        what, _, fix = str(context["error"]).partition(": ")
-        return SchemaWords(what, fix)
+        return SchemaWords(*_split(str(context["error"])))
     if kind in ("literal_error", "enum"):
-        expected = str(context["expected"]).replace("'", "")
+        expected = re.sub(r"<[\w.]+: ('[^']*')>", r"\1", str(context["expected"])).replace("'", "")
         return SchemaWords(f"{_named(pointer)} cannot be {_shown(given)}", f"write {_one_of(given, expected)}")
     if kind in _TYPES:
         what = f"{_named(pointer)} must be {_TYPES[kind]}, not {_shown(given)}"
@@ -93,6 +93,14 @@ def words(errors: list[dict[str, Any]], pointer: Pointer, known: list[str]) -> S
     if kind == "too_short":
         return SchemaWords(f"{_named(pointer)} is empty", "give at least one")
     return SchemaWords(f"{_named(pointer)}: {error['msg']}", _WRITE.get(name, "correct it"))
+
+
+def _split(text: str) -> tuple[str, str]:
+    """What is wrong and the next move, at the first colon that is not inside backticks."""
+    for colon in re.finditer(": ", text):
+        if text.count("`", 0, colon.start()) % 2 == 0:
+            return text[: colon.start()], text[colon.end() :]
+    return text, ""
 
 
 def _unknown(name: str, known: list[str]) -> SchemaWords:

@@ -15,7 +15,7 @@ def duration_seconds(value: Any) -> Any:
     """Read `500ms`, `20s`, `5m`, `24h`, `7d` as seconds."""
     if isinstance(value, str) and (match := _DURATION.fullmatch(value)):
         return float(match[1]) * _UNIT_SECONDS[match[2]]
-    raise ValueError("write a duration with its unit: 500ms, 20s, 5m, 24h or 7d")
+    raise ValueError("a duration needs its unit: write 500ms, 20s, 5m, 24h or 7d")
 
 
 Duration = Annotated[
