@@ -1,5 +1,6 @@
 """What the read side says of runs, from ledgers written by hand."""
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -31,6 +32,7 @@ from magsag.domain.ids import RunId, StepId
 from magsag.domain.large import MARK
 from magsag.engine.chain import blob_id
 from magsag.ports.ledger import RunQuery
+from magsag.services.documents import fact_document, hit_document, run_document, tree_document
 from magsag.services.insight import Insight
 from magsag.services.tree import TreeNode
 from tests.unit.ledgers import BEGIN, BUILT_IN, MS, answer, began, done, ended, error, failed, offer, put, started
@@ -134,8 +136,7 @@ def test_a_parked_run_shows_what_it_waits_for_and_the_rule_that_asks() -> None:
     read = insight(began(), held, RunParked(at=BEGIN + 10, on=ParkedOn.APPROVAL, due=BEGIN + 99, reasons=(reason,)))
     view, tree = read.show(RunId("r")), read.tree(RunId("r"))
     assert (view.status, view.reasons, view.steps[0].verdict) == (RunStatus.PARKED, (reason,), ASKS)
-    assert (tree.waits, tree.children[0].waits) == (("approval: skill:send asks",), ("a decision",))
-    assert tree.children[0].verdict == ASKS
+    assert (tree.reasons, tree.children[0].verdict) == ((reason,), ASKS)
     assert tree.children[0].ms is None
 
 
@@ -280,6 +281,32 @@ def test_words_are_searched_for_in_all_facts() -> None:
 def test_a_search_for_nothing_is_refused(words: str) -> None:
     with pytest.raises(Invalid, match="at least one word"):
         Insight(offer()).search(words)
+
+
+def test_what_is_said_of_a_run_is_json_as_well() -> None:
+    read, id = Insight(offer()), RunId("offer")
+    shown, tree = run_document(read.show(id)), tree_document(read.tree(id))
+    assert shown["created"] == "2023-11-14T22:13:20.000000+00:00"
+    assert (shown["status"], shown["output"], shown["environment"]) == ("succeeded", {"offer": 5}, "development")
+    assert shown["steps"][1]["verdict"]["decision"] == "allow"
+    assert [below["name"] for below in tree["children"][1]["children"]] == ["band-lookup", "model smart"]
+    everything = [shown, tree, [fact_document(fact) for fact in read.facts(id)], hit_document(read.search("offer")[0])]
+    assert json.loads(to_json(everything)) == json.loads(json.dumps(everything))
+
+
+def test_a_fact_shows_a_payload_only_where_there_is_or_was_one() -> None:
+    first, *_, last = (fact_document(fact) for fact in Insight(offer()).facts(RunId("offer")))
+    assert ("input" in first, "output" in first) == (True, False)
+    assert ("input" in last, "output" in last) == (False, True)
+
+
+def test_a_parked_run_says_in_json_what_it_waits_for() -> None:
+    reason = ParkReason(ParkedOn.DOUBT, StepId("a#1"), "it may have acted")
+    read = insight(began(), RunParked(at=BEGIN, on=ParkedOn.DOUBT, due=BEGIN + 99, reasons=(reason,)))
+    shown = run_document(read.show(RunId("r")))
+    assert shown["waits_for"] == [{"on": "doubt", "step": "a#1", "reason": "it may have acted"}]
+    assert (shown["parked_on"], shown["due"]) == ("doubt", "2023-11-14T22:13:20.000099+00:00")
+    assert tree_document(read.tree(RunId("r")))["waits_for"] == shown["waits_for"]
 
 
 def test_reading_needs_neither_catalog_nor_conditions_nor_pydantic_models() -> None:

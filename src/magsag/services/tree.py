@@ -59,8 +59,8 @@ class TreeNode:
     verdict: Verdict | None = None
     """when somebody's rule decided, or anything but allow"""
     error: ErrorView | None = None
-    waits: tuple[str, ...] = ()
-    """what it waits for"""
+    reasons: tuple[ParkReason, ...] = ()
+    """what a parked run waits for"""
     children: tuple["TreeNode", ...] = ()
 
 
@@ -164,7 +164,7 @@ class _Builder:
             ms=_millis(begun, end),
             tokens=sum(node.tokens for node in below),
             error=error_of(self.value(run.ended.output)) if run.ended and run.status in FAILURES else None,
-            waits=tuple(_said(reason) for reason in run.reasons),
+            reasons=run.reasons,
             children=below,
         )
 
@@ -188,16 +188,8 @@ class _Builder:
             tokens=sum(usage_of(step, self.value)) + sum(node.tokens for node in below),
             verdict=verdict if verdict is not None and _is_telling(verdict) else None,
             error=error_of(self.value(step.output)) if step.status is StepStatus.FAILED else None,
-            waits=(_WAITS[step.status],) if step.status in _WAITS else (),
             children=below,
         )
-
-
-_WAITS: Final = {
-    StepStatus.HELD: "a decision",
-    StepStatus.WAITING: "its next attempt",
-    StepStatus.IN_DOUBT: "a person: it may have acted, and nobody can tell",
-}
 
 
 def _label(step: Step) -> str:
@@ -220,10 +212,6 @@ def _kind(proposal: Proposal | None) -> str:
 
 def _is_telling(verdict: Verdict) -> bool:
     return verdict.decision is not Decision.ALLOW or verdict.place != _BUILT_IN
-
-
-def _said(reason: ParkReason) -> str:
-    return f"{reason.on}: {reason.reason}"
 
 
 def _millis(begin: int, end: int | None) -> float | None:

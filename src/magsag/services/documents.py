@@ -1,0 +1,118 @@
+"""What the read side says, as JSON: the form that `--json`, the API and `Project` share. Times are ISO 8601, UTC."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from magsag.domain.facts import ParkReason, Verdict
+from magsag.ports.ledger import Hit, RunRow
+from magsag.services.insight import FactView, RunView, StepView
+from magsag.services.tree import ErrorView, TreeNode
+
+Document = dict[str, Any]
+
+
+def iso(at: int | None) -> str | None:
+    """Microseconds since 1970 as text."""
+    return None if at is None else datetime.fromtimestamp(at / 1e6, UTC).isoformat(timespec="microseconds")
+
+
+def row_document(row: RunRow) -> Document:
+    """A run as lists show it."""
+    return {
+        "run": row.run,
+        "root": row.root,
+        "parent": row.parent,
+        "program": row.program,
+        "status": row.status.value,
+        "parked_on": row.parked_on.value if row.parked_on else None,
+        "due": iso(row.due),
+        "created": iso(row.created),
+        "updated": iso(row.updated),
+        "actor": row.actor,
+        "requester": row.requester,
+        "bundle": row.bundle,
+        "trace_id": row.trace_id,
+        "facts": row.seq,
+        "head": row.head.hex(),
+    }
+
+
+def run_document(view: RunView) -> Document:
+    """A run with all that is known of it but its facts."""
+    return {
+        **row_document(view.row),
+        "status": view.status.value,
+        "environment": view.started.environment,
+        "mode": view.started.mode,
+        "input": view.input,
+        "output": view.output,
+        "error": _error(view.error),
+        "waits_for": _reasons(view.reasons),
+        "cancel_by": view.cancel_by,
+        "scores": [asdict(score) for score in view.scores],
+        "steps": [_step(step) for step in view.steps],
+    }
+
+
+def tree_document(node: TreeNode) -> Document:
+    """A tree, or a part of one."""
+    return {
+        "name": node.name,
+        "kind": node.kind,
+        "status": node.status.value,
+        "run": node.run,
+        "step": node.step,
+        "target": node.target,
+        "child": node.child,
+        "ms": node.ms,
+        "attempts": node.attempts,
+        "tokens": node.tokens,
+        "verdict": _verdict(node.verdict),
+        "error": _error(node.error),
+        "waits_for": _reasons(node.reasons),
+        "children": [tree_document(below) for below in node.children],
+    }
+
+
+def fact_document(fact: FactView) -> Document:
+    """A fact as it is recorded."""
+    payloads = {"input": fact.input, "output": fact.output}
+    kept = {name: value for name, value in payloads.items() if f"{name}_hash" in fact.body}
+    return {"seq": fact.seq, "kind": fact.kind, "at": iso(fact.at), "body": fact.body, **kept}
+
+
+def hit_document(hit: Hit) -> Document:
+    """Where a search found its words."""
+    return {"run": hit.run, "seq": hit.seq, "kind": hit.kind, "text": hit.text}
+
+
+def _step(step: StepView) -> Document:
+    return {
+        "id": step.id,
+        "name": step.name,
+        "status": step.status.value,
+        "call": step.call,
+        "target": step.target,
+        "effect": step.effect,
+        "verdict": _verdict(step.verdict),
+        "attempts": step.attempts,
+        "started": iso(step.started),
+        "updated": iso(step.updated),
+        "ms": step.ms,
+        "error": _error(step.error),
+        "child": step.child,
+    }
+
+
+def _reasons(reasons: Sequence[ParkReason]) -> list[Document]:
+    return [{"on": one.on.value, "step": one.step, "reason": one.reason} for one in reasons]
+
+
+def _verdict(verdict: Verdict | None) -> Document | None:
+    return None if verdict is None else {**asdict(verdict), "decision": verdict.decision.value}
+
+
+def _error(error: ErrorView | None) -> Document | None:
+    return None if error is None else asdict(error)
