@@ -116,6 +116,10 @@ class Shelf:
         loaded = self._loaded()
         return {"bundle": loaded.bundle.hash, "policies": loaded.policies.hash}
 
+    def kinds(self) -> list[str]:
+        """The kinds of manifests."""
+        return list(KINDS)
+
     def schema(self, kind: str) -> str:
         """The JSON Schema of a kind of manifest. Raises Invalid for an unknown kind."""
         text = schemas.render().get(f"{schemas.FOLDER}/{kind}.schema.json")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from magsag.services.runs import Runs
     from magsag.services.scaffold import Scaffold
     from magsag.services.shelf import Shelf
-    from magsag.services.summary import Summaries
+    from magsag.services.summary import Summary
     from magsag.services.upkeep import Upkeep
     from magsag.services.watch import Watch
 
@@ -29,7 +29,7 @@ class Services(Protocol):
     @property
     def insight(self) -> "Insight": ...
     @property
-    def summary(self) -> "Summaries": ...
+    def summary(self) -> "Summary": ...
     @property
     def shelf(self) -> "Shelf": ...
     @property

@@ -4,6 +4,7 @@
 """
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -12,7 +13,8 @@ import click
 
 from magsag.domain.errors import Broken, Invalid, MagsagError, Refused, StepFailed
 from magsag.surfaces.cli.call import Call
-from magsag.surfaces.cli.writing import complain, silence_stdout
+from magsag.surfaces.cli.signals import raise_interrupt
+from magsag.surfaces.cli.writing import complain, note, say, silence_stdout
 
 YES: Final = 0
 NO: Final = 1
@@ -24,6 +26,7 @@ INTERRUPTED: Final = 130
 
 def guarded(command: click.Command, arguments: Sequence[str], call: Call) -> int:
     """Run the command; turn whatever comes out of it into an exit code and at most one message."""
+    signal.signal(signal.SIGTERM, raise_interrupt)
     try:
         code = _invoke(command, arguments, call)
         if sys.stdout is not None:
@@ -54,9 +57,9 @@ def _invoke(command: click.Command, arguments: Sequence[str], call: Call) -> int
     try:
         code = command.main(list(arguments), prog_name=program, standalone_mode=False, obj=call)
     except click.exceptions.NoArgsIsHelpError as error:
-        assert error.ctx is not None
-        click.echo(error.ctx.get_help(), err=error.ctx.parent is not None)
-        return YES if error.ctx.parent is None else WRONG
+        is_noun = error.ctx.parent is not None
+        (note if is_noun else say)(error.format_message())
+        return WRONG if is_noun else YES
     return code if isinstance(code, int) else YES
 
 

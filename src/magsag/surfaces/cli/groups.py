@@ -1,12 +1,14 @@
 """Commands of click with two habits: nouns are loaded when used, and global flags work before and after them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
 import click
 
 _WIDTH = {"max_content_width": 120}
+Resolved = tuple[str | None, click.Command | None, list[str]]
+_Resolve = Callable[[click.Context, list[str]], Resolved]
 
 
 class Leaf(click.Command):
@@ -91,7 +93,7 @@ def _note(ctx: click.Context, parameter: click.Parameter, value: object) -> None
         ctx.obj.flags[parameter.name] = value
 
 
-def _resolved(group: click.Group, ctx: click.Context, args: list[str], resolve: Any) -> Any:
+def _resolved(group: click.Group, ctx: click.Context, args: list[str], resolve: _Resolve) -> Resolved:
     """An unknown command is refused with the nearest one."""
     name = args[0]
     if name.startswith("-") or group.get_command(ctx, name) is not None:

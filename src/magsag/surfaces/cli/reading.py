@@ -12,7 +12,7 @@ _HOW = "hand it in by --input FILE or on stdin"
 def read_input(path: str | None) -> object:
     """The value in a file; from stdin without one, or for `-`. Raises Invalid."""
     if path in (None, "-"):
-        return parse(_stdin(), "input")
+        return parse(stdin_bytes(), "input")
     return parse(read_bytes(str(path)), str(path))
 
 
@@ -36,7 +36,7 @@ def parse(data: bytes, name: str) -> object:
         raise Invalid(f"{name} is no JSON that can be read: {_reason(text, str(error))}") from error
 
 
-def _stdin() -> bytes:
+def stdin_bytes() -> bytes:
     if sys.stdin is None:
         raise Invalid(f"there is no input; {_HOW}")
     if sys.stdin.isatty():
@@ -77,3 +77,11 @@ def _word(text: str, place: str) -> str:
     line = lines[int(match[1]) - 1] if int(match[1]) <= len(lines) else ""
     found = re.match(r"-?[A-Za-z]+", line[max(0, int(match[2]) - 1) :])
     return found[0] if found else ""
+
+
+def give_terminal_back() -> None:
+    """After the input came through stdin: let a debugger read from the terminal. Raises Invalid without one."""
+    try:
+        sys.stdin = open("/dev/tty", encoding="utf-8")  # noqa: SIM115 - it is the process's stdin from now on
+    except OSError as error:
+        raise Invalid("--debug needs a terminal to talk to; hand the input in by --input FILE") from error

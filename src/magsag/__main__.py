@@ -1,0 +1,56 @@
+"""The command: hands the real app to the command line. `magsag`, `agdd` and `python -m magsag` start here."""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from magsag.app import App
+    from magsag.domain.settings import Settings
+
+
+def main() -> None:
+    """Carry out the command line of this process and end it with the exit code."""
+    from magsag.surfaces.cli import main as carry_out
+
+    sys.exit(carry_out(open_app))
+
+
+def open_app(flags: Mapping[str, object]) -> "App":
+    """The app for these flags, this environment and this folder. Raises Invalid."""
+    from magsag.adapters.settings import read_settings
+    from magsag.app import build
+
+    found = read_settings(flags, os.environ, Path.cwd())
+    _set_up_logs(flags)
+    if not flags.get("quiet"):
+        for line in found.notes:
+            sys.stderr.write(f"note: {line}\n")
+    app = build(_for_debugging(found.settings) if flags.get("debug") else found.settings)
+    app.reach = str(flags["reach"]) if flags.get("reach") else None
+    if flags.get("flow_file"):
+        from magsag.catalog.beside import read_beside
+
+        app.beside = read_beside(str(flags["flow_file"]))
+        app.reach = app.beside.ref
+    return app
+
+
+def _for_debugging(settings: "Settings") -> "Settings":
+    """Nobody types at a debugger within a step's time."""
+    return replace(settings, limits=replace(settings.limits, step_seconds=86_400.0))
+
+
+def _set_up_logs(flags: Mapping[str, object]) -> None:
+    from magsag.adapters.logs import level_of, set_up
+
+    verbose = flags.get("verbose")
+    level = level_of(verbose if isinstance(verbose, int) else 0, bool(flags.get("quiet")))
+    set_up(level, str(flags.get("log_format") or os.environ.get("MAGSAG_LOG_FORMAT") or "text"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""`magsag agent`: run agents, see them, start new ones."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from magsag.domain.errors import Invalid
+from magsag.domain.ids import RunId
+from magsag.surfaces.cli.call import Call
+from magsag.surfaces.cli.groups import Noun
+from magsag.surfaces.cli.making import put_made
+from magsag.surfaces.cli.writing import put_json, put_table
+
+if TYPE_CHECKING:
+    from magsag.services.runs import Order
+
+
+@click.group("agent", cls=Noun)
+def command() -> None:
+    """Run agents, see them, start new ones."""
+
+
+@command.command("run")
+@click.argument("slug", required=False)
+@click.option("--input", "source", metavar="FILE", help="The input as JSON; stdin without it, or for -.")
+@click.option("--run-id", metavar="ID", help="The run's id; a known one with the same input gives its result again.")
+@click.option("--resume", metavar="RUN", help="Go on with a run; of an ended one its result. RUN may be shortened.")
+@click.option("--watch", is_flag=True, help="Show the tree of the run while it grows, on stderr.")
+@click.option("--output", metavar="FILE", help="Write the result there instead of to stdout.")
+@click.option("--debug", is_flag=True, help="Let breakpoint() in catalog code reach the terminal.")
+@click.pass_obj
+def run(
+    call: Call,
+    slug: str | None,
+    source: str | None,
+    run_id: str | None,
+    resume: str | None,
+    watch: bool,
+    output: str | None,
+    debug: bool,
+) -> int:
+    """Run an agent and print its output as JSON.
+
+    Exit 0 when it succeeded, 1 when it failed, was denied or is partial, 2 for a wrong question, 3 when it is
+    parked, 130 when it was interrupted.
+    """
+    from magsag.surfaces.cli.driving import Asked, check_output, drive, refuse_findings
+
+    check_output(output)
+    call.flags["debug"] = debug
+    asked = Asked("agent", watch, output)
+    if resume is not None:
+        return drive(call, resumed(call, resume, slug, source, run_id), asked)
+    if slug is None:
+        raise Invalid("say which agent to run; `magsag agent list` shows them")
+    ref = _reference(slug)
+    call.flags["reach"] = ref
+    refused = refuse_findings(call, ref)
+    return refused if refused is not None else drive(call, _order(ref, source, run_id, debug), asked)
+
+
+@command.command("list")
+@click.pass_obj
+def list_agents(call: Call) -> None:
+    """List the agents of the catalog."""
+    items = [item for item in call.app.shelf.items() if item.ref.startswith("agent:")]
+    if call.wants_json:
+        put_json([{"ref": item.ref, "about": item.about, "path": item.path} for item in items])
+    else:
+        put_table(("agent", "about"), [(item.ref.removeprefix("agent:"), item.about) for item in items])
+
+
+@command.command("new")
+@click.argument("slug")
+@click.option("--role", type=click.Choice(["main", "sub"]), help="main delegates to others; sub by default for *-sag.")
+@click.pass_obj
+def new(call: Call, slug: str, role: str | None) -> None:
+    """Start an agent from the template of its role."""
+    role = role or ("sub" if slug.endswith("-sag") else "main")
+    made = call.app.scaffold.agent(slug, role)
+    put_made(call, made, f"magsag agent run {slug}")
+
+
+def resumed(call: Call, resume: str, slug: str | None, *more: str | None) -> RunId:
+    """The run to go on with. Raises Invalid for an unknown one, or for what does not belong to resuming."""
+    if any(one is not None for one in more):
+        raise Invalid("--resume takes the run's own input: leave out --input and --run-id")
+    run = call.app.insight.find(resume)
+    if slug is not None:
+        program = call.app.insight.show(run).started.program
+        if program.partition("@")[0].partition(":")[2] != slug.partition("@")[0].removeprefix("agent:"):
+            raise Invalid(f"run {run} is of {program}, not of {slug}; leave the name out to resume it")
+    return run
+
+
+def _reference(slug: str) -> str:
+    kind = slug.partition(":")[0] if ":" in slug else "agent"
+    if kind != "agent":
+        raise Invalid(f"{slug} names no agent: write a slug such as my-agent, or agent:my-agent@^1")
+    return slug if slug.startswith("agent:") else f"agent:{slug}"
+
+
+def _order(ref: str, source: str | None, run_id: str | None, debug: bool) -> "Order":
+    from magsag.services.runs import Order
+    from magsag.surfaces.cli.reading import give_terminal_back, read_input
+
+    payload = read_input(source)
+    if debug and source in (None, "-"):
+        give_terminal_back()
+    return Order(ref, payload, run_id)

@@ -1,0 +1,78 @@
+"""`magsag data`: the ledger as a thing to look after."""
+
+from datetime import UTC, datetime
+
+import click
+
+from magsag.domain.errors import Invalid
+from magsag.surfaces.cli.call import Call
+from magsag.surfaces.cli.failing import NO, YES
+from magsag.surfaces.cli.groups import Noun
+from magsag.surfaces.cli.writing import put_json, put_pairs, say
+
+BACKENDS = ("sqlite",)
+
+
+@click.group("data", cls=Noun)
+def command() -> None:
+    """Keep the ledger in order."""
+
+
+@command.command("init")
+@click.option("--backend", default="sqlite", show_default=True, help="Where facts live; this version has sqlite.")
+@click.option("--db-path", metavar="FILE", help="The ledger's file; the same as --ledger.")
+@click.pass_obj
+def init(call: Call, backend: str, db_path: str | None) -> None:
+    """Make the ledger, or bring an older one up to date, and describe it."""
+    if backend not in BACKENDS:
+        raise Invalid(f"backend {backend} is not in this version; it has {', '.join(BACKENDS)}")
+    if db_path is not None:
+        call.flags["ledger"] = db_path
+    about = call.app.upkeep.open()
+    if call.wants_json:
+        put_json(about)
+    else:
+        say(f"ledger ready: {about.get('location', 'in memory')}")
+        put_pairs({name: value for name, value in about.items() if name != "location"})
+
+
+@command.command("vacuum")
+@click.option("--hot-days", type=int, default=7, show_default=True, help="Keep what ended in the last so many days.")
+@click.option("--dry-run", is_flag=True, help="Say what would go, change nothing.")
+@click.pass_obj
+def vacuum(call: Call, hot_days: int, dry_run: bool) -> None:
+    """Remove runs that ended long ago, and the bundles that no run needs any more."""
+    gone = call.app.upkeep.vacuum(hot_days, dry_run)
+    cutoff = datetime.fromtimestamp(gone.cutoff / 1e6, UTC).isoformat()
+    if call.wants_json:
+        counts = {"runs": gone.runs, "facts": gone.facts, "bundles": gone.bundles}
+        put_json({"dry_run": gone.dry_run, **counts, "cutoff": cutoff})
+        return
+    verb = "would remove" if gone.dry_run else "removed"
+    say(f"{verb} {gone.runs} runs, {gone.facts} facts and {gone.bundles} bundles last touched before {cutoff}")
+
+
+@command.command("check")
+@click.pass_obj
+def check(call: Call) -> int:
+    """Verify digests, chains, statuses and anchors. Exit 1 with the faults."""
+    faults = call.app.upkeep.check()
+    if call.wants_json:
+        put_json([{"where": fault.where, "what": fault.what, "run": fault.run} for fault in faults])
+    else:
+        for fault in faults:
+            say(f"{fault.where}: {fault.what}")
+        say(f"{len(faults)} faults" if faults else "no faults")
+    return NO if faults else YES
+
+
+@command.command("backup")
+@click.argument("destination", metavar="DEST")
+@click.pass_obj
+def backup(call: Call, destination: str) -> None:
+    """Write a consistent copy of the ledger while others go on."""
+    call.app.upkeep.backup(destination)
+    if call.wants_json:
+        put_json({"backup": destination})
+    else:
+        say(f"the ledger is copied to {destination}")

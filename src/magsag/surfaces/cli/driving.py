@@ -1,0 +1,168 @@
+"""Drives one run from the command line: starts or resumes it, listens for signals, says how it ended."""
+
+import asyncio
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, assert_never
+
+from magsag.domain.errors import Invalid
+from magsag.domain.facts import ParkedOn, ParkReason, RunStatus
+from magsag.domain.ids import RunId
+from magsag.surfaces.cli.call import Call
+from magsag.surfaces.cli.failing import INTERRUPTED, NO, PARKED, WRONG, YES
+from magsag.surfaces.cli.signals import Signals
+from magsag.surfaces.cli.writing import complain, json_text, note, write_file
+
+if TYPE_CHECKING:
+    from magsag.services.runs import Order, RunResult
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the command line wants done with a run besides driving it."""
+
+    noun: str
+    """`agent` or `flow`: the command that resumes it"""
+    watch: bool = False
+    output: str | None = None
+
+
+def refuse_findings(call: Call, ref: str) -> int | None:
+    """Exit code when the catalog forbids this run; a warning line when only other parts have findings."""
+    shelf = call.app.shelf
+    found = shelf.in_the_way(ref)
+    if not found:
+        if (elsewhere := shelf.elsewhere(ref)) and not call.is_quiet:
+            note(f"magsag: {elsewhere} findings elsewhere in the catalog; magsag catalog validate shows them")
+        return None
+    if call.wants_json:
+        from magsag.surfaces.cli.catalog import finding_document
+
+        listed = [finding_document(finding) for finding in found]
+        complain(f"{ref} is not run: its catalog has findings", as_json=True, type="findings", findings=listed)
+    else:
+        for finding in found:
+            note(str(finding))
+        note(f"magsag: {ref} is not run: {len(found)} finding{'s' * (len(found) != 1)} in what it reaches")
+    return WRONG
+
+
+def check_output(path: str | None) -> None:
+    """Before anything acts: whether the result can be written there. Raises Invalid."""
+    if path is None or path == "-":
+        return
+    folder = Path(path).absolute().parent
+    if Path(path).is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise Invalid(f"--output {path}: this file cannot be written; choose another one")
+
+
+def drive(call: Call, what: "Order | RunId", asked: Asked) -> int:
+    """Start an order, or go on with a run; its exit code."""
+    app = call.app
+    known: list[RunId] = [] if not isinstance(what, str) else [RunId(what)]
+
+    def hint() -> str:
+        return _resumable(call, asked, known[-1]) if known else "no run was on record yet"
+
+    async def driven() -> "RunResult":
+        signals.loop = asyncio.get_running_loop()
+        run = RunId(what) if isinstance(what, str) else await app.runs.start(what)
+        known.append(run)
+        return await app.runs.resume(run)
+
+    with Signals(app.runner.interrupt, hint, INTERRUPTED) as signals:
+        if asked.watch:
+            from magsag.surfaces.cli.live import live
+
+            with live(app.watch()):
+                result = asyncio.run(driven())
+        else:
+            result = asyncio.run(driven())
+    return _put(call, result, asked)
+
+
+def _put(call: Call, result: "RunResult", asked: Asked) -> int:
+    """Say how the run stands."""
+    match result.status:
+        case RunStatus.SUCCEEDED | RunStatus.PARTIAL:
+            write_file(asked.output or "-", json_text(result.output, indent=not call.wants_json))
+            return _put_end(call, result)
+        case RunStatus.FAILED | RunStatus.DENIED | RunStatus.CANCELLED:
+            return _put_failure(call, result)
+        case RunStatus.PARKED:
+            return _put_parked(call, result)
+        case RunStatus.RUNNING:
+            text = f"interrupted; {_resumable(call, asked, result.run)}"
+            complain(text, as_json=call.wants_json, type="interrupted", run=result.run, exit_code=INTERRUPTED)
+            return INTERRUPTED
+        case _:
+            assert_never(result.status)
+
+
+def _put_end(call: Call, result: "RunResult") -> int:
+    if result.status is RunStatus.SUCCEEDED:
+        if not call.is_quiet and not call.wants_json:
+            note(f"run {result.run} succeeded")
+        return YES
+    text = f"run {result.run} is partial: a step failed and the run went on; magsag run show {result.run}"
+    complain(text, as_json=call.wants_json, type="partial", run=result.run, status=result.status, exit_code=NO)
+    return NO
+
+
+def _put_failure(call: Call, result: "RunResult") -> int:
+    """One line: what, where, and how to see more."""
+    error = result.error
+    if error is None:
+        text = f"run {result.run} {result.status}"
+        complain(text, as_json=call.wants_json, type=result.status, run=result.run, exit_code=NO)
+        return NO
+    where = f" at step {error.step}" if error.step else ""
+    said = " ".join(error.message.split())
+    kind = "" if result.status is RunStatus.CANCELLED else f"{error.type}: "
+    more = f"magsag run show {result.run}" + (" --traceback" if "traceback" in error.details else "")
+    if call.wants_json:
+        about = {"type": error.type, "step": error.step, "details": error.details, "status": result.status}
+        complain(error.message, as_json=True, run=result.run, **about, exit_code=NO)
+    else:
+        complain(f"run {result.run} {result.status}{where}: {kind}{said}; {more}", as_json=False)
+    return NO
+
+
+def _put_parked(call: Call, result: "RunResult") -> int:
+    """On what it waits, and what would wake it."""
+    wakes = [wake_of(one, result.run) for one in result.reasons]
+    said = "; ".join(f"step {one.step} waits for {one.on}: {one.reason}" for one in result.reasons)
+    text = f"run {result.run} is parked: {said}" if said else f"run {result.run} is parked"
+    if call.wants_json:
+        pairs = zip(result.reasons, wakes, strict=True)
+        waits = [{"on": one.on, "step": one.step, "reason": one.reason, "wake": wake} for one, wake in pairs]
+        complain(text, as_json=True, type="parked", run=result.run, reasons=waits, exit_code=PARKED)
+        return PARKED
+    complain(text, as_json=False)
+    for wake in dict.fromkeys(wakes):
+        note(f"  {wake}")
+    return PARKED
+
+
+def wake_of(reason: ParkReason, run: RunId) -> str:
+    """What wakes a parked run, as far as this version knows how."""
+    again = f"magsag agent run --resume {run}"
+    cancel = f"magsag run cancel {run} ends it"
+    match reason.on:
+        case ParkedOn.APPROVAL:
+            return f"a policy rule that allows the step lets `{again}` go on; {cancel}"
+        case ParkedOn.DOUBT:
+            return f"look outside whether {reason.step} happened; {cancel}"
+        case ParkedOn.DIVERGENCE:
+            return f"with the code as it was, `{again}` goes on; {cancel}"
+        case ParkedOn.EVENT | ParkedOn.TIME | ParkedOn.CHILD:
+            return f"`{again}` looks again; {cancel}"
+        case _:
+            assert_never(reason.on)
+
+
+def _resumable(call: Call, asked: Asked, run: RunId) -> str:
+    if not call.app.settings.features.durable:
+        return f"run {run} lived in memory and is gone"
+    return f"run {run} can be resumed: magsag {asked.noun} run --resume {run}"

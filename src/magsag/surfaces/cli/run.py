@@ -1,0 +1,175 @@
+"""`magsag run`: look at runs, and cancel them."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from magsag.domain.errors import Invalid
+from magsag.domain.facts import ParkedOn, RunStatus
+from magsag.surfaces.cli.call import Call
+from magsag.surfaces.cli.failing import YES
+from magsag.surfaces.cli.groups import Noun
+from magsag.surfaces.cli.writing import put_json, put_table, say
+
+if TYPE_CHECKING:
+    from magsag.ports.ledger import RunRow
+
+
+@click.group("run", cls=Noun)
+def command() -> None:
+    """Look at runs, and cancel them. RUN may be shortened as long as it is clear."""
+
+
+@command.command("list")
+@click.option("--status", type=click.Choice([str(one) for one in RunStatus]), help="Only runs that stand so.")
+@click.option("--parked-on", type=click.Choice([str(one) for one in ParkedOn]), help="Only what waits for this.")
+@click.option("--program", metavar="REF", help="Only runs of one program: agent:SLUG, flow:SLUG, or SLUG.")
+@click.option("--limit", type=click.IntRange(min=0), default=50, show_default=True, help="How many; 0 for all.")
+@click.option("--all", "children", is_flag=True, help="Child runs too.")
+@click.pass_obj
+def list_runs(
+    call: Call, status: str | None, parked_on: str | None, program: str | None, limit: int, children: bool
+) -> None:
+    """List runs, the newest first."""
+    from magsag.ports.ledger import RunQuery
+
+    query = RunQuery(
+        roots_only=not children,
+        program=program,
+        status=RunStatus(status) if status else None,
+        parked_on=ParkedOn(parked_on) if parked_on else None,
+        limit=limit or None,
+    )
+    insight = call.app.insight
+    rows = insight.list(query)
+    if call.wants_json:
+        put_json([row_document(row) for row in rows])
+        return
+    if not rows:
+        say("no runs")
+        return
+    heads = ("run", "program", "status", "started", "took")
+    put_table(heads, [(row.run, row.program, _status(row), _time(row.created), _took(row)) for row in rows])
+
+
+@command.command("show")
+@click.argument("run")
+@click.option("--traceback", is_flag=True, help="Show the whole traceback of what catalog code raised.")
+@click.pass_obj
+def show(call: Call, run: str, traceback: bool) -> None:
+    """Show how a run stands: its steps with verdicts, its scores, its result or error."""
+    from magsag.surfaces.cli.showing import put_run, run_document
+
+    view = call.app.insight.show(call.app.insight.find(run))
+    if call.wants_json:
+        put_json(run_document(view))
+    else:
+        put_run(view, traceback)
+
+
+@command.command("tree")
+@click.argument("run")
+@click.pass_obj
+def tree(call: Call, run: str) -> None:
+    """Draw a run with all below it."""
+    node = call.app.insight.tree(call.app.insight.find(run))
+    if call.wants_json:
+        from magsag.surfaces.cli.showing import tree_document
+
+        put_json(tree_document(node))
+        return
+    from magsag.surfaces.cli.trees import draw
+
+    say(draw(node))
+
+
+@command.command("facts")
+@click.argument("run")
+@click.pass_obj
+def facts(call: Call, run: str) -> None:
+    """List the facts of a run, in the order in which they were recorded."""
+    from magsag.surfaces.cli.showing import fact_document, fact_line
+
+    found = call.app.insight.facts(call.app.insight.find(run))
+    if call.wants_json:
+        put_json([fact_document(fact) for fact in found])
+        return
+    for fact in found:
+        say(fact_line(fact))
+
+
+@command.command("search")
+@click.argument("words", nargs=-1, required=True)
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many hits.")
+@click.pass_obj
+def search(call: Call, words: tuple[str, ...], limit: int) -> None:
+    """Find facts in which all these words occur."""
+    hits = call.app.insight.search(" ".join(words), limit)
+    if call.wants_json:
+        put_json([{"run": hit.run, "seq": hit.seq, "kind": hit.kind, "text": hit.text} for hit in hits])
+    elif not hits:
+        say("nothing found")
+    else:
+        put_table(("run", "fact", "text"), [(hit.run, f"{hit.seq} {hit.kind}", _line(hit.text)) for hit in hits])
+
+
+@command.command("cancel")
+@click.argument("run")
+@click.pass_obj
+def cancel(call: Call, run: str) -> int:
+    """Cancel a run and all below it; an act that is under way ends first."""
+    app = call.app
+    result = asyncio.run(app.runs.cancel(app.insight.find(run), app.settings.actor))
+    if result.status is RunStatus.RUNNING:
+        raise Invalid(f"run {result.run} is asked to stop; its driver has not said yet that it did")
+    if call.wants_json:
+        put_json({"run": result.run, "status": result.status})
+    else:
+        say(f"run {result.run} {result.status}")
+    return YES
+
+
+def row_document(row: "RunRow") -> dict[str, object]:
+    """A run as one object of a list."""
+    return {
+        "run": row.run,
+        "program": row.program,
+        "status": row.status,
+        "parked_on": row.parked_on,
+        "parent": row.parent,
+        "root": row.root,
+        "actor": row.actor,
+        "requester": row.requester,
+        "bundle": row.bundle,
+        "trace_id": row.trace_id,
+        "created": iso(row.created),
+        "updated": iso(row.updated),
+        "due": iso(row.due) if row.due is not None else None,
+        "facts": row.seq,
+    }
+
+
+def iso(micros: int) -> str:
+    """A time as ISO 8601, UTC."""
+    return datetime.fromtimestamp(micros / 1e6, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _status(row: "RunRow") -> str:
+    return f"parked on {row.parked_on}" if row.parked_on else str(row.status)
+
+
+def _time(micros: int) -> str:
+    return datetime.fromtimestamp(micros / 1e6).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _took(row: "RunRow") -> str:
+    if row.status is RunStatus.RUNNING:
+        return ""
+    seconds = max(0, row.updated - row.created) / 1e6
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
