@@ -127,7 +127,7 @@ class Ledger(Protocol):
     """Facts in, facts out."""
 
     def write(self, writes: Sequence[Write], level: Level) -> list[Written | Declined]:
-        """Commit the writes in one transaction, each under its own savepoint; answers in their order.
+        """Commit the writes in one transaction; a declined one leaves nothing, its siblings stand. Answers in order.
 
         Level.WRITTEN survives the process, Level.SYNCED also power loss, together with all written before.
         """

@@ -5,10 +5,8 @@ another machine, or of before a restart, is never judged by a file here: its lea
 """
 
 import os
-import secrets
 import sys
 import threading
-import uuid
 from hashlib import sha256
 from pathlib import Path
 
@@ -74,7 +72,7 @@ class ProcessLock:
 
     def _take(self) -> str:
         while True:
-            token = secrets.token_hex(8)
+            token = os.urandom(8).hex()
             path = self._folder / f"{token}.lock"
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
             if _try_lock(descriptor) and _is_same(descriptor, path):
@@ -127,5 +125,7 @@ def _host() -> str:
     try:
         identity = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
-        identity = f"{uuid.getnode():x}"
+        from uuid import getnode  # only where there is no boot id
+
+        identity = f"{getnode():x}"
     return sha256(identity.encode()).hexdigest()[:12]

@@ -4,7 +4,6 @@ A commit in which runs come to rest leaves one anchor line. Ended runs stand in 
 a later one, so that a process that dies between commit and line owes nothing: the next one pays its debts.
 """
 
-import logging
 import sqlite3
 import time
 from collections.abc import Sequence
@@ -19,7 +18,6 @@ from magsag.domain.ids import RunId
 from magsag.ports.ledger import Declined, Write, Written
 
 _RESTS: Final = ENDS | {RunStatus.PARKED}
-_LOG: Final = logging.getLogger("magsag.store")
 
 
 class WritingPart(Part):
@@ -88,10 +86,11 @@ class WritingPart(Part):
             self._anchors.append(resting)
             self._settled = tuple(settled)
         except OSError as error:
+            import logging  # three milliseconds that no healthy start should pay
+
             self._settled = None
-            _LOG.warning(
-                "%s: an anchor could not be written (%s); the next commit tries again", self._anchors.path, error
-            )
+            what = "%s: an anchor could not be written (%s); the next commit tries again"
+            logging.getLogger("magsag.store").warning(what, self._anchors.path, error)
 
 
 def _rests(item: Write) -> bool:
