@@ -134,7 +134,14 @@ def test_locks_of_the_dead_are_swept(path: Path, holder: subprocess.Popen[str]) 
 
 
 def test_a_forked_child_does_not_hold_the_lock_of_its_dead_parent(path: Path) -> None:
-    code = "print(store.owner(), flush=True)\nimport os\nif os.fork() == 0:\n    sys.stdin.read()\nos._exit(0)"
+    code = """
+import os
+name = store.owner()
+if os.fork() == 0:
+    print(name, flush=True)
+    sys.stdin.read()
+os._exit(0)
+"""
     with closing(SqliteStore(path)) as store:
         store.owner()
         parent = subprocess.Popen(
