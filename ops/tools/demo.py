@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> int:
 
 def show_the_main_job(magsag: str) -> None:
     run = f"demo-{time.time_ns() // 1_000_000}"
-    tell("A main agent delegates to a sub-agent under contracts. Live on the left, the packet below.")
+    tell("A main agent delegates to a sub-agent under contracts. First the tree, live, then the packet.")
     call(magsag, ["agent", "run", _MAIN_JOB, "--run-id", run, "--watch"], Path.cwd(), typed=_PROFILE)
     tell("Every fact is on disk: the same tree, from the ledger.")
     call(magsag, ["run", "tree", run], Path.cwd())
@@ -57,7 +57,8 @@ def show_the_main_job(magsag: str) -> None:
 def show_a_kill(magsag: str, project: Path) -> None:
     shutil.copytree(_PROJECT, project)
     log = project / "stamps.log"
-    start = ["agent", "run", "relay-mag", "--run-id", "relay"]
+    start = ["agent", "run", "relay-mag", "--run-id", "relay", "--input", "parcels.json"]
+    (project / "parcels.json").write_text(json.dumps({"log": str(log)}), encoding="utf-8")
     tell(f"Now a run of {_PARCELS} steps with an effect outside, killed in the middle (SIGKILL, no goodbye).")
     say(f"{shlex.join(['magsag', *start])}   # kill -9 during step {_KILL_AFTER + 1}")
     kill_in_the_middle([magsag, *start], project, log)
@@ -72,11 +73,8 @@ def show_a_kill(magsag: str, project: Path) -> None:
 
 def kill_in_the_middle(command: list[str], project: Path, log: Path) -> None:
     process = subprocess.Popen(
-        command, cwd=project, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command, cwd=project, env=_quiet(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    assert process.stdin is not None
-    process.stdin.write(json.dumps({"log": str(log)}).encode())
-    process.stdin.close()
     give_up = time.monotonic() + _PATIENCE_SECONDS
     while len(stamps(log)) <= _KILL_AFTER:
         if process.poll() is not None or time.monotonic() > give_up:
