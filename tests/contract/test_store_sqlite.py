@@ -102,6 +102,15 @@ def test_a_vacuum_gives_space_back(path: Path) -> None:
         assert after < before / 10
 
 
+def test_a_vacuum_beside_somebody_who_reads_removes_all_the_same(path: Path) -> None:
+    with closing(SqliteStore(path, patience_seconds=0.1)) as store, closing(sqlite3.connect(path)) as reader:
+        end(store, begin(store))
+        reader.execute("begin")
+        reader.execute("select * from runs").fetchall()
+        assert store.vacuum(100, dry_run=False).runs == 1
+        assert store.row(RUN) is None
+
+
 def test_words_of_a_vacuumed_run_are_not_found(path: Path) -> None:
     with closing(SqliteStore(path)) as store:
         end(store, begin(store))

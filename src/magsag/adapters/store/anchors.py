@@ -28,6 +28,7 @@ Rest = tuple[RunId, int, bytes]
 """a run, the seq of its last fact, its head"""
 _HASH_BYTES: Final = len(b',"hash":""}') + 64
 _TAIL_BYTES: Final = 1 << 16
+_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
 
 if sys.platform == "win32":
     import msvcrt
@@ -139,7 +140,7 @@ class Anchors:
     def _open(self) -> None:
         self.close()
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        self._descriptor = os.open(self.path, _FLAGS, 0o644)
         self._size = -1
 
     def _is_in_place(self) -> bool:

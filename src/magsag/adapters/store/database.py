@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from magsag.adapters.store.failures import broken, leaves_doubt, no_access
+from magsag.adapters.store.failures import broken, is_busy, leaves_doubt, no_access
 from magsag.adapters.store.migrations import State, migrate, state_of
 from magsag.adapters.store.pragmas import set_up
 from magsag.adapters.store.statements import migrations, statements
@@ -79,14 +79,15 @@ class Database:
             raise StoreBroken(f"{self.path}: the file was moved or deleted while it was in use; put it back")
 
     def compact(self) -> None:
-        """Give the space of removed rows back to the disk."""
+        """Give the space of removed rows back to the disk; where others are busy, it is only kept for reuse."""
         with self.lock:
             connection = self._ready()
             try:
                 connection.execute("vacuum")
                 connection.execute("pragma wal_checkpoint(truncate)").fetchall()
             except sqlite3.Error as error:
-                self._fail(connection, error)
+                if not is_busy(error):
+                    self._fail(connection, error)
 
     def close(self) -> None:
         """Let go of the file."""
