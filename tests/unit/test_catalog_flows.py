@@ -115,6 +115,11 @@ def test_who_needs_a_step_that_never_runs_is_named_with_it(tmp_path: Path) -> No
     assert "the step never never runs, nor do spare, reader, later, which need it:" in line
 
 
+def test_a_program_that_ended_well_has_the_code_0(tmp_path: Path) -> None:
+    (line,) = steps(tmp_path, a="", b="when: steps.a.code != 0", c="when: steps.a.code == 0")
+    assert "the step b never runs" in line
+
+
 def test_an_unreachable_step_inside_a_loop_is_told(tmp_path: Path) -> None:
     text = """\
         kind: flow

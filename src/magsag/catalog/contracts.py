@@ -7,6 +7,7 @@ from re import search
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 from magsag.catalog.subschemas import Lookup, Schema, resolve_pointer, self_contained, subschemas
+from magsag.domain.errors import Invalid
 
 if TYPE_CHECKING:
     from jsonschema_rs import Draft202012Validator
@@ -44,7 +45,7 @@ class Contract:
         return any(schema.get(MARK) is True for _, schema in subschemas(self.schema))
 
     def problems(self, value: object) -> list[Problem]:
-        """What breaks the contract; empty when the value fits."""
+        """What breaks the contract; empty when the value fits. Raises Invalid for a contract that is none."""
         try:
             if self._validator.is_valid(value):
                 return []
@@ -59,7 +60,14 @@ class Contract:
 
     @cached_property
     def _validator(self) -> "Draft202012Validator":
-        return compile_schema(self.schema, mask=self.redacts)
+        from jsonschema_rs import ValidationError
+
+        try:
+            return compile_schema(self.schema, mask=self.redacts)
+        except ValidationError as error:
+            raise Invalid(
+                f"contract {self.name} does not compile: {error.message}; `magsag catalog validate`"
+            ) from error
 
     def _redacted(self, value: object, schemas: list[Schema]) -> object:
         every = self._applied(schemas)

@@ -5,7 +5,6 @@ things side by side. What is handed to `ctx.call` is recorded and therefore free
 """
 
 import ast
-import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -40,16 +39,11 @@ _FIXES: Final = {
 }
 _FAMILIES: Final = {"random": _CHANCE, "secrets": _CHANCE, "threading": "use `ctx.call`", "multiprocessing": _CALL}
 """modules of which every call counts"""
-_SUSPECT: Final = re.compile(
-    rb"\b(?:asyncio|time|datetime|uuid|os|random|secrets|threading|multiprocessing|open|input)\b|\bin\s+(?:set\(|\{)"
-)
-"""without any of these words there is nothing to look for"""
+_SIDE_BY_SIDE: Final = frozenset({"map", "gather", "race"})
 
 
-def lint_agent(path: str, tree: ast.Module, source: bytes, subject: str | None, notes: Notes) -> None:
+def lint_agent(path: str, tree: ast.Module, subject: str | None, notes: Notes) -> None:
     """Add a warning for each such call in the module."""
-    if not _SUSPECT.search(source):
-        return
     known = _imported(tree)
     free = _recorded(tree)
     for node in _nodes(tree, free):
@@ -61,23 +55,45 @@ def lint_agent(path: str, tree: ast.Module, source: bytes, subject: str | None, 
 
 
 def _fault(node: ast.AST, known: dict[str, str]) -> tuple[str, str] | None:
+    name = ""
     if isinstance(node, ast.Call):
         name = _dotted(node.func, known)
-        family = _FAMILIES.get(name.partition(".")[0]) if "." in name else None
-        fix = _FIXES.get(name) or family
-        return (f"`{name}` is not recorded: a resume would see something else", fix) if fix else None
-    if isinstance(node, ast.Subscript) and _dotted(node.value, known) == "os.environ":
-        return "`os.environ` is not recorded: a resume would see something else", _FIXES["os.environ"]
-    if isinstance(node, ast.For | ast.AsyncFor) and _walks_a_set(node):
+    elif isinstance(node, ast.Subscript):
+        name = _dotted(node.value, known)
+    if fix := _fix(name):
+        return f"`{name}` is not recorded: a resume would see something else", fix
+    if _walks_a_set(node):
         return "a set has no order: a resume may call in another one", "use `sorted(...)`"
     return None
 
 
-def _walks_a_set(node: ast.For | ast.AsyncFor) -> bool:
-    is_set = isinstance(node.iter, ast.Set | ast.SetComp) or (
-        isinstance(node.iter, ast.Call) and isinstance(node.iter.func, ast.Name) and node.iter.func.id == "set"
-    )
-    return is_set and any(isinstance(inner, ast.Await) for inner in ast.walk(node))
+def _fix(name: str) -> str | None:
+    family = name.partition(".")[0] if "." in name else ""
+    environ = _FIXES["os.environ"] if name.startswith("os.environ.") else None
+    return _FIXES.get(name) or _FAMILIES.get(family) or environ
+
+
+def _walks_a_set(node: ast.AST) -> bool:
+    """Whether calls are made in the order of a set: in a loop with `await`, or in what runs side by side."""
+    if isinstance(node, ast.For | ast.AsyncFor):
+        return _is_set(node.iter) and any(isinstance(inner, ast.Await) for inner in ast.walk(node))
+    if (
+        not isinstance(node, ast.Call)
+        or not isinstance(node.func, ast.Attribute)
+        or node.func.attr not in _SIDE_BY_SIDE
+    ):
+        return False
+    given = [part.value if isinstance(part, ast.Starred) else part for part in node.args]
+    walked = [
+        loop.iter for part in given if isinstance(part, ast.GeneratorExp | ast.ListComp) for loop in part.generators
+    ]
+    return any(_is_set(part) for part in [*given, *walked])
+
+
+def _is_set(node: ast.expr) -> bool:
+    if isinstance(node, ast.Call):
+        return isinstance(node.func, ast.Name) and node.func.id in ("set", "frozenset")
+    return isinstance(node, ast.Set | ast.SetComp)
 
 
 def _nodes(tree: ast.Module, free: set[str]) -> Iterator[ast.AST]:

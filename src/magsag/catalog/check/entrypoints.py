@@ -94,9 +94,14 @@ def _check_metrics(candidate: Candidate, manifest: Eval, sources: Sources) -> No
         candidate.notes.add(_WHERE, what, "write the file beside the manifest: metrics.py")
         return
     tree = _file(candidate, path, sources)
-    for place, metric in enumerate(manifest.metrics if tree is not None else ()):
-        assert tree is not None
-        _check_parameters(candidate, ("metrics", place, "id"), tree, (path, metric.id), _METRIC, sources)
+    before: set[str] = set()
+    for place, metric in enumerate(manifest.metrics):
+        if metric.id in before:
+            what = f"the metric {metric.id} stands twice"
+            candidate.notes.add(("metrics", place, "id"), what, "give each metric an id of its own")
+        elif tree is not None:
+            _check_parameters(candidate, ("metrics", place, "id"), tree, (path, metric.id), _METRIC, sources)
+        before.add(metric.id)
 
 
 def _file(candidate: Candidate, path: str, sources: Sources) -> ast.Module | None:

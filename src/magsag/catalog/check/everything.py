@@ -32,5 +32,4 @@ def check(found: Survey, bundle: Bundle, notes: Notes, within: Set[str] | None =
         if isinstance(flow := candidate.checked, Flow):
             check_flow(candidate, flow, index)
         if (module := agent_module(candidate, sources)) is not None:
-            path, tree = module
-            lint_agent(path, tree, found.files[path], candidate.subject, notes)
+            lint_agent(*module, candidate.subject, notes)

@@ -18,6 +18,8 @@ from magsag.domain.manifests import Contracts, Fallback, Flow, FlowStep
 _READS: Final = re.compile(r"(?<![\w.])steps\.([a-z][a-z0-9_]*)")
 _GUARDS: Final = re.compile(r"has\(\s*steps\.([a-z][a-z0-9_]*)")
 _QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'')
+_SHELL: Final = {"type": "object", "properties": {"code": {"const": 0}}}
+"""a shell step that ends with another code has failed and has no output"""
 Waits = dict[str, dict[str, Pointer]]
 """step -> the steps of its level that must land before it does, with the place that says so"""
 Roots = Mapping[tuple[str, ...], Schemas]
@@ -155,10 +157,14 @@ def _guarded(step: FlowStep) -> set[str]:
 
 
 def _outputs(level: tuple[FlowStep, ...], index: Index) -> Roots:
-    """What is known of the steps' outputs: the output contract of what they use."""
+    """What is known of the steps' outputs: what they use, the code of a program."""
     found: dict[tuple[str, ...], Schemas] = {}
     for step in level:
-        if step.uses is None or step.for_each is not None or isinstance(step.on_error, Fallback):
+        if step.for_each is not None or isinstance(step.on_error, Fallback):
+            continue
+        if step.run is not None:
+            found["steps", step.id] = [(_SHELL, _SHELL)]
+        if step.uses is None:
             continue
         used = index.follow(step.uses)
         contracts = getattr(used.checked, "contracts", None) if used is not None else None

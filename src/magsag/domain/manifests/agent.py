@@ -16,6 +16,7 @@ class Agent(Manifest):
     version: Version
     """three numbers, e.g. `0.1.0`; several versions may stand side by side in different folders"""
     role: Literal["main", "sub"]
+    """`main` agents are started by people and delegate; `sub` agents are delegated to"""
     description: str = ""
     """what it is for, in a sentence or two"""
     entrypoint: str | None = None
