@@ -75,11 +75,6 @@ class Document:
         at = _source_offset(self.text, node, offset)
         return self.text.count("\n", 0, at) + 1, at - (self.text.rfind("\n", 0, at) + 1) + 1
 
-    def text_at(self, pointer: Pointer) -> str:
-        """The text value there; empty where there is none."""
-        node, depth = self._reach(pointer)
-        return node.value if node and depth == len(pointer) and isinstance(node.value, str) else ""
-
     def _reach(self, pointer: Pointer) -> tuple[Node | None, int]:
         """The deepest node on the way, and how many parts of the pointer led to it."""
         node = self._node()
