@@ -14,33 +14,45 @@ _DURATION: Final = "duration: 500ms, 20s, 24h"
 
 def config_reference() -> tuple[str, ...]:
     """Title, description and parts of the page."""
-    from magsag.domain import manifests, settings
+    from magsag.domain import manifests
 
-    sections = (settings.Features, settings.Limits)
     return (
         "Configuration reference",
         "The settings of magsag.toml and the keys of every manifest.",
         "## Settings",
-        _settings(settings.Settings, skip=frozenset(section.__name__.lower() for section in sections)),
-        *(f"### `[{cls.__name__.lower()}]`\n\n{described.summary(cls)}\n\n{_settings(cls)}" for cls in sections),
+        "A flag stands above a variable, a variable above `magsag.toml`, the file above the default; "
+        "`magsag config show` gives each value with its source. A key with a dot stands in a section: "
+        "`limits.depth` is `depth` under `[limits]`.",
+        _settings(),
         "## Manifests",
         "Every manifest says `kind:` and `schema: 1`. A key that is not here is refused.",
         *(f"### {model.__name__}\n\n{described.summary(model)}\n\n{_keys(model)}" for model in _models(manifests)),
     )
 
 
-def _settings(thing: type, skip: frozenset[str] = frozenset({})) -> str:
+def _settings() -> str:
+    from magsag.adapters.settings.keys import FLAGS, KEYS
+    from magsag.domain.settings import Features, Limits, Settings
+
+    sections = {"": Settings, "features.": Features, "limits.": Limits}
+    about = {
+        f"{start}{field.name}": field.about for start, cls in sections.items() for field in described.fields_of(cls)
+    }
     rows = [
-        (field.name, field.type, _default(field.default), field.about)
-        for field in described.fields_of(thing)
-        if field.name not in skip
+        (key, f"MAGSAG_{key.replace('.', '_').upper()}", FLAGS.get(key, ""), _toml(known.default), about[key])
+        for key, known in KEYS.items()
     ]
-    return _table(rows)
+    rows.append(("models.ALIAS", "MAGSAG_MODELS_ALIAS", "", "", about["models"]))
+    lines = [
+        f"| `{key}` | `{variable}` | {_cell(flag)} | {_cell(default)} | {what} |"
+        for key, variable, flag, default, what in rows
+    ]
+    return "\n".join(["| key | variable | flag | default | what it does |", "|---|---|---|---|---|", *lines])
 
 
-def _default(code: str) -> str:
-    """A default as magsag.toml would say it."""
-    return {"True": "true", "False": "false", "field(default_factory=dict)": "{}"}.get(code, code.replace("'", '"'))
+def _toml(default: object) -> str:
+    """A default as magsag.toml would say it; empty where it depends on where one is."""
+    return "" if default is None else json.dumps(default)
 
 
 def _models(package: Any) -> Iterator[type[BaseModel]]:

@@ -5,6 +5,7 @@ Everything comes from the source text and from `inspect`; nothing is run beyond 
 
 import ast
 import inspect
+import re
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -45,9 +46,13 @@ def fields_of(thing: type) -> list[Field]:
 
 
 def _class_body(thing: type) -> list[ast.stmt]:
-    (node,) = ast.parse(textwrap.dedent(inspect.getsource(thing))).body
+    (node,) = ast.parse(_source(thing)).body
     assert isinstance(node, ast.ClassDef)
     return node.body
+
+
+def _source(thing: Any) -> str:
+    return textwrap.dedent(inspect.getsource(thing))
 
 
 def _text(node: ast.stmt | None) -> str:
@@ -60,20 +65,24 @@ def verbs_of(thing: type) -> Iterator[tuple[str, str, str]]:
     """Name, signature as it is written, and docstring of each public function that the class itself defines."""
     for node in _class_body(thing):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_"):
-            yield node.name, signature(node), inspect.cleandoc(ast.get_docstring(node) or "")
-
-
-def signature(node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
-    """`await name(...)` or `name(...)` with types; a property is its name alone."""
-    if any(isinstance(decorator, ast.Name) and decorator.id == "property" for decorator in node.decorator_list):
-        return node.name
-    arguments = ast.unparse(node.args).removeprefix("self, ").removeprefix("self").removeprefix("cls, ")
-    result = f" -> {ast.unparse(node.returns)}" if node.returns else ""
-    return f"{'await ' if isinstance(node, ast.AsyncFunctionDef) else ''}{node.name}({arguments}){result}"
+            yield node.name, _signature(node, _source(thing)), inspect.cleandoc(ast.get_docstring(node) or "")
 
 
 def function_signature(function: Any) -> str:
     """The signature of a function as it is written."""
-    (node,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
+    (node,) = ast.parse(_source(function)).body
     assert isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    return signature(node)
+    return _signature(node, _source(function))
+
+
+def _signature(node: ast.FunctionDef | ast.AsyncFunctionDef, source: str) -> str:
+    """`await name(...) -> ...` or `name(...) -> ...`; a property is its name alone."""
+    if any(isinstance(decorator, ast.Name) and decorator.id == "property" for decorator in node.decorator_list):
+        return node.name
+    lines = source.splitlines()[node.lineno - 1 : node.body[0].lineno]
+    head = " ".join(line.strip() for line in lines).partition(f"def {node.name}")[2]
+    head = re.split(r":(?= (?:[\"']|r\"|\.\.\.|return))", head, maxsplit=1)[0]
+    head = re.sub(r"\( ?(?:self|cls)(?:, )?", "(", head, count=1)
+    return f"{'await ' if isinstance(node, ast.AsyncFunctionDef) else ''}{node.name}{head}".replace("( ", "(").replace(
+        ", )", ")"
+    )

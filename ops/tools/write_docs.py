@@ -7,6 +7,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from enum import Enum
 from pathlib import Path
 from typing import Any, Final
 
@@ -63,11 +64,12 @@ def api_reference(_: str) -> str:
     import magsag.testing
     from magsag.domain import context
 
+    for_agents = (context.Context, context.ActContext, context.Collected)
     return page(
         "API reference",
         "What Python code may import and call; everything else is private.",
         "## `magsag`",
-        *(_described("magsag", name, getattr(magsag, name)) for name in magsag.__all__),
+        *(_described("magsag", name, thing) for name, thing in _public(magsag) if thing not in for_agents),
         "## `ctx`, in an agent or a skill",
         inspect.cleandoc(context.__doc__ or ""),
         *(
@@ -75,20 +77,25 @@ def api_reference(_: str) -> str:
             for thing in (context.Context, context.ActContext, context.Collected)
         ),
         "## `magsag.testing`",
-        *(_described("magsag.testing", name, getattr(magsag.testing, name)) for name in magsag.testing.__all__),
+        *(_described("magsag.testing", name, thing) for name, thing in _public(magsag.testing)),
     )
+
+
+def _public(module: Any) -> list[tuple[str, Any]]:
+    return [(name, getattr(module, name)) for name in module.__all__]
 
 
 def _described(module: str, name: str, thing: Any) -> str:
     if isinstance(thing, type):
         verbs = [f"`{said}`\n\n{_indented(doc)}" for _, said, doc in described.verbs_of(thing)]
         lines = [f"- `{field.name}: {field.type}` {field.about}".rstrip() for field in described.fields_of(thing)]
+        lines += [f"- `{member.name}`" for member in thing] if issubclass(thing, Enum) else []
         return "\n\n".join(
             part for part in (f"### `{name}`", described.own_doc(thing), "\n".join(lines), *verbs) if part
         )
     if callable(thing):
         return f"### `{name}`\n\n`{described.function_signature(thing)}`\n\n{inspect.getdoc(thing) or ''}"
-    return f"### `{name}`\n\n`{module}.{name} = {thing!r}`"
+    return f"### `{name}`\n\n`{module}.{name}: {type(thing).__name__}`"
 
 
 def _indented(doc: str) -> str:

@@ -84,7 +84,8 @@ def test_make_has_its_targets() -> None:
 
 def test_nothing_is_left_for_later() -> None:
     files = [path for folder in ("src", "tests", "catalog", "ops") for path in (ROOT / folder).rglob("*.py")]
-    others = [path for path in files if path != Path(__file__)]
+    suites = ROOT / "src/magsag/testing"  # what each adapter fills in
+    others = [path for path in files if path != Path(__file__) and suites not in path.parents]
     named = ((path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")) for path in others)
     assert [fault for name, text in named for fault in text_faults(name, text)] == []
 

@@ -37,12 +37,15 @@ class Settings:
     ledger: str
     """the SQLite file"""
     environment: str = "development"
+    """where this is; stands in every record, conditions see it as `env`"""
     mode: str = "implement"
+    """what runs may do; stands in every record"""
     durability: str = "governed"
     """`governed`, or `every_step`: each outcome is synced"""
     actor: str = ""
     """who runs this process: the OS user"""
     lease_seconds: float = 10.0
+    """how long a run tree stays with a process that other machines cannot see die"""
     features: Features = Features()
     limits: Limits = Limits()
     models: Mapping[str, str] = field(default_factory=dict)
