@@ -1,0 +1,211 @@
+"""`Project`: MAGSAG from Python, over the same app that the command uses.
+
+    from magsag import Project
+
+    with Project.open(".") as project:
+        result = project.run_sync("offer-orchestrator-mag", {"role": "Engineer", "level": "Mid"})
+        print(result.unwrap())
+
+A question that is wrong (an unknown name, an input that its contract refuses, findings in the catalog) raises
+Invalid. A run that fails, is denied or parks is an answer: a `Result` that says so.
+"""
+
+import asyncio
+import threading
+import weakref
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from html import escape
+from os import PathLike, fspath
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
+
+from magsag.domain.errors import Broken, Invalid, StepFailed
+from magsag.domain.ids import RunId
+
+if TYPE_CHECKING:
+    from magsag.services.insight import Insight
+    from magsag.services.runs import Order, RunResult, Runs
+    from magsag.services.shelf import Shelf
+
+__all__ = ["Project", "Result"]
+
+_SHOWN: Final = 20_000
+"""characters of an output that a notebook shows"""
+
+
+class Services(Protocol):
+    """What `Project` needs of the app."""
+
+    @property
+    def runs(self) -> "Runs": ...
+    @property
+    def insight(self) -> "Insight": ...
+    @property
+    def shelf(self) -> "Shelf": ...
+    def close(self) -> None: ...
+
+
+OpenApp = Callable[[str | None, Mapping[str, object]], Services]
+"""makes the app of a folder, the working directory's when None, with these settings on top"""
+
+
+@dataclass(frozen=True, repr=False)
+class Result:
+    """How a run stands. `print(result)` draws its tree."""
+
+    run_id: str
+    status: str
+    """succeeded, partial, failed, denied, cancelled; parked or running when it has not ended"""
+    output: Any
+    """what the run gave; None unless it succeeded, or is partial: a step failed and a written rule let it go on"""
+    error: StepFailed | None
+    """why it failed, was denied or was cancelled"""
+    waits_for: tuple[str, ...]
+    """what a parked run waits for"""
+    _insight: "Insight" = field(compare=False)
+
+    @property
+    def tree(self) -> dict[str, Any]:
+        """The run, its steps and child runs, as `magsag run tree --json` has them; read from the ledger when asked."""
+        from magsag.services.documents import tree_document
+
+        return tree_document(self._insight.tree(RunId(self.run_id)))
+
+    @property
+    def facts(self) -> list[dict[str, Any]]:
+        """The facts of the run, as `magsag run facts --json` has them; read from the ledger when asked."""
+        from magsag.services.documents import fact_document
+
+        return [fact_document(fact) for fact in self._insight.facts(RunId(self.run_id))]
+
+    def unwrap(self) -> Any:
+        """The output. Raises the run's StepFailed, or Invalid when it has not ended."""
+        if self.error is not None:
+            raise self.error
+        if self.status in ("parked", "running"):
+            why = "".join(f"; it waits for {one}" for one in self.waits_for)
+            raise Invalid(f"run {self.run_id} is {self.status} and has no output yet{why}")
+        return self.output
+
+    def __repr__(self) -> str:
+        said = f": {self.error}" if self.error is not None else "".join(f"; waits for {one}" for one in self.waits_for)
+        return f"<Result of run {self.run_id}: {self.status}{said}>"
+
+    def __str__(self) -> str:
+        try:
+            return self._drawn()
+        except Broken:
+            return repr(self)
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the tree, and the output to unfold."""
+        parts = [f"<pre>{escape(str(self))}</pre>"]
+        if self.output is not None:
+            from pydantic_core import to_json
+
+            text = to_json(self.output, indent=2, inf_nan_mode="constants").decode()
+            cut = f"{text[:_SHOWN]}\n… {len(text) - _SHOWN:,} characters more" if len(text) > _SHOWN else text
+            parts.append(f"<details><summary>output</summary><pre>{escape(cut)}</pre></details>")
+        return f"<div>{''.join(parts)}</div>"
+
+    def _drawn(self) -> str:
+        from magsag.surfaces.cli.trees import UNICODE, lines_of
+
+        return "\n".join(lines_of(self._insight.tree(RunId(self.run_id)), UNICODE))
+
+
+class Project:
+    """A project, opened: its catalog, its policies and its ledger. It serves one event loop at a time."""
+
+    _open_app: ClassVar[OpenApp | None] = None
+
+    def __init__(self, app: Services) -> None:
+        """Over an app that is there already; `open` makes one."""
+        self._app = app
+        self._lock = threading.Lock()
+        self._finalizer = weakref.finalize(self, app.close)
+
+    @classmethod
+    def open(
+        cls,
+        path: str | PathLike[str] | None = None,
+        *,
+        environment: str | None = None,
+        mode: str | None = None,
+        catalog: str | PathLike[str] | None = None,
+        ledger: str | PathLike[str] | None = None,
+    ) -> "Project":
+        """Open the project in a folder or the nearest one above it; without a path as the command would here.
+
+        What is given here stands above `MAGSAG_*` variables and `magsag.toml`. Raises Invalid for settings that
+        cannot stand; the catalog is read, and the ledger opened, by the first run.
+        """
+        if cls._open_app is None:
+            raise Broken("Project is not wired: import it by `from magsag import Project`")
+        given = {"environment": environment, "mode": mode, "catalog": catalog, "ledger": ledger}
+        flags = {key: fspath(value) for key, value in given.items() if value is not None}
+        return cls(cls._open_app(None if path is None else fspath(path), flags))
+
+    async def run(
+        self, slug: str, payload: Any = None, *, run_id: str | None = None, requester: str | None = None
+    ) -> Result:
+        """Run an agent (`slug`, `agent:slug@^1`) or a flow (`flow:slug`) to its end or until it parks.
+
+        With a `run_id` that exists and the same input: that run again, nothing twice. `requester`: on whose
+        behalf. Raises Invalid for an unknown name, an input that does not meet its contract, findings in what
+        the run would reach, or a `run_id` that exists with another input.
+        """
+        result = await self._app.runs.run(self._order(slug, payload, run_id, requester))
+        return self._result(result)
+
+    def run_sync(
+        self, slug: str, payload: Any = None, *, run_id: str | None = None, requester: str | None = None
+    ) -> Result:
+        """`run` for code without an event loop; calls from several threads take turns."""
+        return self._wait("run", lambda: self.run(slug, payload, run_id=run_id, requester=requester))
+
+    async def resume(self, run: str) -> Result:
+        """Go on with a run that parked or was interrupted; one that has ended gives its result again."""
+        return self._result(await self._app.runs.resume(self._app.insight.find(run)))
+
+    def resume_sync(self, run: str) -> Result:
+        """`resume` for code without an event loop."""
+        return self._wait("resume", lambda: self.resume(run))
+
+    def result(self, run: str) -> Result:
+        """How a run stands, by its id or the beginning of it. Raises Invalid for an unknown one."""
+        return self._result(self._app.runs.result(self._app.insight.find(run)))
+
+    def close(self) -> None:
+        """Let go of the ledger; done by itself when the project is dropped, or at the end of a `with`."""
+        self._finalizer()
+
+    def __enter__(self) -> "Project":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _order(self, slug: str, payload: Any, run_id: str | None, requester: str | None) -> "Order":
+        from magsag.services.runs import Order
+
+        ref = slug if ":" in slug else f"agent:{slug}"
+        order = Order(ref, payload, run_id, requester)
+        if findings := self._app.shelf.in_the_way(ref):
+            raise Invalid("\n".join([f"{ref} is not run, its catalog has findings:", *map(str, findings)]))
+        return order
+
+    def _result(self, result: "RunResult") -> Result:
+        waits = tuple(f"{one.on}: step {one.step}: {one.reason}" for one in result.reasons)
+        return Result(result.run, str(result.status), result.output, result.error, waits, self._app.insight)
+
+    def _wait(self, verb: str, start: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            with self._lock:
+                return asyncio.run(start())
+        raise Invalid(f"an event loop runs here already, in a notebook for one: write `await project.{verb}(...)`")
