@@ -197,13 +197,22 @@ class Planner:
         if fallback.callers == 0 and not fallback.stands_for and fallback.result is None:
             self._skip(fallback, "nothing failed that it stands for")
 
+    @property
+    def _leaves_out(self) -> bool:
+        """Whether a step that was not selected has no output: then the flow's own may not be there either."""
+        return self._select is not None and any(
+            not track.present for id, track in self._tracks.items() if id not in self._select
+        )
+
     def _finish(self) -> None:
         self._over = True
         try:
             output = self._graph.output.value(self.names) if self._graph.output is not None else self.outputs
         except ConditionFailed as failure:
-            self._decided.append(Abort(None, error_of(ErrorType.EXPRESSION, f"output: {failure}")))
-            return
+            if not self._leaves_out:
+                self._decided.append(Abort(None, error_of(ErrorType.EXPRESSION, f"output: {failure}")))
+                return
+            output = self.outputs
         self._decided.append(Finish(output, self._partial))
 
 

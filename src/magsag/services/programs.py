@@ -6,13 +6,15 @@ reasons noted in the seat. The program's code is dropped then, and `ctx` refuses
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from inspect import iscoroutinefunction
 from typing import Any
 
 from magsag.catalog.bundle import Bundle, Entry
 from magsag.domain import facts
 from magsag.domain.errors import Broken, ErrorType, StepFailed, Stopped
-from magsag.domain.facts import RunStatus, StepStatus
+from magsag.domain.facts import RunStatus
+from magsag.domain.graph import Graph
 from magsag.domain.manifests import Agent, Flow
 from magsag.domain.values import encode_known
 from magsag.engine.decisions import StepResult
@@ -25,6 +27,7 @@ from magsag.services.attempt import ChildPlace
 from magsag.services.beginnings import read_run, started_of
 from magsag.services.children import ChildRuns
 from magsag.services.context import ProgramContext, SyncContext
+from magsag.services.earlier import earlier_outputs
 from magsag.services.evaluation import evaluate, evaluations, failed_metric
 from magsag.services.flows import FlowProgram
 from magsag.services.gate import Gate
@@ -136,19 +139,16 @@ class Programs:
             "time": moment(started.at),
         }
         select = frozenset(started.select) if started.select is not None else None
-        given = self._given(started)
-        return await FlowProgram(self._gate, seat).run(seat.targets.bundle.graph(entry), names, select, given)
+        graph = seat.targets.bundle.graph(entry)
+        return await FlowProgram(self._gate, seat).run(graph, names, select, self._given(started, graph))
 
-    def _given(self, started: facts.RunStarted) -> dict[str, StepResult]:
+    def _given(self, started: facts.RunStarted, graph: Graph) -> dict[str, StepResult]:
         """Outputs that stand for steps which were not selected, from the run that this one continues."""
-        before = read_run(self._ledger, started.continues) if started.continues is not None else None
-        if before is None:
+        if started.continues is None:
             return {}
-        return {
-            id: StepResult(step.status, plain(self._ledger, before.id, step.output))
-            for id, step in before.steps.items()
-            if id not in (started.select or ()) and step.status is StepStatus.SUCCEEDED
-        }
+        read, value = partial(read_run, self._ledger), partial(plain, self._ledger)
+        found = earlier_outputs(read(started.continues), graph, read, value)
+        return {id: result for id, result in found.items() if id not in (started.select or ())}
 
     def _evaluate(self, seat: Seat, entry: AgentOrFlow, on: str, payload: object) -> None:
         if not isinstance(entry.manifest, Agent):

@@ -12,6 +12,7 @@ from magsag.catalog.findings import Finding
 from magsag.catalog.load import Loaded
 from magsag.catalog.reach import reached
 from magsag.domain.errors import Invalid, Refused
+from magsag.domain.graph import Graph
 from magsag.domain.manifests import KINDS, Agent, Flow, Skill
 
 Form = Literal["text", "mermaid", "json"]
@@ -60,13 +61,21 @@ class Shelf:
         loaded = self._loaded()
         return sum(finding.severity == "error" for finding in loaded.findings) - len(loaded.concerning(ref))
 
+    def entry(self, ref: str) -> Entry[Any]:
+        """The manifest that is meant. Raises Invalid, with the nearest name."""
+        return self._loaded().bundle.find(ref)
+
     def flow(self, name: str) -> Entry[Flow]:
         """The flow that is meant by slug or reference. Raises Invalid, with the nearest name."""
         return self._loaded().bundle.find(name, "flow")
 
+    def graph(self, entry: Entry[Flow]) -> Graph:
+        """The compiled flow. Raises Invalid when it does not compile."""
+        return self._loaded().bundle.graph(entry)
+
     def steps(self, entry: Entry[Flow]) -> dict[str, frozenset[str]]:
         """The steps of a flow, in an order in which they could run, each with those that it waits for."""
-        nodes = self._loaded().bundle.graph(entry).nodes
+        nodes = self.graph(entry).nodes
         waiting = {id: node.after | node.fallback_of for id, node in nodes.items()}
         order: dict[str, frozenset[str]] = {}
         while len(order) < len(waiting):

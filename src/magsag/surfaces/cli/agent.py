@@ -56,7 +56,10 @@ def run(
     ref = _reference(slug)
     call.flags["reach"] = ref
     refused = refuse_findings(call, ref)
-    return refused if refused is not None else drive(call, _order(ref, source, run_id, debug), asked)
+    if refused is not None:
+        return refused
+    call.app.shelf.entry(ref)
+    return drive(call, _order(ref, source, run_id, debug), asked)
 
 
 @command.command("list")

@@ -2,13 +2,12 @@
 
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from magsag.domain.errors import Invalid
-from magsag.domain.facts import StepStatus
 from magsag.surfaces.cli.call import Call
 from magsag.surfaces.cli.reading import parse, read_input, stdin_bytes
-from magsag.surfaces.cli.writing import put_json, say
+from magsag.surfaces.cli.writing import note, put_json, say
 
 if TYPE_CHECKING:
     from magsag.catalog.bundle import Entry
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
     from magsag.domain.manifests import Flow
     from magsag.services.runs import Order
 
+LOOKED_AT: Final = 50
+"""so many earlier runs"""
 Steps = Mapping[str, frozenset[str]]
 """in an order in which they could run, each with those that it waits for"""
 
@@ -32,7 +33,7 @@ def flow_order(
     payload = _input(entry, source)
     if select is None:
         return Order(entry.ref, payload, run_id)
-    return Order(entry.ref, payload, run_id, select=select, continues=_earlier(call, entry.ref, steps, select))
+    return Order(entry.ref, payload, run_id, select=select, continues=_earlier(call, entry, steps, select))
 
 
 def put_plan(call: Call, ref: str, only: tuple[str, ...], continue_from: str | None) -> None:
@@ -77,23 +78,27 @@ def selected(ref: str, steps: Steps, only: tuple[str, ...], continue_from: str |
     return None
 
 
-def _earlier(call: Call, ref: str, steps: Steps, select: tuple[str, ...]) -> "RunId | None":
+def _earlier(call: Call, entry: "Entry[Flow]", steps: Steps, select: tuple[str, ...]) -> "RunId | None":
     """The newest earlier run of the flow that has the outputs which the selected steps read."""
     from magsag.ports.ledger import RunQuery
+    from magsag.services.earlier import earlier_outputs
 
-    needed = {before for id in select for before in steps[id]} - set(select)
+    insight, graph = call.app.insight, call.app.shelf.graph(entry)
+    needed = {before for id in select for before in steps[id] - graph.nodes[id].guarded} - set(select)
+    program = entry.ref.partition("@")[0]
+    rows = insight.list(RunQuery(program=program, limit=LOOKED_AT))
+    for row in rows:
+        known = earlier_outputs(insight.fold(row.run), graph, insight.fold, lambda _, data: {})
+        if needed <= known.keys():
+            if not call.is_quiet and known.keys() - set(select):
+                note(f"run {row.run} gives what the steps that are left out gave")
+            return row.run
     if not needed:
         return None
-    insight = call.app.insight
-    for row in insight.list(RunQuery(program=ref.partition("@")[0], limit=1)):
-        done = {step.id for step in insight.show(row.run).steps if step.status is StepStatus.SUCCEEDED}
-        if lacking := sorted(needed - done):
-            raise Invalid(
-                f"the newest run of {ref.partition('@')[0]}, {row.run}, has no output of {', '.join(lacking)}, which "
-                f"{'is' if len(lacking) == 1 else 'are'} read here: run the flow in full first"
-            )
-        return row.run
-    raise Invalid(f"there is no earlier run of {ref}, and the output of {', '.join(sorted(needed))} is read here")
+    lacking = f"the output of {', '.join(sorted(needed))} is read here"
+    if rows:
+        raise Invalid(f"{lacking}, and none of the newest runs of {program} has it; run the flow in full first")
+    raise Invalid(f"{lacking}, and there is no earlier run of {program}; run the flow in full first")
 
 
 def _input(entry: "Entry[Flow]", source: str | None) -> object:

@@ -1,7 +1,7 @@
 """`magsag run`: look at runs, and cancel them."""
 
-import asyncio
-from datetime import UTC, datetime
+from dataclasses import asdict, replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -14,7 +14,7 @@ from magsag.surfaces.cli.groups import Noun
 from magsag.surfaces.cli.writing import put_json, put_table, say
 
 if TYPE_CHECKING:
-    from magsag.ports.ledger import RunRow
+    from magsag.ports.ledger import RunQuery, RunRow
 
 
 @click.group("run", cls=Noun)
@@ -37,14 +37,14 @@ def list_runs(
 
     query = RunQuery(
         roots_only=not children,
-        program=program,
         status=RunStatus(status) if status else None,
         parked_on=ParkedOn(parked_on) if parked_on else None,
         limit=limit or None,
     )
-    insight = call.app.insight
-    rows = insight.list(query)
+    rows = _rows(call, query, program)
     if call.wants_json:
+        from magsag.services.documents import row_document
+
         put_json([row_document(row) for row in rows])
         return
     if not rows:
@@ -59,14 +59,17 @@ def list_runs(
 @click.option("--traceback", is_flag=True, help="Show the whole traceback of what catalog code raised.")
 @click.pass_obj
 def show(call: Call, run: str, traceback: bool) -> None:
-    """Show how a run stands: its steps with verdicts, its scores, its result or error."""
-    from magsag.surfaces.cli.showing import put_run, run_document
+    """Show how a run stands: its steps with verdicts, the scores in it and below, its result or error."""
+    from magsag.services.documents import run_document
+    from magsag.surfaces.cli.showing import put_run, scores_of
 
     view = call.app.insight.show(call.app.insight.find(run))
+    scores = scores_of(call.app.insight, view)
     if call.wants_json:
-        put_json(run_document(view))
+        listed = [{"run": one.run, "program": one.program, **asdict(one.score)} for one in scores]
+        put_json({**run_document(view), "scores": listed})
     else:
-        put_run(view, traceback)
+        put_run(view, scores, traceback)
 
 
 @command.command("tree")
@@ -76,7 +79,7 @@ def tree(call: Call, run: str) -> None:
     """Draw a run with all below it."""
     node = call.app.insight.tree(call.app.insight.find(run))
     if call.wants_json:
-        from magsag.surfaces.cli.showing import tree_document
+        from magsag.services.documents import tree_document
 
         put_json(tree_document(node))
         return
@@ -90,7 +93,8 @@ def tree(call: Call, run: str) -> None:
 @click.pass_obj
 def facts(call: Call, run: str) -> None:
     """List the facts of a run, in the order in which they were recorded."""
-    from magsag.surfaces.cli.showing import fact_document, fact_line
+    from magsag.services.documents import fact_document
+    from magsag.surfaces.cli.showing import fact_line
 
     found = call.app.insight.facts(call.app.insight.find(run))
     if call.wants_json:
@@ -108,7 +112,9 @@ def search(call: Call, words: tuple[str, ...], limit: int) -> None:
     """Find facts in which all these words occur."""
     hits = call.app.insight.search(" ".join(words), limit)
     if call.wants_json:
-        put_json([{"run": hit.run, "seq": hit.seq, "kind": hit.kind, "text": hit.text} for hit in hits])
+        from magsag.services.documents import hit_document
+
+        put_json([hit_document(hit) for hit in hits])
     elif not hits:
         say("nothing found")
     else:
@@ -120,6 +126,8 @@ def search(call: Call, words: tuple[str, ...], limit: int) -> None:
 @click.pass_obj
 def cancel(call: Call, run: str) -> int:
     """Cancel a run and all below it; an act that is under way ends first."""
+    import asyncio
+
     app = call.app
     result = asyncio.run(app.runs.cancel(app.insight.find(run), app.settings.actor))
     if result.status is RunStatus.RUNNING:
@@ -131,29 +139,15 @@ def cancel(call: Call, run: str) -> int:
     return YES
 
 
-def row_document(row: "RunRow") -> dict[str, object]:
-    """A run as one object of a list."""
-    return {
-        "run": row.run,
-        "program": row.program,
-        "status": row.status,
-        "parked_on": row.parked_on,
-        "parent": row.parent,
-        "root": row.root,
-        "actor": row.actor,
-        "requester": row.requester,
-        "bundle": row.bundle,
-        "trace_id": row.trace_id,
-        "created": iso(row.created),
-        "updated": iso(row.updated),
-        "due": iso(row.due) if row.due is not None else None,
-        "facts": row.seq,
-    }
-
-
-def iso(micros: int) -> str:
-    """A time as ISO 8601, UTC."""
-    return datetime.fromtimestamp(micros / 1e6, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _rows(call: Call, query: "RunQuery", program: str | None) -> "list[RunRow]":
+    """A slug without its kind is an agent's, else a flow's."""
+    if program is None:
+        return call.app.insight.list(query)
+    name = program.partition("@")[0]
+    for one in [name] if ":" in name else [f"agent:{name}", f"flow:{name}"]:
+        if rows := call.app.insight.list(replace(query, program=one)):
+            return rows
+    return []
 
 
 def _status(row: "RunRow") -> str:

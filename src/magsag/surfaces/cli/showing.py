@@ -1,23 +1,46 @@
-"""A run, its tree and its facts, as text and as JSON documents."""
+"""A run and its facts as text. As JSON: `services.documents`; as a tree: `trees`."""
 
-from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
-from magsag.surfaces.cli.run import iso, row_document
+from magsag.ports.ledger import RunQuery
+from magsag.services.documents import iso
 from magsag.surfaces.cli.writing import json_text, put_pairs, put_table, say
 
 if TYPE_CHECKING:
-    from magsag.services.insight import FactView, RunView, ScoreView, StepView
-    from magsag.services.tree import ErrorView, TreeNode
+    from magsag.services.insight import FactView, Insight, RunView, ScoreView, StepView
+    from magsag.services.tree import ErrorView
 
 
-def put_run(view: "RunView", traceback: bool) -> None:
+SCORED_RUNS: Final = 200
+"""of so many child runs the scores are shown"""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A score, with the run whose input or output it is about."""
+
+    run: str
+    program: str
+    score: "ScoreView"
+
+
+def scores_of(insight: "Insight", view: "RunView") -> list[Scored]:
+    """The scores of a run and of the runs below it."""
+    rows = insight.list(RunQuery(root=view.row.root, roots_only=False, limit=None))
+    below = [row for row in rows if row.run.startswith(f"{view.row.run}.")][:SCORED_RUNS]
+    views = [view, *(insight.show(row.run) for row in below)]
+    return [Scored(one.row.run, one.started.program, score) for one in views for score in one.scores]
+
+
+def put_run(view: "RunView", scores: Sequence[Scored], traceback: bool) -> None:
     """For people: head, scores, steps, then the result or the error."""
     put_pairs(dict(_head(view)))
-    if view.scores:
+    if scores:
         say("")
-        put_table(("evaluation", "on", "metric", "score", "threshold", ""), [_score(score) for score in view.scores])
+        heads = ("evaluation", "metric", "score", "threshold", "", "of")
+        put_table(heads, [_score(one) for one in scores])
     if view.steps:
         say("")
         put_table(("step", "status", "effect", "verdict", "rule", "took", ""), [_step(step) for step in view.steps])
@@ -30,56 +53,13 @@ def put_run(view: "RunView", traceback: bool) -> None:
         say(json_text(view.output, indent=True))
 
 
-def run_document(view: "RunView") -> dict[str, object]:
-    """A run with everything, as JSON."""
-    return {
-        **row_document(view.row),
-        "status": view.status,
-        "environment": view.started.environment,
-        "mode": view.started.mode,
-        "input": view.input,
-        "output": view.output,
-        "error": plain(view.error),
-        "reasons": plain(view.reasons),
-        "cancel_by": view.cancel_by,
-        "scores": plain(view.scores),
-        "steps": plain(view.steps),
-    }
-
-
-def tree_document(node: "TreeNode") -> dict[str, object]:
-    """A tree as nested objects."""
-    return {**{field.name: plain(getattr(node, field.name)) for field in fields(node)}}
-
-
-def fact_document(fact: "FactView") -> dict[str, object]:
-    """One fact: its body with what belongs to it in full."""
-    return {
-        "seq": fact.seq,
-        "kind": fact.kind,
-        "at": iso(fact.at),
-        "body": fact.body,
-        "input": fact.input,
-        "output": fact.output,
-    }
-
-
 def fact_line(fact: "FactView") -> str:
     """`  3  2026-01-31T…Z  StepDone  task-decomposition#1  …`."""
-    about = [str(fact.body[key]) for key in ("step", "status", "type", "by", "on") if fact.body.get(key)]
+    about = [str(fact.body[key]) for key in ("program", "step", "status", "type", "by", "on") if fact.body.get(key)]
     verdict = fact.body.get("verdict")
     if isinstance(verdict, dict):
         about.append(f"{verdict.get('decision')} by {verdict.get('rule')}")
     return f"{fact.seq:>5}  {iso(fact.at)}  {fact.kind:<16}  {'  '.join(about)}".rstrip()
-
-
-def plain(value: Any) -> Any:
-    """Dataclasses as objects, all the way down."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, tuple | list):
-        return [plain(part) for part in value]
-    return value
 
 
 def _head(view: "RunView") -> Iterator[tuple[str, object]]:
@@ -94,9 +74,11 @@ def _head(view: "RunView") -> Iterator[tuple[str, object]]:
     yield "bundle", view.row.bundle
 
 
-def _score(score: "ScoreView") -> tuple[str, ...]:
+def _score(one: Scored) -> tuple[str, ...]:
+    score = one.score
     numbers = (f"{score.score:.4g}", f"{score.threshold:.4g}")
-    return (score.evaluation, score.on, score.metric, *numbers, "passed" if score.passed else "below")
+    of = f"{score.on} of {one.program.partition(':')[2]}"
+    return (score.evaluation, score.metric, *numbers, "passed" if score.passed else "below", of)
 
 
 def _step(step: "StepView") -> tuple[str, ...]:
