@@ -24,7 +24,7 @@ VIOLATIONS = {
     "catalog/violation.py": "import magsag.engine",
     "adapters/store/violation.py": "import magsag.adapters.conditions",
     "surfaces/cli/violation.py": "import magsag.adapters",
-    "services/violation.py": "import magsag.testing, magsag.app\nimport magsag.services.acts, magsag.services.performing",
+    "services/violation.py": "import magsag.app, magsag.testing, magsag.services.acts, magsag.services.performing",
     "unlisted/__init__.py": "",
 }
 
