@@ -29,7 +29,7 @@ from magsag.services.insight import Insight
 from magsag.services.tree import TreeNode
 from magsag.services.watch import Watch
 from magsag.surfaces.cli.live import live
-from magsag.surfaces.cli.trees import ASCII, SIBLINGS, UNICODE, draw, lines_of, pen_for
+from magsag.surfaces.cli.trees import ASCII, SIBLINGS, UNICODE, Pen, draw, lines_of, pen_for
 from tests.unit.ledgers import BEGIN, MS, answer, began, done, ended, error, failed, offer, put, started, succeeded
 
 CHILD = RunId("offer.g1.0/advisor-sag#1")
@@ -150,6 +150,15 @@ def test_each_status_has_a_mark_and_a_word_unless_the_mark_says_it(
     line = drawn(began(), *facts)[1]
     assert f"└─ {mark} a" in line
     assert line.endswith(word)
+
+
+@pytest.mark.parametrize("pen", [UNICODE, ASCII])
+def test_a_delegation_whose_run_is_partial_says_so(pen: Pen) -> None:
+    store = MemoryStore()
+    put(store, "r", began(), started("b#1", "agent:b@1.0.0"), succeeded("b#1"), ended(RunStatus.PARTIAL))
+    put(store, "r.b#1", began(parent="r.b#1"), ended(RunStatus.PARTIAL), root="r")
+    lines = lines_of(Insight(store).tree(RunId("r")), pen)
+    assert [line.endswith("partial") for line in lines] == [False, True]
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,7 @@ def tree_document(node: TreeNode) -> Document:
         "step": node.step,
         "target": node.target,
         "child": node.child,
+        "is_partial": node.is_partial,
         "ms": node.ms,
         "attempts": node.attempts,
         "tokens": node.tokens,

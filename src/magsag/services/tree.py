@@ -51,6 +51,8 @@ class TreeNode:
     """exact reference of what the step calls, or of the run's program"""
     child: RunId | None = None
     """the run that the step started"""
+    is_partial: bool = False
+    """the run that it started went on although something in it failed"""
     ms: float | None = None
     """from its start to its end, or until now; None before it started"""
     attempts: int = 0
@@ -183,6 +185,7 @@ class _Builder:
             step=step.id,
             target=proposal.target if proposal else None,
             child=child.id if child else None,
+            is_partial=child is not None and child.status is RunStatus.PARTIAL,
             ms=elapsed(step, self.now),
             attempts=step.attempt,
             tokens=sum(usage_of(step, self.value)) + sum(node.tokens for node in below),

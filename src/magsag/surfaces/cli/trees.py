@@ -115,9 +115,10 @@ def _line(pen: Pen, lead: str, node: TreeNode, width: int, coloured: bool) -> st
     mark = pen.marks[node.status]
     name = f"{mark} {node.name}".strip().ljust(max(0, width - len(lead)))
     name = _painted(mark, node, coloured) + name[len(mark) :]
-    word = "" if node.status in _TELLING else str(node.status).replace("_", " ")
+    word = "" if node.status in _TELLING or pen is ASCII else str(node.status).replace("_", " ")
+    word = "partial" if node.is_partial else word
     attempts = f"attempt {node.attempts}" if node.attempts > 1 else ""
-    said = [_tokens(node), "" if pen is ASCII else word, attempts, _verdict(node.verdict), _error(node)]
+    said = [_tokens(node), word, attempts, _verdict(node.verdict), _error(node)]
     rest = "   ".join(part for part in said if part)
     return f"{lead}{name}  {node.kind:<14}{_time(node):>9}   {rest}".rstrip()
 
