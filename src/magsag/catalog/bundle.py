@@ -172,15 +172,24 @@ class Bundle:
     def schema(self, name: str) -> dict[str, Any] | None:
         """A contract's self-contained schema; None where it cannot be had."""
         try:
-            return self.contract(name).schema
+            contract = self.contract(name)
+            contract.prove()
         except Invalid:
             return None
+        return contract.schema
 
     def function(self, entry: Entry[Any], name: str | None = None) -> Callable[..., Any]:
         """The entrypoint's function; `name` gives it where the manifest does not (metrics). Raises Invalid."""
         entrypoint = getattr(entry.manifest, "entrypoint", None)
         if not entrypoint:
             raise Invalid(f"{entry.ref} has no entrypoint: its program is a flow")
+        return self._loaded(entry, entrypoint, name)
+
+    def lookup(self, entry: Entry[Skill]) -> Callable[..., Any] | None:
+        """What a reconcilable skill is asked with; None for any other. Raises Invalid."""
+        return self._loaded(entry, entry.manifest.lookup) if entry.manifest.lookup else None
+
+    def _loaded(self, entry: Entry[Any], entrypoint: str, name: str | None = None) -> Callable[..., Any]:
         path, function = split_entrypoint(entry.path, entrypoint)
         key = (path, name or function)
         if key not in self._functions:

@@ -54,6 +54,10 @@ class Contract:
         except (ValueError, RecursionError) as error:
             return [Problem("", f"cannot be checked: {error}")]
 
+    def prove(self) -> None:
+        """Compile it. Raises Invalid for a contract that is none."""
+        _ = self._validator
+
     def redact(self, value: object) -> object:
         """A copy in which every marked field is replaced; the value itself when nothing is marked."""
         return self._redacted(value, [self.schema]) if self.redacts else value

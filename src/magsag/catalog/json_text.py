@@ -13,37 +13,42 @@ _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 _NO_NUMBERS: Final = frozenset({"NaN", "Infinity", "-Infinity"})
 
 
-class _Twice(Exception):
-    """A key stands twice; where is looked for afterwards."""
+class _Questionable(Exception):
+    """A key stands twice, or a number is none; where is looked for afterwards."""
 
 
 def read_json(text: str) -> Document:
     """Read one value. Raises Unreadable when the syntax is broken."""
     if text.count("{") + text.count("[") > MAX_DEPTH:
         _refuse_depth(text)
-    faults: tuple[Fault, ...] = ()
     try:
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        value, faults = _values(text)
     except json.JSONDecodeError as error:
         what = f"the JSON is broken: {error.msg}"
         raise Unreadable(Fault(error.lineno, error.colno, what, "mend the syntax here or just before")) from error
-    except (_Twice, ValueError):
-        faults = tuple(_find_faults(text))
-        value = json.loads(text, parse_constant=lambda name: None)
+    except ValueError as error:
+        raise Unreadable(Fault(1, 1, f"the JSON cannot be read: {error}", "write shorter numbers")) from error
     if "\\ud" in text or "\\uD" in text:
         faults += tuple(_lone_surrogates(text))
     return Document(text, value, faults, cache(lambda: _Scanner(text).node()))
 
 
+def _values(text: str) -> tuple[object, tuple[Fault, ...]]:
+    try:
+        return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant), ()
+    except _Questionable:
+        return json.loads(text, parse_constant=lambda name: None), tuple(_find_faults(text))
+
+
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     made = dict(pairs)
     if len(made) != len(pairs):
-        raise _Twice
+        raise _Questionable
     return made
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(name)
+    raise _Questionable(name)
 
 
 def _refuse_depth(text: str) -> None:

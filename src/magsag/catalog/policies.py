@@ -21,7 +21,8 @@ _TARGETS: Final = frozenset({"agent", "skill", "flow", "model", "shell", "call"}
 
 def read_policies(found: Survey, bundle: Bundle, conditions: Conditions, notes: Notes) -> Policies:
     """Compile every rule; findings go to `notes`."""
-    reader = _Reader(bundle, conditions)
+    unreadable = {(one.kind, slug) for one in found.manifests if one.shape.manifest is None for slug in one.slugs}
+    reader = _Reader(bundle, conditions, unreadable)
     for candidate in found.of_kind("policy"):
         if isinstance(policy := candidate.checked, Policy):
             reader.add(candidate, policy)
@@ -34,13 +35,14 @@ def read_policies(found: Survey, bundle: Bundle, conditions: Conditions, notes: 
 class _Reader:
     """Gathers the rules of all files."""
 
-    def __init__(self, bundle: Bundle, conditions: Conditions) -> None:
+    def __init__(self, bundle: Bundle, conditions: Conditions, unreadable: set[tuple[str, str]]) -> None:
         self.rules: list[CompiledRule] = []
         self.governance: FlowGovernance | None = None
         self._governed_by = ""
         self._bundle = bundle
         self._conditions = conditions
         self._ids: dict[str, str] = {}
+        self._unreadable = unreadable
 
     def add(self, candidate: Candidate, policy: Policy) -> None:
         for index, rule in enumerate(policy.rules):
@@ -75,6 +77,8 @@ class _Reader:
             candidate.notes.add(pointer, f"a rule cannot name {ref!r}", fix)
             return None
         versions = self._bundle.versions(reference)
+        if (reference.kind, reference.slug) in self._unreadable:
+            return reference
         if versions is not None and not any(reference.range.matches(SemVer.parse(one.version)) for one in versions):
             fix = did_you_mean(reference.slug, self._bundle.slugs(reference.kind)) or "correct it, or remove it"
             candidate.notes.add(pointer, f"{ref!r} names nothing in the catalog", fix, severity="warning")

@@ -6,7 +6,7 @@ read becomes a finding, and the rest goes on.
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from posixpath import basename, dirname
 from typing import Any, Final, NamedTuple
 
@@ -128,9 +128,9 @@ def _made(path: str, kind: str, document: Document, shape: Shape, notes: Notes) 
         slug = found[1] if found else _folder(path)
     version = value.get("version")
     subject = f"{kind}:{slug}" + (f"@{version}" if isinstance(version, str) else "")
-    faulted = [fault.pointer for fault in shape.faults]
+    faulted = {fault.pointer for fault in shape.faults} | shape.mended
     if document.faults and shape.manifest is not None:
-        shape = Shape(None, shape.manifest)
+        shape = replace(shape, manifest=None, stand_in=shape.manifest)
     about = None if kind == "policy" else subject
     return Candidate(path, kind, slug, document, shape, about, Notebook(notes, path, document, about, faulted))
 
@@ -159,9 +159,11 @@ def _unreadable(path: str, document: Document, notes: Notes) -> Candidate:
 def _kind_words(kind: object, guessed: str) -> tuple[str, str]:
     if kind is None:
         return "`kind` is missing", f"add `kind: {guessed}`, or keep data in a folder whose name starts with `_`"
+    if not isinstance(kind, str):
+        return "`kind` must be text", f"write `kind: {guessed}`"
     if kind in _LATER:
         return f"kind {kind} is not read by this version, so it is refused", "move the file out of the catalog"
-    fix = did_you_mean(str(kind), list(KINDS)) or "the kinds are " + ", ".join(KINDS)
+    fix = did_you_mean(kind, list(KINDS)) or "the kinds are " + ", ".join(KINDS)
     return f'there is no kind "{kind}"', fix
 
 

@@ -58,9 +58,11 @@ def check_entrypoint(candidate: Candidate, sources: Sources) -> None:
     """Add findings for a missing file, a missing function or parameters that do not fit."""
     manifest = candidate.checked
     if isinstance(manifest, Agent) and manifest.entrypoint is not None:
-        _check_function(candidate, manifest.entrypoint, _AGENT, sources)
+        _check_function(candidate, _WHERE, manifest.entrypoint, _AGENT, sources)
     elif isinstance(manifest, Skill):
-        _check_function(candidate, manifest.entrypoint, _SKILL, sources)
+        _check_function(candidate, _WHERE, manifest.entrypoint, _SKILL, sources)
+        if manifest.lookup is not None:
+            _check_function(candidate, ("lookup",), manifest.lookup, _SKILL, sources)
     elif isinstance(manifest, Eval):
         _check_metrics(candidate, manifest, sources)
 
@@ -76,15 +78,15 @@ def agent_module(candidate: Candidate, sources: Sources) -> tuple[str, ast.Modul
     return (path, tree) if tree is not None and is_async else None
 
 
-def _check_function(candidate: Candidate, entrypoint: str, takes: Takes, sources: Sources) -> None:
+def _check_function(candidate: Candidate, where: Pointer, entrypoint: str, takes: Takes, sources: Sources) -> None:
     path, name = split_entrypoint(candidate.path, entrypoint)
     if not name.isidentifier() or not path.endswith(".py"):
         what = f"{entrypoint!r} names no function"
-        candidate.notes.add(_WHERE, what, "write the file beside the manifest and the function: agent.py:run")
+        candidate.notes.add(where, what, "write the file beside the manifest and the function: agent.py:run")
         return
-    tree = _file(candidate, path, sources)
+    tree = _file(candidate, where, path, sources)
     if tree is not None:
-        _check_parameters(candidate, _WHERE, tree, (path, name), takes, sources)
+        _check_parameters(candidate, where, tree, (path, name), takes, sources)
 
 
 def _check_metrics(candidate: Candidate, manifest: Eval, sources: Sources) -> None:
@@ -93,7 +95,7 @@ def _check_metrics(candidate: Candidate, manifest: Eval, sources: Sources) -> No
         what = f"{manifest.entrypoint!r} must be a Python file; each metric names its function"
         candidate.notes.add(_WHERE, what, "write the file beside the manifest: metrics.py")
         return
-    tree = _file(candidate, path, sources)
+    tree = _file(candidate, _WHERE, path, sources)
     before: set[str] = set()
     for place, metric in enumerate(manifest.metrics):
         if metric.id in before:
@@ -104,13 +106,13 @@ def _check_metrics(candidate: Candidate, manifest: Eval, sources: Sources) -> No
         before.add(metric.id)
 
 
-def _file(candidate: Candidate, path: str, sources: Sources) -> ast.Module | None:
+def _file(candidate: Candidate, where: Pointer, path: str, sources: Sources) -> ast.Module | None:
     if path not in sources.files:
         folder = dirname(candidate.path)
         beside = [one for one in sources.files if dirname(one) == folder and one.endswith(".py")]
         names = [one.rpartition("/")[2] for one in beside]
         fix = did_you_mean(path.rpartition("/")[2], names) or f"add the file {path}, or correct the name"
-        candidate.notes.add(_WHERE, f"there is no file {path} in the catalog", fix)
+        candidate.notes.add(where, f"there is no file {path} in the catalog", fix)
         return None
     return sources.tree(path, candidate.subject)
 

@@ -51,6 +51,8 @@ class Shape:
     stand_in: Manifest | None
     """with faults: the manifest with these mended; None where that is impossible"""
     faults: tuple[SchemaFault, ...] = ()
+    mended: frozenset[Pointer] = frozenset()
+    """places of the stand-in that are not what was written"""
 
 
 def check_shape(kind: str, data: dict[str, Any], folder: str) -> Shape:
@@ -74,11 +76,13 @@ def check_shape(kind: str, data: dict[str, Any], folder: str) -> Shape:
 
 def _mended(model: type[Manifest], data: dict[str, Any], found: list[SchemaFault], folder: str) -> Shape:
     faults = list(found)
+    mended: set[Pointer] = set()
     for _ in range(_ROUNDS):
         for fault in found:
+            mended.add(fault.pointer)
             _mend(data, fault.pointer, folder, model)
         try:
-            return Shape(None, model.model_validate(data), tuple(faults))
+            return Shape(None, model.model_validate(data), tuple(faults), frozenset(mended))
         except ValidationError as error:
             found = list(_faults(model, data, error))
         known = {fault.pointer[:-1] for fault in faults} | {fault.pointer for fault in faults}

@@ -23,7 +23,7 @@ _ADD: Final = {
     "version": "add `version: 0.1.0`",
     "role": "add `role: main` or `role: sub`",
     "effect": f"say what repeating it would do: `effect:` with one of {_EFFECTS}",
-    "entrypoint": "add `entrypoint:` with a file beside the manifest, e.g. `skill.py:run`",
+    "entrypoint": "add `entrypoint:` with the Python file beside the manifest",
     "max_rounds": "bound the loop: add `max_rounds:`",
     "until": "add `until:` with the condition that ends the loop",
     "verdict": "add `verdict:` with allow, ask or deny",
