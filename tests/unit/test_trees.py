@@ -71,6 +71,13 @@ class Ticks:
         return bytes(count)
 
 
+class Failing(Insight):
+    """Over a ledger that cannot be read."""
+
+    def fold(self, run: RunId) -> Run | None:
+        raise StoreBroken("the disk is gone")
+
+
 def tree(*facts: Fact) -> TreeNode:
     store = MemoryStore()
     put(store, "r", *facts)
@@ -226,6 +233,16 @@ def test_a_watch_of_a_resumed_run_shows_what_came_before() -> None:
     ]  # fmt: skip
 
 
+def test_a_run_does_not_fail_for_being_watched() -> None:
+    watch = Watch(Failing(MemoryStore()), Ticks())
+    watch.hear(RunId("r"), succeeded("b#1"))
+    watch.hear(RunId("s"), began())
+    watch.hear(RunId("s"), succeeded("b#1"))
+    found = watch.tree()
+    assert found is not None
+    assert (found.run, found.children[0].status) == ("s", "new")
+
+
 def test_on_a_pipe_each_step_has_a_line_when_it_starts_and_when_it_ends() -> None:
     stream, watch = Pipe(), Watch(Insight(MemoryStore()), Ticks())
     with live(watch, stream):
@@ -289,10 +306,6 @@ def test_a_terminal_that_cannot_redraw_gets_lines(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_ledger_that_fails_costs_a_picture_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Failing(Insight):
-        def fold(self, run: RunId) -> Run | None:
-            raise StoreBroken("the disk is gone")
-
     monkeypatch.setenv("TERM", "xterm")
     stream, watch = Terminal(), Watch(Failing(MemoryStore()), Ticks())
     with live(watch, stream):

@@ -6,6 +6,7 @@ Facts come from the loop's thread, pictures are asked for by a thread that draws
 import threading
 from collections.abc import Callable
 
+from magsag.domain.errors import Broken
 from magsag.domain.facts import Fact, RunStarted, StepFact
 from magsag.domain.ids import RunId
 from magsag.engine.run import Run
@@ -27,14 +28,11 @@ class Watch:
         """called when a step or the root run changes, in the loop's thread: it, without what is below, and how deep"""
 
     def hear(self, id: RunId, fact: Fact) -> None:
-        """Take a fact in. The first fact of a run that began earlier fetches what came before it."""
-        with self._lock:
-            run = self._runs.get(id)
-            if run is None:
-                run = self._runs[id] = self._begun(id, fact)
-            if self._root is None:
-                self._root = id
-            follow(run, fact)
+        """Take a fact in; what cannot be shown is left out, since a run must not fail for being watched."""
+        try:
+            run = self._follow(id, fact)
+        except Broken:
+            return
         if self.told is not None and (id == self._root or isinstance(fact, StepFact)):
             step = run.steps[fact.step] if isinstance(fact, StepFact) else None
             self.told(line_of(run, step, plain_value, self._clock.now()), self._depth(run) + (step is not None))
@@ -45,6 +43,17 @@ class Watch:
             if self._root is None:
                 return None
             return tree_of(self._runs[self._root], self._find, plain_value, self._clock.now())
+
+    def _follow(self, id: RunId, fact: Fact) -> Run:
+        """The first fact of a run that began earlier fetches what came before it."""
+        with self._lock:
+            run = self._runs.get(id)
+            if run is None:
+                run = self._runs[id] = self._begun(id, fact)
+            if self._root is None:
+                self._root = id
+            follow(run, fact)
+        return run
 
     def _depth(self, run: Run) -> int:
         """How many runs stand above it."""
