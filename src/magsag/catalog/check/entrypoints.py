@@ -10,6 +10,7 @@ from magsag.catalog.document import Pointer
 from magsag.catalog.findings import Notes
 from magsag.catalog.references import did_you_mean
 from magsag.catalog.survey import Candidate
+from magsag.domain.effects import Effect
 from magsag.domain.manifests import Agent, Eval, Skill
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -61,8 +62,7 @@ def check_entrypoint(candidate: Candidate, sources: Sources) -> None:
         _check_function(candidate, _WHERE, manifest.entrypoint, _AGENT, sources)
     elif isinstance(manifest, Skill):
         _check_function(candidate, _WHERE, manifest.entrypoint, _SKILL, sources)
-        if manifest.lookup is not None:
-            _check_function(candidate, ("lookup",), manifest.lookup, _SKILL, sources)
+        _check_lookup(candidate, manifest, sources)
     elif isinstance(manifest, Eval):
         _check_metrics(candidate, manifest, sources)
 
@@ -76,6 +76,19 @@ def agent_module(candidate: Candidate, sources: Sources) -> tuple[str, ast.Modul
     tree = sources.tree(path, candidate.subject) if path in sources.files else None
     is_async = tree is not None and isinstance(_definitions(tree).get(name), ast.AsyncFunctionDef)
     return (path, tree) if tree is not None and is_async else None
+
+
+def _check_lookup(candidate: Candidate, manifest: Skill, sources: Sources) -> None:
+    """A reconcilable skill must say how it is asked, and no other may: nobody would ask it."""
+    effect, where = manifest.effect, ("lookup",)
+    if effect is not Effect.RECONCILABLE and manifest.lookup is not None:
+        fix = f"remove it, or declare `effect: {Effect.RECONCILABLE}`"
+        candidate.notes.add(where, f"nobody looks up whether a skill with effect {effect} has acted", fix)
+    elif manifest.lookup is not None:
+        _check_function(candidate, where, manifest.lookup, _SKILL, sources)
+    elif effect is Effect.RECONCILABLE:
+        fix = "add `lookup: skill.py:find`; a skill that cannot be asked is unrepeatable"
+        candidate.notes.add(("effect",), "a reconcilable skill must say how it is asked whether it has acted", fix)
 
 
 def _check_function(candidate: Candidate, where: Pointer, entrypoint: str, takes: Takes, sources: Sources) -> None:

@@ -29,6 +29,9 @@ class Skill(Manifest):
     """`file.py:function` beside the manifest; `(payload)` or `(payload, ctx)`, async or sync"""
     effect: DeclaredEffect
     """what repeating it would do; there is no default"""
+    lookup: str | None = None
+    """of a `reconcilable` skill, which must have one: `file.py:function` beside the manifest, `(payload)` or
+    `(payload, ctx)`, asked after a crash whether the act happened; `{found: true, output: ...}` or `{found: false}`"""
     contracts: Contracts = Contracts()
     """what goes in and what comes out"""
     timeout: Duration | None = None
