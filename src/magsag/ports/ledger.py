@@ -27,6 +27,7 @@ __all__ = [
     "Ledger",
     "NewRun",
     "Occupied",
+    "Record",
     "RunQuery",
     "RunRow",
     "Runs",
@@ -88,6 +89,17 @@ class Change:
     updated: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A row that an act puts into the store: the last one of a key counts."""
+
+    tenant: str
+    key: str
+    value: bytes
+    """JSON"""
+    at: int
+
+
 @dataclass(slots=True)
 class Write:
     """Facts of one run, proposed together: all of them or none.
@@ -105,6 +117,8 @@ class Write:
     release: bool = False
     blobs: Mapping[str, bytes] = field(default_factory=dict)
     """large values by id, kept once per run tree"""
+    records: Sequence[Record] = ()
+    """what a transactional act puts into the store, in order: it is there if and only if the facts are"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +151,9 @@ class Ledger(Protocol):
 
     def blob(self, root: RunId, id: str) -> bytes:
         """A large value of a run tree. Raises StoreBroken when it is not there."""
+
+    def record(self, tenant: str, key: str) -> bytes | None:
+        """The value of a tenant's key as it was last put; None when it never was."""
 
     def seqs(self, roots: Sequence[RunId]) -> dict[RunId, int]:
         """The last seq of each of these root runs, for noticing what others appended."""

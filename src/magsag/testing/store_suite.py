@@ -20,7 +20,7 @@ from magsag.domain.errors import StoreBroken
 from magsag.domain.facts import CancelRequested, ParkedOn, RunStatus
 from magsag.domain.ids import RunId
 from magsag.engine.chain import blob_id, link, unseal
-from magsag.ports.ledger import Change, Declined, Lease, Occupied, RunQuery, Store, Write, Written
+from magsag.ports.ledger import Change, Declined, Lease, Occupied, Record, RunQuery, Store, Write, Written
 from magsag.testing.sample_runs import (
     ELSEWHERE,
     RUN,
@@ -183,6 +183,46 @@ class DecliningSuite:
         assert isinstance(store.write([Write(child, RUN, [started()], lease, new)], SYNCED)[0], Written)
         append(store, lease, done("a#1"), run=child)
         assert [row.run for row in store.rows(RunQuery(root=RUN))] == [RUN, child]
+        assert store.check() == []
+
+
+class RecordsSuite:
+    """What transactional acts put."""
+
+    def test_a_record_comes_back_as_it_was_put(self, store: Store) -> None:
+        lease = begin(store)
+        assert store.record("local", "a") is None
+        put(store, lease, record("a", b'{"n":1}'), record("b", b"2"))
+        assert (store.record("local", "a"), store.record("local", "b")) == (b'{"n":1}', b"2")
+
+    def test_the_last_record_of_a_key_counts(self, store: Store) -> None:
+        lease = begin(store)
+        put(store, lease, record("a", b"1"), record("a", b"2"))
+        put(store, lease, record("a", b"3"))
+        assert store.record("local", "a") == b"3"
+
+    def test_each_tenant_has_keys_of_its_own(self, store: Store) -> None:
+        put(store, begin(store), record("a", b"1"))
+        assert store.record("elsewhere", "a") is None
+
+    def test_a_declined_write_puts_no_record(self, store: Store) -> None:
+        lease = begin(store)
+        store.release(lease)
+        store.acquire(RUN, ELSEWHERE, 60)
+        write = Write(RUN, RUN, [done("a#1")], lease, records=[record("a", b"1")])
+        assert store.write([write], WRITTEN) == [Declined("lease")]
+        assert store.record("local", "a") is None
+
+    def test_records_are_seen_through_another_opening_of_the_store(self, open_store: OpenStore, store: Store) -> None:
+        put(store, begin(store), record("a", b"1"))
+        assert open_store().record("local", "a") == b"1"
+
+    def test_records_outlive_the_runs_that_put_them(self, store: Store) -> None:
+        lease = begin(store)
+        put(store, lease, record("a", b"1"))
+        end(store, lease)
+        assert store.vacuum(10**18, dry_run=False).runs == 1
+        assert store.record("local", "a") == b"1"
         assert store.check() == []
 
 
@@ -414,7 +454,7 @@ class UpkeepSuite:
         store.close()
 
 
-class StoreSuite(FactsSuite, DecliningSuite, LeasesSuite, RunsSuite, UpkeepSuite):
+class StoreSuite(FactsSuite, DecliningSuite, RecordsSuite, LeasesSuite, RunsSuite, UpkeepSuite):
     """All of it. Subclasses give the fixture `open_store`."""
 
     @pytest.fixture
@@ -427,3 +467,14 @@ class StoreSuite(FactsSuite, DecliningSuite, LeasesSuite, RunsSuite, UpkeepSuite
 
 def _ids(store: Store, query: RunQuery) -> Sequence[RunId]:
     return [row.run for row in store.rows(query)]
+
+
+def record(key: str, value: bytes) -> Record:
+    """What an act of the tenant `local` puts."""
+    return Record("local", key, value, at=2)
+
+
+def put(store: Store, lease: Lease, *records: Record) -> None:
+    """The outcome of an act, with what it puts."""
+    (answer,) = store.write([Write(RUN, RUN, [done(f"put-{records[0].key}")], lease, records=records)], WRITTEN)
+    assert isinstance(answer, Written)

@@ -78,7 +78,7 @@ class Batch:
         if item.change is not None:
             state.change = item.change
         self._touched[run] = state
-        if item.create is not None or item.release or item.blobs:
+        if item.create is not None or item.release or item.blobs or item.records:
             self._beside.append(item)
             if item.release and item.lease is not None:
                 self._holders[item.lease.root] = _NOBODY
@@ -109,11 +109,12 @@ class Batch:
             self._write_beside(item)
 
     def _write_beside(self, item: Write) -> None:
-        """Leases and large values."""
+        """Leases, large values and records."""
         new, lease = item.create, item.lease
         if new is not None and new.owner is not None:
             self._many("lease_new_tree", [(new.root, new.owner, int(new.lease_seconds * 1000))])
         self._many("insert_blob", [(item.root, id, data) for id, data in item.blobs.items()])
+        self._many("put_record", [(put.tenant, put.key, put.value, item.run, put.at) for put in item.records])
         if item.release and lease is not None:
             self._many("release_lease", [(lease.root, lease.owner, lease.fence)])
 
@@ -140,7 +141,7 @@ def append(connection: sqlite3.Connection, sql: Mapping[str, str], item: Write) 
 
 def only_appends(item: Write) -> bool:
     """Whether `append` may write it."""
-    return item.create is None and item.change is None and not item.release and not item.blobs
+    return item.create is None and item.change is None and not item.release and not item.blobs and not item.records
 
 
 def is_held(lease: Lease, holder: _Holder) -> bool:

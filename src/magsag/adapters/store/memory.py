@@ -74,6 +74,7 @@ class MemoryStore:
         self._leases: dict[RunId, _Held] = {}
         self._blobs: dict[RunId, dict[str, bytes]] = {}
         self._bundles: dict[str, bytes] = {}
+        self._records: dict[tuple[str, str], bytes] = {}
         self._owner = f"memory:{next(_COUNT)}"
 
     def write(self, writes: Sequence[Write], level: Level) -> list[Written | Declined]:
@@ -97,6 +98,8 @@ class MemoryStore:
         run.head, run.seq = head, len(run.facts)
         if item.blobs:
             self._blobs.setdefault(item.root, {}).update(item.blobs)
+        for record in item.records:
+            self._records[record.tenant, record.key] = record.value
         if (change := item.change) is not None:
             run.status, run.parked_on, run.due = change.status, change.parked_on, change.due
             run.updated = change.updated
@@ -125,6 +128,10 @@ class MemoryStore:
         if data is None:
             raise StoreBroken(f"run {root}: the large value {id} is not in the store")
         return data
+
+    def record(self, tenant: str, key: str) -> bytes | None:
+        with self._lock:
+            return self._records.get((tenant, key))
 
     def seqs(self, roots: Sequence[RunId]) -> dict[RunId, int]:
         with self._lock:

@@ -24,6 +24,10 @@ class ReadingPart(Part):
             raise StoreBroken(f"{self._database.path}: run {root}: the large value {id} is not in the store")
         return bytes(row[0])
 
+    def record(self, tenant: str, key: str) -> bytes | None:
+        row = self._database.one("record", (tenant, key))
+        return None if row is None else bytes(row[0])
+
     def seqs(self, roots: Sequence[RunId]) -> dict[RunId, int]:
         return dict(self._database.all("seqs", (to_json(list(roots)),)))
 

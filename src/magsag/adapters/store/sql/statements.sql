@@ -27,6 +27,13 @@ update runs set seq = ?, head = ?, status = ?, parked_on = ?, due = ?, updated =
 -- insert_blob: large values never change
 insert into blobs(root, id, body) values(?, ?, ?) on conflict do nothing;
 
+-- put_record: the last one of a key counts
+insert into records(tenant, key, value, run, updated) values(?, ?, ?, ?, ?)
+on conflict(tenant, key) do update set value = excluded.value, run = excluded.run, updated = excluded.updated;
+
+-- record: a value that an act put
+select value from records where tenant = ? and key = ?;
+
 -- lease_new_tree: the first lease of a tree; the clock is the store's, in milliseconds since 1970
 insert into leases(root, owner, fence, until)
 values(?, ?, 1, cast((julianday('now') - 2440587.5) * 86400000 as integer) + ?)
