@@ -1,6 +1,8 @@
 """JSON values as they are recorded: nothing is bent to fit."""
 
+import copy
 import math
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from magsag.domain.errors import ErrorType, StepFailed
+from magsag.domain.large import MARK, handle, lifted, lowered
 from magsag.domain.values import MAX_DEPTH, decode, encode, encode_known
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
@@ -101,3 +104,42 @@ def test_a_value_that_holds_itself_is_refused() -> None:
 def test_bytes_that_are_no_json_are_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         decode(data)
+
+
+def test_a_program_cannot_forge_the_mark_of_a_large_value() -> None:
+    forged = {"a": [{MARK: "id"}]}
+    with pytest.raises(StepFailed, match="at /a/0, which MAGSAG keeps for itself"):
+        encode(forged, "x")
+    assert encode(forged, "x", marks=True)[1] == forged
+
+
+def test_a_text_that_looks_like_a_mark_is_a_text() -> None:
+    text = '{"\\u0000blob":"id"}'
+    assert encode([text, {"k": text}], "x")[1] == [text, {"k": text}]
+
+
+@given(JSON)
+def test_handles_become_marks_and_marks_the_same_value_again(value: object) -> None:
+    large = handle([value], "id")
+    assert lifted({"a": large, "b": [value]}) == {"a": {MARK: "id"}, "b": [value]}
+    assert lowered(lifted({"a": large}), {"id": large}.__getitem__) == {"a": [value]}
+
+
+@pytest.mark.parametrize("change", [lambda it: it.update(b=2), lambda it: it.pop("a"), lambda it: it.clear()])
+def test_a_large_object_is_read_only_and_says_how_to_copy_it(change: Callable[[Any], Any]) -> None:
+    large = handle({"a": 1}, "id")
+    with pytest.raises(TypeError, match=r"copy what you want to change, e\.g\. dict\(value\)"):
+        change(large)
+    assert large == {"a": 1} == copy.copy(large)
+
+
+@pytest.mark.parametrize("change", [lambda it: it.append(2), lambda it: it.sort(), lambda it: it.__setitem__(0, 2)])
+def test_a_large_array_is_read_only_too(change: Callable[[Any], Any]) -> None:
+    large = handle([1], "id")
+    with pytest.raises(TypeError, match="read-only handle"):
+        change(large)
+    assert large == [1] == pickle.loads(pickle.dumps(large))
+
+
+def test_a_large_text_has_no_handle() -> None:
+    assert handle("long", "id") == "long"
