@@ -6,9 +6,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from magsag.adapters.conditions import CelConditions
 from magsag.catalog.check.cycles import find_cycles
 from magsag.catalog.check.domains import Schemas
 from magsag.catalog.check.never import is_never_true
+from magsag.catalog.check.tried import never_holds
 from tests.unit.catalogs import FLOW, REVIEW, swapped, told
 
 WHEN = 'input.level == "high" && steps.ask.score > 3'
@@ -148,6 +150,7 @@ _SCHEMA = {
         "f": {"type": "number", "exclusiveMaximum": 1},
         "ok": {"type": "boolean"},
         "yes": {"const": True},
+        "few": {"type": "array", "maxItems": 3},
         "ref": {"$ref": "#/$defs/k"},
         "both": {"allOf": [{"minimum": 3}, {"type": "integer", "maximum": 5}]},
         "secret": {"const": "s", "x-redact": True},
@@ -187,6 +190,13 @@ ROOTS: dict[tuple[str, ...], Schemas] = {("input",): [(_SCHEMA, _SCHEMA)]}
         'env == "x" && env == "y"',
         'input.role.startsWith("c") && false',
         'input.role == "c" && size(input.z) > 0',
+        "size(input.few) > 3",
+        "input.few.size() >= 4",
+        "size(input.short) > 2",
+        "size(input.z) < 0",
+        'input.n > 3 ? input.role == "c" : input.n > 3',
+        "input.n != 9 && input.n >= 9",
+        '(input.role == "a" ? input.n : input.n) > 9 && false',
     ],
 )
 def test_a_condition_that_no_input_makes_true_is_known(condition: str) -> None:
@@ -212,7 +222,11 @@ def test_a_condition_that_no_input_makes_true_is_known(condition: str) -> None:
         'input.secret == "[redacted]"',
         "input.unknown == 5",
         "input.unknown == null",
-        "size(input.role) > 100",
+        "size(input.role) > 1",
+        "size(input.few) == 3",
+        "size(input.few) + 1 > 3",
+        'input.n > 3 ? input.role == "c" : input.n == 3',
+        "input.n > 3 ? false : input.n > 3 ? false : true",
         "input.items.exists(x, x == 1)",
         "!input.ok == true",
         'input.role == r"c"',
@@ -226,6 +240,27 @@ def test_a_condition_that_no_input_makes_true_is_known(condition: str) -> None:
 )
 def test_a_condition_that_might_be_true_raises_no_alarm(condition: str) -> None:
     assert not is_never_true(condition, ROOTS)
+
+
+@pytest.mark.parametrize(
+    ("condition", "never"),
+    [
+        ('input.role.startsWith("c")', True),
+        ('input.role.startsWith("b")', False),
+        ('input.role + "c" == "ac"', False),
+        ('input.role + "c" == "cc"', True),
+        ("input.n * 2 > 18", True),
+        ("input.n * 2 > 17", False),
+        ("1 + 1 == 3", True),
+        ('has(input.ok) ? input.ok : input.role == "a"', False),
+        ('has(input.ok) ? input.ok && !input.ok : input.role == "c"', True),
+        ("!has(input.yes)", False),
+        ("input.n + size(input.few) > 100", False),
+        ("input.secret.size() > 20", False),
+    ],
+)
+def test_conditions_over_few_values_are_tried_with_all_of_them(condition: str, never: bool) -> None:
+    assert never_holds(CelConditions().compile(condition, {"input": _SCHEMA}), ROOTS) is never
 
 
 _COMPARISON = st.builds(

@@ -1,18 +1,34 @@
 """Which values a JSON Schema leaves possible, as far as a few keywords say; the others only allow more here."""
 
 import math
+from collections.abc import Mapping
 from typing import Any, Final
 
 from magsag.catalog.contracts import MARK
 from magsag.catalog.subschemas import Schema, resolve_pointer
 
+Path = tuple[str, ...]
 Schemas = list[tuple[Schema, Schema]]
 """schemas that all hold for one value, each with the whole schema that its `$ref`s point into"""
 Compared = list[tuple[str, Any]]
 """`(sign, constant)`; with `in` and `not in` a list of constants"""
 
 _BOUNDS: Final = (("minimum", ">="), ("exclusiveMinimum", ">"), ("maximum", "<="), ("exclusiveMaximum", "<"))
+_SIZES: Final = {
+    "string": ("minLength", "maxLength"),
+    "array": ("minItems", "maxItems"),
+    "object": ("minProperties", "maxProperties"),
+}
+_FEW: Final = 64
 _LENGTHS: Final = (("minLength", ">="), ("maxLength", "<="))
+
+
+def root_of(path: Path, roots: Mapping[Path, Schemas]) -> tuple[Schemas, Path]:
+    """What is known of the longest known beginning of a path, and the rest of the path."""
+    for length in range(len(path), 0, -1):
+        if path[:length] in roots:
+            return roots[path[:length]], path[length:]
+    return [], path
 
 
 def schemas_at(schemas: Schemas, path: tuple[str, ...]) -> list[Schema]:
@@ -34,9 +50,34 @@ def required_at(schemas: Schemas, path: tuple[str, ...]) -> bool:
     return any(path[-1] in _list(schema.get("required")) for schema in schemas_at(schemas, path[:-1]))
 
 
+def sizes(schemas: list[Schema]) -> list[Schema]:
+    """What is known of the size of a value: schemas of a whole number."""
+    found: list[Schema] = [{"type": "integer", "minimum": 0}]
+    for schema in schemas:
+        least, most = _SIZES.get(str(schema.get("type")), ("", ""))
+        found += [{"minimum": schema[least]}] if _is_number(schema.get(least)) else []
+        found += [{"maximum": schema[most]}] if _is_number(schema.get(most)) else []
+    return found
+
+
+def finite_values(schemas: list[Schema]) -> list[Any] | None:
+    """All values that fit, where they are few and can be listed."""
+    listed = _finite(schemas, [])
+    if listed is None and any(schema.get("type") == "integer" for schema in schemas):
+        low = max((math.ceil(bound) for bound in _bounds(schemas, "minimum", 0, "exclusiveMinimum", 1)), default=None)
+        high = min(
+            (math.floor(bound) for bound in _bounds(schemas, "maximum", 0, "exclusiveMaximum", -1)), default=None
+        )
+        if low is not None and high is not None and high - low < _FEW:
+            listed = list(range(low, high + 1))
+    return None if listed is None else [value for value in listed if _fits(value, schemas)]
+
+
 def is_possible(schemas: list[Schema], compared: Compared) -> bool:
     """Whether some value fits the schemas and every comparison. False only when that is certain."""
     finite = _finite(schemas, compared)
+    if finite is None:
+        finite = finite_values(schemas)
     if finite is not None:
         return any(_fits(value, schemas) and all(_holds(value, *test) for test in compared) for value in finite)
     ordered = [(sign, value) for sign, value in compared if sign in ("<", "<=", ">", ">=")]
@@ -142,6 +183,13 @@ def _has_room(bounds: Compared, whole: bool) -> bool:
     if whole and high < math.inf:
         high, high_open = math.ceil(high) - 1 if high_open else math.floor(high), False
     return low < high or (low == high and not low_open and not high_open)
+
+
+def _bounds(schemas: list[Schema], key: str, step: int, open_key: str, open_step: int) -> list[float]:
+    """Numbers that no whole number goes beyond; an open bound is a whole step further in."""
+    closed = [schema[key] + step for schema in schemas if _is_number(schema.get(key))]
+    opened = [schema[open_key] + open_step for schema in schemas if _is_number(schema.get(open_key))]
+    return closed + [math.floor(bound) if open_step > 0 else math.ceil(bound) for bound in opened]
 
 
 def _may_be_number(schemas: list[Schema]) -> bool:

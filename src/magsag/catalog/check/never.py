@@ -5,33 +5,22 @@ everything else as possibly true. So it never raises a false alarm. A conjunctio
 of some field fits both its schema and all comparisons.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from magsag.catalog.check.domains import Schemas, is_possible, required_at, schemas_at
+from magsag.catalog.check.cel_tokens import Token, depths, is_group, split, tokens_of, unwrapped
+from magsag.catalog.check.domains import Path, Schemas, is_possible, required_at, root_of, schemas_at, sizes
 
-Path = tuple[str, ...]
 _MOST: Final = 64
 """alternatives that are looked at; more count as possible"""
 _LONGEST: Final = 2000
-_TOKEN: Final = re.compile(
-    r"""\s*(?:(?P<number>\d+(?:\.\d+)?(?:[eE][-+]?\d+)?(?![\w.]))
-    |(?P<text>"[^"\\\n]*"|'[^'\\\n]*')
-    |(?P<name>[A-Za-z_]\w*)
-    |(?P<sign>==|!=|<=|>=|&&|\|\||[<>!()\[\],.?:+\-*/%]))""",
-    re.VERBOSE,
-)
 _RELATIONS: Final = frozenset({"==", "!=", "<", "<=", ">", ">=", "in"})
 _OPPOSITE: Final = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">", "in": "not in", "not in": "in"}
 _MIRRORED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
+_SIZE: Final = "size()"
+"""stands at the end of a path for the size of what is there"""
 _WORDS: Final = {"true": True, "false": False, "null": None}
-
-
-class Token(NamedTuple):
-    kind: str
-    text: str
 
 
 class Literal(NamedTuple):
@@ -64,7 +53,7 @@ Alternatives = list[list[Atom]]
 
 def is_never_true(source: str, roots: Mapping[Path, Schemas]) -> bool:
     """Whether the condition cannot be true. `roots` maps known paths, e.g. `("input",)`, to their schemas."""
-    tokens = _tokens(source) if len(source) <= _LONGEST else None
+    tokens = tokens_of(source) if len(source) <= _LONGEST else None
     if tokens is None:
         return False
     alternatives = _alternatives(tokens, True)
@@ -82,35 +71,58 @@ def _can_hold(atoms: list[Atom], roots: Mapping[Path, Schemas]) -> bool:
 
 
 def _is_possible(path: Path, tests: list[Comparison], roots: Mapping[Path, Schemas]) -> bool:
-    root, schemas, rest = _root(path, roots)
+    of_size = path[-1] == _SIZE
+    schemas, rest = root_of(path[:-1] if of_size else path, roots)
     signs = {test.sign for test in tests}
-    if "has not" in signs and ("has" in signs or (root and rest and required_at(schemas, rest))):
+    if "has not" in signs and ("has" in signs or (schemas and rest and required_at(schemas, rest))):
         return False
     compared = [(test.sign, test.value) for test in tests if test.sign not in ("has", "has not")]
     if "has not" in signs and compared:
         return False
-    return is_possible(schemas_at(schemas, rest), compared)
-
-
-def _root(path: Path, roots: Mapping[Path, Schemas]) -> tuple[Path, Schemas, Path]:
-    for length in range(len(path), 0, -1):
-        if path[:length] in roots:
-            return path[:length], roots[path[:length]], path[length:]
-    return (), [], path
+    found = schemas_at(schemas, rest)
+    return is_possible(sizes(found) if of_size else found, compared)
 
 
 def _alternatives(tokens: list[Token], wanted: bool) -> Alternatives | None:
     """When the tokens are `wanted`; None where there are too many ways to look at."""
-    tokens = _unwrapped(tokens)
-    if not tokens or any(token.text == "?" for token, depth in _depths(tokens) if depth == 0):
+    tokens = unwrapped(tokens)
+    if not tokens:
         return [[None]]
+    if (choice := _choice(tokens)) is not None:
+        return _of_choice(*choice, wanted)
     for sign, joins in (("||", not wanted), ("&&", wanted)):
-        parts = _split(tokens, sign)
+        parts = split(tokens, sign)
         if len(parts) > 1:
             return _joined(parts, wanted) if joins else _either(parts, wanted)
     if tokens[0].text == "!" and _is_single(tokens[1:]):
         return _alternatives(tokens[1:], not wanted)
     return [[_atom(tokens, wanted)]]
+
+
+def _choice(tokens: list[Token]) -> tuple[list[Token], list[Token], list[Token]] | None:
+    """The three parts of `a ? b : c`."""
+    outer = [(index, token.text) for index, (token, depth) in enumerate(depths(tokens)) if depth == 0]
+    first = next((index for index, text in outer if text == "?"), None)
+    if first is None:
+        return None
+    level = 0
+    for index, text in outer:
+        level += (text == "?") - (text == ":")
+        if index > first and text == ":" and level == 0:
+            return tokens[:first], tokens[first + 1 : index], tokens[index + 1 :]
+    return tokens, [], []
+
+
+def _of_choice(test: list[Token], then: list[Token], other: list[Token], wanted: bool) -> Alternatives | None:
+    if not then:
+        return [[None]]
+    ways: Alternatives = []
+    for condition, result in ((True, then), (False, other)):
+        before, after = _alternatives(test, condition), _alternatives(result, wanted)
+        if before is None or after is None or len(before) * len(after) + len(ways) > _MOST:
+            return None
+        ways += [one + two for one in before for two in after]
+    return ways
 
 
 def _either(parts: list[list[Token]], wanted: bool) -> Alternatives | None:
@@ -134,7 +146,7 @@ def _joined(parts: list[list[Token]], wanted: bool) -> Alternatives | None:
 
 
 def _atom(tokens: list[Token], wanted: bool) -> Atom:
-    at = [index for index, (token, depth) in enumerate(_depths(tokens)) if depth == 0 and token.text in _RELATIONS]
+    at = [index for index, (token, depth) in enumerate(depths(tokens)) if depth == 0 and token.text in _RELATIONS]
     if len(at) > 1:
         return None
     if not at:
@@ -174,19 +186,27 @@ def _constant(left: Any, sign: str, right: Any, wanted: bool) -> Atom:
 
 def _operand(tokens: list[Token]) -> Path | Literal | None:
     """A path, a constant or a list of constants; None for anything else."""
-    tokens = _unwrapped(tokens)
+    tokens = unwrapped(tokens)
     if len(tokens) > 1 and tokens[0].text == "-" and tokens[1].kind == "number" and len(tokens) == 2:
         return Literal(-_number(tokens[1].text))
     if len(tokens) == 1 and (found := _scalar(tokens[0])) is not None:
         return found
     if tokens and tokens[0].text == "[" and tokens[-1].text == "]":
-        items = [_operand(part) for part in _split(tokens[1:-1], ",")] if len(tokens) > 2 else []
+        items = [_operand(part) for part in split(tokens[1:-1], ",")] if len(tokens) > 2 else []
         if all(isinstance(item, Literal) and not isinstance(item.value, list) for item in items):
             return Literal([item.value for item in items if isinstance(item, Literal)])
         return None
+    if len(tokens) > 3 and [token.text for token in tokens[:2]] == ["size", "("] and is_group(tokens[1:]):
+        return _size_of(_operand(tokens[2:-1]))
+    if len(tokens) > 4 and [token.text for token in tokens[-4:]] == [".", "size", "(", ")"]:
+        return _size_of(_operand(tokens[:-4]))
     names, dots = tokens[::2], tokens[1::2]
     is_path = len(tokens) % 2 == 1 and all(name.kind == "name" and name.text not in _WORDS for name in names)
     return tuple(name.text for name in names) if is_path and all(dot.text == "." for dot in dots) else None
+
+
+def _size_of(operand: Path | Literal | None) -> Path | None:
+    return None if operand is None or isinstance(operand, Literal) else (*operand, _SIZE)
 
 
 def _scalar(token: Token) -> Literal | None:
@@ -201,60 +221,10 @@ def _number(text: str) -> int | float:
     return int(text) if text.isdigit() else float(text)
 
 
-def _tokens(source: str) -> list[Token] | None:
-    """None for text that is not wholly understood, such as escapes and other number forms."""
-    found: list[Token] = []
-    at, source = 0, source.rstrip()
-    while at < len(source):
-        match = _TOKEN.match(source, at)
-        if match is None or match.lastgroup is None:
-            return None
-        text = match[match.lastgroup]
-        is_prefix = match.lastgroup == "name" and source[match.end() : match.end() + 1] in ("'", '"')
-        is_long = match.lastgroup == "text" and len(text) == 2 and source[match.end() : match.end() + 1] == text[0]
-        if is_prefix or is_long:
-            return None
-        found.append(Token(match.lastgroup, text))
-        at = match.end()
-    return found
-
-
-def _depths(tokens: list[Token]) -> list[tuple[Token, int]]:
-    """Each token with the brackets open around it; a bracket counts as inside."""
-    found, depth = [], 0
-    for token in tokens:
-        depth += token.text in ("(", "[") and token.kind == "sign"
-        found.append((token, depth))
-        depth -= token.text in (")", "]") and token.kind == "sign"
-    return found
-
-
-def _split(tokens: list[Token], sign: str) -> list[list[Token]]:
-    parts: list[list[Token]] = [[]]
-    for token, depth in _depths(tokens):
-        if depth == 0 and token == Token("sign", sign):
-            parts.append([])
-        else:
-            parts[-1].append(token)
-    return parts
-
-
-def _unwrapped(tokens: list[Token]) -> list[Token]:
-    while len(tokens) > 2 and tokens[0] == Token("sign", "(") and _is_group(tokens):
-        tokens = tokens[1:-1]
-    return tokens
-
-
-def _is_group(tokens: list[Token]) -> bool:
-    """Whether the first bracket closes with the last token."""
-    depths = [depth for _, depth in _depths(tokens)]
-    return tokens[-1].text == ")" and all(depth >= 1 for depth in depths)
-
-
 def _is_single(tokens: list[Token]) -> bool:
     """Whether `!` before these tokens means all of them: a group, a path, a constant, or `has(...)`."""
     if not tokens:
         return False
     if tokens[0].text == "has":
-        return len(tokens) > 2 and _is_group(tokens[1:])
-    return (tokens[0].text == "(" and _is_group(tokens)) or _operand(tokens) is not None
+        return len(tokens) > 2 and is_group(tokens[1:])
+    return (tokens[0].text == "(" and is_group(tokens)) or _operand(tokens) is not None

@@ -1,54 +1,40 @@
-"""The steps of a flow: whether they wait for one another without end, and whether each can ever run.
+"""The steps of a flow: what each waits for, and whether they wait for one another without end.
 
 Reads them by the text of the expressions, so that one that does not compile hides nothing else.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final
 
 from magsag.catalog.check.cycles import find_cycles
-from magsag.catalog.check.domains import Schemas
-from magsag.catalog.check.index import Index
-from magsag.catalog.check.never import is_never_true
 from magsag.catalog.document import Pointer
 from magsag.catalog.survey import Candidate
-from magsag.domain.manifests import Contracts, Fallback, Flow, FlowStep
+from magsag.domain.manifests import Fallback, Flow, FlowStep
 
 _READS: Final = re.compile(r"(?<![\w.])steps\.([a-z][a-z0-9_]*)")
-_GUARDS: Final = re.compile(r"has\(\s*steps\.([a-z][a-z0-9_]*)")
 _QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'')
-_SHELL: Final = {"type": "object", "properties": {"code": {"const": 0}}}
-"""a shell step that ends with another code has failed and has no output"""
 Waits = dict[str, dict[str, Pointer]]
 """step -> the steps of its level that must land before it does, with the place that says so"""
-Roots = Mapping[tuple[str, ...], Schemas]
 
 
 def check_cycles_of_steps(candidate: Candidate, flow: Flow) -> bool:
     """One finding for each cycle; whether there is one."""
-    told = [_check_cycles(candidate, _waits(level, pointer)) for level, pointer in _levels(flow.steps)]
+    told = [_check_cycles(candidate, waits_of(level, pointer)) for level, pointer in levels(flow.steps)]
     return any(told)
 
 
-def check_conditions(candidate: Candidate, flow: Flow, roots: Roots, index: Index, faulty: set[Pointer]) -> None:
-    """Steps that never run. `faulty`: expressions that have a finding already."""
-    for level, pointer in _levels(flow.steps):
-        waits = _waits(level, pointer)
-        _check_conditions(candidate, level, pointer, {**roots, **_outputs(level, index)}, waits, faulty)
-
-
-def _levels(
+def levels(
     steps: tuple[FlowStep, ...], pointer: Pointer = ("steps",)
 ) -> Iterator[tuple[tuple[FlowStep, ...], Pointer]]:
     """The steps of the flow, then those of each loop."""
     yield steps, pointer
     for place, step in enumerate(steps):
         if step.steps:
-            yield from _levels(step.steps, (*pointer, place, "steps"))
+            yield from levels(step.steps, (*pointer, place, "steps"))
 
 
-def _waits(level: tuple[FlowStep, ...], pointer: Pointer) -> Waits:
+def waits_of(level: tuple[FlowStep, ...], pointer: Pointer) -> Waits:
     """What each step waits for: `needs`, what it reads, and the fallback that may run in its place."""
     known = {step.id for step in level}
     waits: Waits = {}
@@ -68,7 +54,7 @@ def _waits(level: tuple[FlowStep, ...], pointer: Pointer) -> Waits:
 
 def _reads(step: FlowStep, pointer: Pointer) -> Iterator[tuple[str, Pointer]]:
     """The steps that its expressions read, by their text; a loop reads what its steps read outside of it."""
-    for where, source in _expressions(step, pointer):
+    for where, source in expressions_of(step, pointer):
         yield from ((name, where) for name in _named(source))
     own = {inner.id for inner in step.steps or ()}
     found = [pair for place, inner in enumerate(step.steps or ()) for pair in _reads(inner, (*pointer, "steps", place))]
@@ -81,7 +67,7 @@ def _named(source: str) -> list[str]:
     return _READS.findall(_QUOTED.sub('""', source))
 
 
-def _expressions(step: FlowStep, pointer: Pointer) -> Iterator[tuple[Pointer, str]]:
+def expressions_of(step: FlowStep, pointer: Pointer) -> Iterator[tuple[Pointer, str]]:
     """The expressions of a step itself, with their places."""
     for name in ("when", "for_each"):
         if (source := getattr(step, name)) is not None:
@@ -119,56 +105,3 @@ def _check_cycles(candidate: Candidate, waits: Waits) -> bool:
             fix = "to repeat steps write a `loop` with max_rounds; else remove one of these"
             candidate.notes.add(pointer, what, fix)
     return bool(cycles)
-
-
-def _check_conditions(
-    candidate: Candidate,
-    level: tuple[FlowStep, ...],
-    pointer: Pointer,
-    roots: Roots,
-    waits: Waits,
-    faulty: set[Pointer],
-) -> None:
-    for place, step in enumerate(level):
-        where = (*pointer, place, "when")
-        if step.when is None or where in faulty or not is_never_true(step.when, roots):
-            continue
-        later = ", ".join(_lost_with(step.id, level, waits))
-        more = f", nor do {later}, which need it" if later else ""
-        what = f"the step {step.id} never runs{more}: `when` is false for every value that the contracts allow"
-        candidate.notes.add(where, what, "correct the condition, or remove the step")
-
-
-def _lost_with(id: str, level: tuple[FlowStep, ...], waits: Waits) -> list[str]:
-    """The steps that cannot run because this one never does: readers without a guard, and fallbacks of these."""
-    lost, size = {id}, 0
-    while size != len(lost):
-        size = len(lost)
-        for step in level:
-            read = {name for name, where in waits[step.id].items() if not {"on_error", "needs"} & set(where)}
-            callers = {name for name, found in waits.items() if "on_error" in found.get(step.id, ())}
-            if (read - _guarded(step)) & lost or (callers and callers <= lost):
-                lost.add(step.id)
-    return [step.id for step in level if step.id in lost and step.id != id]
-
-
-def _guarded(step: FlowStep) -> set[str]:
-    return {name for _, source in _expressions(step, ()) for name in _GUARDS.findall(source)}
-
-
-def _outputs(level: tuple[FlowStep, ...], index: Index) -> Roots:
-    """What is known of the steps' outputs: what they use, the code of a program."""
-    found: dict[tuple[str, ...], Schemas] = {}
-    for step in level:
-        if step.for_each is not None or isinstance(step.on_error, Fallback):
-            continue
-        if step.run is not None:
-            found["steps", step.id] = [(_SHELL, _SHELL)]
-        if step.uses is None:
-            continue
-        used = index.follow(step.uses)
-        contracts = getattr(used.checked, "contracts", None) if used is not None else None
-        name = contracts.output if isinstance(contracts, Contracts) else None
-        if name is not None and (schema := index.bundle.schema(name)) is not None:
-            found["steps", step.id] = [(schema, schema)]
-    return found
