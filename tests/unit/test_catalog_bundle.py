@@ -1,6 +1,7 @@
 """A bundle: found by reference, frozen by its hash, its code its own."""
 
 import gc
+import linecache
 import sys
 import traceback
 import zlib
@@ -255,6 +256,17 @@ def test_the_modules_of_a_bundle_leave_with_it(tmp_path: Path) -> None:
     del found
     gc.collect()
     assert not [name for name in sys.modules if name.startswith(package)]
+
+
+def test_a_traceback_can_be_shown_with_its_source_and_after_its_bundle_is_gone(tmp_path: Path) -> None:
+    found = frozen(bundle(tmp_path, {SEND_CODE: "def run(payload):\n    return 1 / 0\n"}))
+    with pytest.raises(ZeroDivisionError) as told:
+        call(found)
+    assert "return 1 / 0" in "".join(traceback.format_exception(told.value))
+    linecache.clearcache()
+    del found
+    gc.collect()
+    assert SEND_CODE in "".join(traceback.format_exception(told.value))
 
 
 def test_there_must_be_a_folder(tmp_path: Path) -> None:

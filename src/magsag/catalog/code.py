@@ -88,7 +88,10 @@ class _Loader(InspectLoader):
         self._path = path
 
     def get_source(self, fullname: str) -> str:
-        source: bytes = self._modules.source(self._path)
+        try:
+            source: bytes = self._modules.source(self._path)
+        except ReferenceError as error:
+            raise ImportError("the bundle of this code is gone") from error
         return source.decode("utf-8", "replace")
 
     def get_code(self, fullname: str) -> CodeType:
