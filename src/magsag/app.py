@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from magsag.runners.local import LocalRunner
     from magsag.services.attempt import Switches
     from magsag.services.bundles import Bundles
+    from magsag.services.doubts import Doubts
     from magsag.services.drive import Drive
     from magsag.services.gate import Gate
     from magsag.services.health import Health
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from magsag.services.large import Values
     from magsag.services.programs import Programs
     from magsag.services.recorder import Recorder
+    from magsag.services.replay import Replay
     from magsag.services.runs import Runs
     from magsag.services.scaffold import Scaffold
     from magsag.services.shelf import Shelf
@@ -131,7 +133,7 @@ class App:
         """The gate."""
         from magsag.services.gate import Gate
 
-        return Gate(self.recorder, self.values, self.clock, self.switches)
+        return Gate(self.recorder, self.store, self.values, self.clock, self.switches)
 
     @cached_property
     def programs(self) -> "Programs":
@@ -173,6 +175,20 @@ class App:
         return Runs(
             self.store, self.recorder, self.values, self.drive, self.runner, self.bundles, self.clock, self.settings
         )
+
+    @cached_property
+    def doubts(self) -> "Doubts":
+        """Ending doubts."""
+        from magsag.services.doubts import Doubts
+
+        return Doubts(self.store, self.bundles, self.clock, self.settings.lease_seconds)
+
+    @cached_property
+    def replay(self) -> "Replay":
+        """Replays recorded runs; it needs no catalog of today."""
+        from magsag.services.replay import Replay
+
+        return Replay(self.store, self.bundles.find)
 
     @cached_property
     def insight(self) -> "Insight":

@@ -220,6 +220,10 @@ class StepSucceeded:
     took: int
     spent: Mapping[str, int] | None = None
     child_head: str | None = None
+    partial: bool | None = None
+    """true of a child run that ended `partial`"""
+    adopted: bool | None = None
+    """true of an outcome that a lookup found after a crash"""
     output: bytes
 
 

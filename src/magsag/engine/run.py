@@ -35,6 +35,8 @@ class Step:
     """the run's count of facts when it ended: the order in which programs were told"""
     started_at: int = 0
     child_head: str | None = None
+    partial: bool = False
+    """its child run ended `partial`"""
 
 
 @dataclass(slots=True)
@@ -145,6 +147,7 @@ def _ended(
         step.verdict = fact.verdict or step.verdict
     if isinstance(fact, facts.StepSucceeded | facts.StepFailed):
         step.output, step.child_head = fact.output, fact.child_head
+        step.partial = isinstance(fact, facts.StepSucceeded) and fact.partial is True
         step.started_at = step.started_at or fact.at - fact.took
 
 

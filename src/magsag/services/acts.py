@@ -38,9 +38,9 @@ class ActScope:
         """Names this step's effect to the outside; the same over retries and restarts."""
         return self._attempt.key
 
-    def late(self, result: object) -> None:
-        """What a sync function gave after it was given up."""
-        self._outcomes.late(self._attempt, result)
+    def late(self, result: object, error: BaseException | None) -> None:
+        """What a sync function gave, or raised, after it was given up."""
+        self._outcomes.late(self._attempt, result, None if error is None else _ours(error))
 
     def log(self, message: str, **fields: object) -> None:
         """Write a line to the log of the process; no fact."""
@@ -71,11 +71,13 @@ async def _function(act: FunctionAct, value: Any, scope: ActScope) -> object:
             result: object = await act.function(*arguments)
         else:
             result = await in_thread(act.function, arguments, scope.late)
-    except (Retryable, StepFailed):
-        raise
-    except Exception as error:
-        raise raised(error) from error
+    except (Exception, SystemExit) as error:
+        raise _ours(error) from error
     return result
+
+
+def _ours(error: BaseException) -> Retryable | StepFailed:
+    return error if isinstance(error, Retryable | StepFailed) else raised(error)
 
 
 async def _shell(value: Mapping[str, Any]) -> object:
@@ -124,7 +126,10 @@ def _kill_group(pid: int) -> None:
 
 
 async def _model(act: ModelAct, request: Mapping[str, Any]) -> object:
-    reply = await act.provider.complete(act.model, request)
+    try:
+        reply = await act.provider.complete(act.model, request)
+    except Exception as error:
+        raise _ours(error) from error
     return {
         "text": reply.text,
         "model": reply.model,

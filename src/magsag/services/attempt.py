@@ -33,6 +33,15 @@ class Told:
     at: int
 
 
+@dataclass(frozen=True, slots=True)
+class Acted:
+    """What an act gave; of a child run also where its chain ends and whether a part of it failed."""
+
+    result: Any
+    head: str | None = None
+    partial: bool | None = None
+
+
 @dataclass(slots=True)
 class Attempt:
     """One step, one attempt after the other."""
@@ -59,6 +68,11 @@ class Attempt:
         return self.id in self.seat.run.steps
 
     @property
+    def given_up(self) -> bool:
+        """Whether its branch was given up on purpose."""
+        return self.seat.given_up(self.scope)
+
+    @property
     def key(self) -> str:
         """The idempotency key: the same for every attempt of this step, in every process."""
         return idempotency_key(self.seat.run.id, self.id)
@@ -81,6 +95,7 @@ class ChildEnd:
     output: bytes | None
     error: StepFailed | None
     head: str
+    partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +103,6 @@ class ChildPlace:
     """Where a child run hangs in its tree."""
 
     seat: Seat
-    scope: Scope
     branch: Scope
     """flagged when this delegation alone is given up, at its timeout"""
     step: StepId

@@ -1,6 +1,7 @@
 """Child runs: begun, driven and ended in the leg of their parent, under its lease."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from magsag.catalog.bundle import Bundle
@@ -10,6 +11,7 @@ from magsag.domain.errors import ErrorType, StepFailed, Stopped
 from magsag.domain.facts import RunStatus
 from magsag.domain.ids import RunId, StepId, child_run_id
 from magsag.domain.values import decode
+from magsag.engine.closing import closing
 from magsag.engine.run import Run, wake
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Change, Ledger
@@ -51,13 +53,34 @@ class ChildRuns:
         assert run.ended is not None
         head = leg.tree.heads.get(child, b"").hex()
         if run.ended.status in (RunStatus.SUCCEEDED, RunStatus.PARTIAL):
-            place.seat.partial = place.seat.partial or run.ended.status is RunStatus.PARTIAL
-            return ChildEnd(run.ended.output, None, head)
+            partial = run.ended.status is RunStatus.PARTIAL
+            place.seat.partial = place.seat.partial or partial
+            return ChildEnd(run.ended.output, None, head, partial)
         return ChildEnd(None, _child_error(place, run.ended), head)
+
+    async def give_up(self, place: ChildPlace, clear: Callable[[Seat], Awaitable[None]]) -> None:
+        """End a child run of an earlier leg whose step was given up; what it left behind may park it instead."""
+        leg = place.seat.leg
+        child = child_run_id(place.seat.run.id, place.step, place.attempt)
+        run = leg.tree.runs.get(child) or self._read(leg, child)
+        if run is None or run.ended is not None:
+            return
+        leg.tree.runs[child] = run
+        wake(run)
+        seat = self._conductor.seat(leg, run, place.seat.targets.bundle, place)
+        try:
+            await clear(seat)
+        except Stopped:
+            await self._park_child(place, seat)
+        else:
+            await self._end_child(leg, run, _given_up())
 
     async def _conduct_child(self, place: ChildPlace, run: Run) -> None:
         leg = place.seat.leg
-        wake(run)
+        if run.status is RunStatus.PARKED:
+            wake(run)
+            change = Change(RunStatus.RUNNING, updated=self._clock.now())
+            self._recorder.propose(leg.tree, run, [], Level.WRITTEN, change=change)
         seat = self._conductor.seat(leg, run, place.seat.targets.bundle, place)
         try:
             ended = await self._conductor.conduct(seat)
@@ -65,10 +88,8 @@ class ChildRuns:
             await self._park_child(place, seat)
             raise
         except asyncio.CancelledError:
-            if not place.seat.given_up(place.scope) and not place.branch.cancelled:
-                raise
-            ended = Ended(RunStatus.CANCELLED, error_bytes(StepFailed("raised", "the delegating step was given up")))
-            await self._end_child(leg, run, ended)
+            if place.seat.given_up(place.branch):
+                await self._end_child(leg, run, _given_up())
             raise
         await self._end_child(leg, run, ended)
         if ended.status is RunStatus.CANCELLED:
@@ -77,7 +98,8 @@ class ChildRuns:
     async def _end_child(self, leg: Leg, run: Run, ended: Ended) -> None:
         now = self._clock.now()
         fact = facts.RunEnded(at=now, status=ended.status, output=ended.output)
-        await self._recorder.record(leg.tree, run, [fact], Level.WRITTEN, change=Change(ended.status, updated=now))
+        change = Change(ended.status, updated=now)
+        await self._recorder.record(leg.tree, run, [*closing(run, now), fact], Level.WRITTEN, change=change)
 
     async def _park_child(self, place: ChildPlace, seat: Seat) -> None:
         """The child's reasons become the parent's, with the way to the step that waits."""
@@ -124,6 +146,10 @@ class ChildRuns:
             stored = self._ledger.read(child, run.count - 1)
             leg.tree.heads[child] = stored[-1].head
         return run
+
+
+def _given_up() -> Ended:
+    return Ended(RunStatus.CANCELLED, error_bytes(StepFailed(ErrorType.RAISED, "the delegating step was given up")))
 
 
 def _child_error(place: ChildPlace, ended: facts.RunEnded) -> StepFailed:

@@ -1,7 +1,8 @@
 """Branches side by side: a bounded crew of tasks takes one branch after the other. No task per branch.
 
 A branch never raises out of its task; it ends as an End. Who gives the crew up flags the branches first, so
-that the gate knows a cancellation on purpose from one that comes from outside.
+that the gate knows a cancellation on purpose from one that comes from outside. What a branch makes of being
+cancelled or dropped is not believed: swallowing it changes nothing.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from magsag.domain.errors import Broken, StepFailed, Stopped
+from magsag.domain.errors import Broken, ErrorType, StepFailed, Stopped
 from magsag.services.raised import raised
 from magsag.services.seat import Scope
 
@@ -72,18 +73,19 @@ class Crew:
     async def _work(self) -> None:
         task = asyncio.current_task()
         assert task is not None
-        for index, (scope, start) in self._branches:
-            if self._over:
-                return
-            self._scopes[task] = scope
-            self._active[index] = scope, task
-            end = await _branch(start, scope)
-            del self._active[index]
-            self.ends[index] = end
-            self.latest = max(self.latest, scope.now)
-            if self._until(index, end):
-                self._give_up()
-        self._scopes.pop(task, None)
+        try:
+            for index, (scope, start) in self._branches:
+                if self._over:
+                    return
+                self._scopes[task] = scope
+                self._active[index] = scope, task
+                end = self.ends[index] = await _branch(start, scope, task)
+                del self._active[index]
+                self.latest = max(self.latest, scope.now)
+                if self._until(index, end):
+                    self._give_up()
+        finally:
+            self._scopes.pop(task, None)
 
     def _give_up(self) -> None:
         self._over = True
@@ -94,19 +96,20 @@ class Crew:
                 task.cancel()
 
 
-async def _branch(start: Start, scope: Scope) -> End:
+async def _branch(start: Start, scope: Scope, task: "asyncio.Task[Any]") -> End:
     try:
-        return End(value=await start())
-    except Stopped:
-        return End(stopped=True)
+        end = End(value=await start())
+    except (Stopped, Broken):
+        end = End(stopped=True)
     except asyncio.CancelledError:
-        if scope.cancelled:
-            return End(cancelled=True)
-        raise
-    except Broken:
-        return End(stopped=True)
+        end = End(error=StepFailed(ErrorType.RAISED, "the branch was cancelled by something other than ctx"))
     except Exception as error:
-        return End(error=error)
+        end = End(error=error)
+    if scope.cancelled:
+        return End(cancelled=True)
+    if task.cancelling():
+        raise asyncio.CancelledError
+    return End(stopped=True) if scope.stopped else end
 
 
 def as_step_failed(error: Exception) -> StepFailed:

@@ -5,6 +5,7 @@ business words in here; what a step needs is decided at the gate.
 """
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,16 +15,18 @@ from magsag.domain.errors import Broken, ErrorType, Invalid, LeaseLost, StepFail
 from magsag.domain.facts import RunStatus
 from magsag.domain.ids import RunId
 from magsag.engine.chain import unseal
+from magsag.engine.closing import closing
 from magsag.engine.run import Run, evolve, wake
 from magsag.ports.clock import Clock
-from magsag.ports.ledger import Change, Occupied, RunQuery, Store
+from magsag.ports.ledger import Change, Lease, Occupied, RunQuery, Store
 from magsag.ports.runner import Busy, Finished, Parked, Told, Yielded
-from magsag.services.beginnings import parked, read_run
+from magsag.services.beginnings import parked, read_run, started_of
 from magsag.services.bundles import Bundles
+from magsag.services.driven import Tree
 from magsag.services.keeper import Keeper
 from magsag.services.outcomes import error_bytes
 from magsag.services.programs import Programs
-from magsag.services.recorder import Recorder, Tree
+from magsag.services.recorder import Recorder
 from magsag.services.seat import Ended, Leg, Seat
 
 _OPEN: Final = frozenset({RunStatus.RUNNING, RunStatus.PARKED})
@@ -72,47 +75,63 @@ class Drive:
             return Finished(found)
         tree, state = found
         with self._keeper:
-            return await self._leg(tree, state, stop)
+            return await self._leg(*self._seated(tree, state), stop)
 
     def _take(self, id: RunId) -> tuple[Tree, Run] | Occupied | RunStatus:
         """Take the lease and fold the ledger."""
+        row = self._store.row(id)
+        if row is None:
+            raise Invalid(f"run {id} is not in the ledger: `magsag run list` shows those that are")
+        if row.root != id:
+            raise Invalid(f"run {id} is a part of run {row.root}: drive that")
         lease = self._store.acquire(id, self._store.owner(), self._lease_seconds)
         if isinstance(lease, Occupied):
             return lease
-        run = read_run(self._store, id)
-        if run is None or run.ended is not None:
+        try:
+            run = read_run(self._store, id)
+            assert run is not None
+        except BaseException:
+            self._give_back(lease)
+            raise
+        if run.ended is not None:
             self._store.release(lease)
-            if run is None:
-                raise Invalid(f"run {id} is not in the ledger: `magsag run list` shows those that are")
-            assert run.ended is not None
             return run.ended.status
         return Tree(id, lease, {id: run}, seqs={id: run.count}), run
 
-    async def _leg(self, tree: Tree, run: Run, stop: asyncio.Event) -> Told:
-        leg = Leg(tree, resumed=run.count > 1)
-        wake(run)
-        assert run.started is not None
-        seat = self._programs.seat(leg, run, self._bundles.find(run.started.bundle))
-        if run.cancel_by is not None:
-            leg.cancelled_by = run.cancel_by
+    def _seated(self, tree: Tree, run: Run) -> tuple[Leg, Seat]:
+        """Raises StoreBroken, Invalid when the bundle of the run cannot be had; the lease is given back then."""
+        leg = Leg(tree, resumed=run.count > 1, cancelled_by=run.cancel_by)
+        try:
+            return leg, self._programs.seat(leg, run, self._bundles.find(started_of(run).bundle))
+        except BaseException:
+            self._give_back(tree.lease)
+            raise
+
+    async def _leg(self, leg: Leg, seat: Seat, stop: asyncio.Event) -> Told:
+        tree, run = leg.tree, seat.run
+        self._recorder.enter()
+        if run.status is RunStatus.PARKED:
+            wake(run)
+            change = Change(RunStatus.RUNNING, updated=self._clock.now())
+            self._recorder.propose(tree, run, [], Level.WRITTEN, change=change)
         task = asyncio.ensure_future(self._programs.conduct(seat))
         tree.when_lost = lambda: _cancel(task)
         self._legs[run.id] = _Driven(leg, task, stop)
         self._watch()
-        if leg.cancelled_by is not None:
-            asyncio.get_running_loop().call_soon(_cancel, task)
+        while not task.done():
+            try:
+                await asyncio.wait({task})
+            except asyncio.CancelledError:
+                leg.stopping = True
+                _cancel(task)
+        del self._legs[run.id]
         try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError:
-            leg.stopping = True
-            _cancel(task)
-            await asyncio.wait({task})
-        finally:
-            del self._legs[run.id]
-        return await self._told(seat, task)
+            return await self._told(seat, task)
+        except LeaseLost:
+            return Busy(self._lease_seconds)
 
     async def _told(self, seat: Seat, task: "asyncio.Task[Ended]") -> Told:
-        """Commit how the leg ended, then say it."""
+        """Commit how the leg ended, then say it. Raises LeaseLost, StoreBroken."""
         if seat.leg.tree.lost is None and not task.cancelled():
             error = task.exception()
             if error is None:
@@ -127,10 +146,9 @@ class Drive:
         """Neither an end nor a park: the tree is lost to us, cancelled, or yielded."""
         tree = seat.leg.tree
         await self._recorder.settle()
-        if isinstance(tree.lost, LeaseLost):
-            return Busy(self._lease_seconds)
         if tree.lost is not None:
-            raise StoreBroken(str(tree.lost)) from tree.lost
+            self._give_back(tree.lease)
+            raise tree.lost
         if seat.leg.cancelled_by is not None:
             cancelled = error_bytes(StepFailed(ErrorType.RAISED, f"cancelled by {seat.leg.cancelled_by}"))
             return await self._finish(seat, Ended(RunStatus.CANCELLED, cancelled))
@@ -144,11 +162,14 @@ class Drive:
         tree, now = seat.leg.tree, self._clock.now()
         for open_run in self._open(seat.leg):
             output = error_bytes(StepFailed(ErrorType.RAISED, f"its tree ended: {ended.status}"))
+            for left in closing(open_run, now):
+                self._recorder.keep(tree, open_run, left)
             fact = facts.RunEnded(at=now, status=RunStatus.CANCELLED, output=output)
             self._recorder.keep(tree, open_run, fact, change=Change(RunStatus.CANCELLED, updated=now))
         fact = facts.RunEnded(at=now, status=ended.status, output=ended.output)
         change = Change(ended.status, updated=now)
-        await self._recorder.record(tree, seat.run, [fact], Level.SYNCED, change=change, release=True)
+        last = [*closing(seat.run, now), fact]
+        await self._recorder.record(tree, seat.run, last, Level.SYNCED, change=change, release=True)
         return Finished(ended.status)
 
     def _open(self, leg: Leg) -> list[Run]:
@@ -168,6 +189,10 @@ class Drive:
         await self._recorder.record(tree, run, [fact], Level.SYNCED, change=change, release=True)
         return Parked(fact.due, seat.reasons[0].reason)
 
+    def _give_back(self, lease: Lease) -> None:
+        with suppress(StoreBroken):
+            self._store.release(lease)
+
     def _watch(self) -> None:
         if not self._watching:
             self._watching = True
@@ -178,13 +203,12 @@ class Drive:
         self._watching = False
         if not self._legs:
             return
-        try:
+        with suppress(StoreBroken):
             seqs = self._store.seqs(list(self._legs))
-        except StoreBroken:
-            seqs = {}
-        for root, driven in self._legs.items():
-            if seqs.get(root, 0) > driven.leg.tree.seqs.get(root, 0):
-                self._hear(root, driven)
+            for root, driven in self._legs.items():
+                if seqs.get(root, 0) > driven.leg.tree.seqs.get(root, 0):
+                    self._hear(root, driven)
+        for driven in self._legs.values():
             if driven.stop.is_set() and not driven.leg.stopping:
                 driven.leg.stopping = True
                 _cancel(driven.task)

@@ -32,6 +32,7 @@ class FlowProgram:
     def __init__(self, gate: Gate, seat: Seat) -> None:
         self._gate = gate
         self._seat = seat
+        self._root = seat.root()
 
     async def run(
         self,
@@ -96,7 +97,7 @@ class FlowProgram:
                 return await self._each(planner, start, prefix)
             if node.loop is not None:
                 return await self._loop(planner, node, prefix)
-            scope = Scope(prefix)
+            scope = self._root.branch(prefix)
             target = self._target(node)
             told = await self._gate.step(self._seat, scope, StepId(prefix + node.id), target, _input(node, start.input))
             return StepResult(StepStatus.SUCCEEDED, told.value)
@@ -126,7 +127,7 @@ class FlowProgram:
     ) -> Iterator[tuple[Scope, Callable[[], Coroutine[Any, Any, Any]]]]:
         target = self._target(node)
         for index in indexes:
-            scope = Scope(prefix)
+            scope = self._root.branch(prefix)
             id = StepId(f"{prefix}{node.id}.{index}")
             yield scope, partial(self._gate.step, self._seat, scope, id, target, _input(node, start.inputs[index]))
 

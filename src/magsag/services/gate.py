@@ -6,18 +6,22 @@ target and input were compared with it. Stopping a run is decided here, never by
 """
 
 import asyncio
+from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any, Final, assert_never
 
 from magsag.domain.effects import EFFECTFUL, Effect
-from magsag.domain.errors import ErrorType, Retryable, StepFailed, Stopped
-from magsag.domain.facts import Decision, ParkedOn, StepStatus, Verdict
+from magsag.domain.errors import Broken, ErrorType, Retryable, StepFailed, Stopped
+from magsag.domain.facts import Decision, ParkedOn, StepStatus
 from magsag.domain.ids import StepId
 from magsag.domain.values import encode
 from magsag.engine.recovery import Wanted, wanted
 from magsag.engine.retry import leaves_doubt, retry_delay
 from magsag.engine.run import Step
 from magsag.ports.clock import Clock
+from magsag.ports.ledger import Leases
 from magsag.services.attempt import Attempt, Children, Switches, Told
+from magsag.services.comparing import asks, difference, in_doubt
 from magsag.services.judging import Judging
 from magsag.services.large import Values
 from magsag.services.notes import Notes
@@ -25,52 +29,89 @@ from magsag.services.outcomes import Outcomes, breach, failure
 from magsag.services.performing import Performing
 from magsag.services.recorder import Recorder
 from magsag.services.seat import Scope, Seat
-from magsag.services.targets import Target
+from magsag.services.targets import ONCE, Target
 
 ALWAYS_STARTS: Final = EFFECTFUL | {Effect.DELEGATE}
 """kinds whose intent is a fact of its own"""
+_NOT_ACTED: Final = "it was given up before it acted"
 
 
 class Gate:
     """Judges, records and performs steps for all runs of this process."""
 
-    def __init__(self, recorder: Recorder, values: Values, clock: Clock, switches: Switches) -> None:
+    def __init__(self, recorder: Recorder, leases: Leases, values: Values, clock: Clock, switches: Switches) -> None:
         self._values = values
         self._clock = clock
         self._judging = Judging(switches)
         self._outcomes = Outcomes(recorder, values, clock, switches)
-        self._performing = Performing(self._outcomes, values, switches.step_seconds)
+        self._performing = Performing(self._outcomes, leases, values, clock, switches.step_seconds)
         self.notes = Notes(recorder, clock)
 
     def drive_children(self, children: Children) -> None:
         """Say who drives child runs."""
         self._performing.children = children
 
-    async def step(self, seat: Seat, scope: Scope, id: StepId, target: Target, payload: object) -> Told:
+    def step(self, seat: Seat, scope: Scope, id: StepId, target: Target, payload: object) -> Coroutine[Any, Any, Told]:
         """Take one step. Raises StepFailed as recorded, Stopped when the run cannot go on in this leg."""
-        known = seat.run.steps.get(id)
-        if known is not None:
-            self._values.decode(seat.leg.tree, known.input)
-        try:
-            data, value = self._admit(seat, target, payload, id)
-        except StepFailed as error:
-            if known is not None:
-                return self._answer(seat, known)
-            raise await self._outcomes.fail(Attempt(seat, scope, id, target, b"null", None, 1), error) from None
-        attempt = Attempt(seat, scope, id, target, data, value, 1)
-        if known is not None:
-            return await self._resume(attempt, known)
-        if target.input is not None:
-            fault = breach(target.input, value, ErrorType.INPUT_CONTRACT)
-            if fault is not None:
-                raise await self._outcomes.fail(attempt, fault)
-        return await self._attempts(attempt)
+        if scope.given_up_at:
+            return self._retold(seat, scope, id, target, payload)
+        return self._step(seat, scope, id, target, payload)
 
-    def _admit(self, seat: Seat, target: Target, payload: object, id: StepId) -> tuple[bytes, Any]:
-        """The input as JSON, redacted: what is judged is what is stored is what is acted on."""
-        if target.input is not None and target.input.redacts:
-            payload = target.input.redact(encode(payload, f"input of step {id}")[1])
-        return self._values.encode(seat.leg.tree, seat.run, payload, f"input of step {id}")
+    async def _step(self, seat: Seat, scope: Scope, id: StepId, target: Target, payload: object) -> Told:
+        try:
+            known = seat.run.steps.get(id)
+            if known is not None:
+                self._values.decode(seat.leg.tree, known.input)
+            attempt = Attempt(seat, scope, id, target, b"null", None, 1)
+            try:
+                self._admit(attempt, payload, known)
+            except StepFailed as error:
+                if known is None:
+                    raise await self._outcomes.fail(attempt, error) from None
+                return self._refused_again(attempt, known)
+            return await (self._attempts(attempt) if known is None else self._resume(attempt, known))
+        except Broken as error:
+            seat.leg.tree.lose(error)
+            raise Stopped(str(error)) from error
+
+    async def _retold(self, seat: Seat, scope: Scope, id: StepId, target: Target, payload: object) -> Told:
+        """A step of a branch that an earlier leg gave up: what it was told then, it is told again, and no more."""
+        known = seat.run.steps.get(id)
+        if known is None or not 0 < known.order <= scope.given_up_at:
+            await self.notes.forever()
+        return await self._step(seat, scope, id, target, payload)
+
+    async def recover(self, seat: Seat, step: Step) -> None:
+        """Bring a begun act to its end without its program. Raises StepFailed as recorded, Stopped for a doubt."""
+        assert step.proposal is not None
+        target = replace(seat.targets.recorded(step.proposal), retry=ONCE)
+        data = step.input or b"null"
+        attempt = Attempt(seat, Scope(), step.id, target, data, self._values.decode(seat.leg.tree, data), 1)
+        await self._resume(attempt, step)
+
+    def _admit(self, attempt: Attempt, payload: object, known: Step | None) -> None:
+        """Contract, then redaction: what is judged is what is stored is what is acted on. Raises StepFailed."""
+        seat, contract, what = attempt.seat, attempt.target.input, f"input of step {attempt.id}"
+        tree, run = seat.leg.tree, seat.run
+        if contract is None:
+            attempt.data, attempt.value = self._values.encode(tree, run, payload, what)
+            return
+        if contract.redacts:
+            given = encode(payload, what)[1]
+            fault = breach(contract, given, ErrorType.INPUT_CONTRACT) if known is None else None
+            attempt.data, attempt.value = self._values.encode(tree, run, contract.redact(given), what)
+        else:
+            attempt.data, attempt.value = self._values.encode(tree, run, payload, what)
+            fault = breach(contract, attempt.value, ErrorType.INPUT_CONTRACT) if known is None else None
+        if fault is not None:
+            raise fault
+
+    def _refused_again(self, attempt: Attempt, step: Step) -> Told:
+        """The input is no JSON: that must be how the step failed before."""
+        if step.error_type is ErrorType.INVALID_VALUE and step.status is StepStatus.FAILED:
+            return self._answer(attempt.seat, step)
+        said = "it was called with another input before; now that is nothing that JSON can hold"
+        raise attempt.park(ParkedOn.DIVERGENCE, f"step {attempt.id}: {said}")
 
     async def _resume(self, attempt: Attempt, step: Step) -> Told:
         """A step that the ledger knows: the recovery table says what it needs."""
@@ -78,28 +119,30 @@ class Gate:
         attempt.number = max(1, step.attempt)
         match wanted(step):
             case Wanted.RETURN:
-                if step.status in (StepStatus.CANCELLED, StepStatus.SKIPPED):
-                    await asyncio.get_running_loop().create_future()
-                return self._answer(attempt.seat, step)
+                return await self._returned(attempt, step)
             case Wanted.DECISION:
-                raise attempt.park(ParkedOn.APPROVAL, _asks(attempt, step.verdict))
+                raise attempt.park(ParkedOn.APPROVAL, asks(attempt, step.verdict))
             case Wanted.PERSON:
-                raise attempt.park(ParkedOn.DOUBT, _in_doubt(step))
+                raise attempt.park(ParkedOn.DOUBT, in_doubt(step))
             case Wanted.DOUBT:
                 raise await self._doubt(attempt, "the process ended between the intent and the outcome")
             case Wanted.JUDGE:
-                return await self._again(attempt, step)
+                attempt.number = step.attempt + 1
+                await self._pause(attempt, max(0, step.due - self._clock.now()) / 1e6)
+                return await self._attempts(attempt)
             case Wanted.PERFORM:
                 attempt.started, attempt.verdict, attempt.began = True, step.verdict, self._clock.now()
                 return await self._attempts(attempt)
             case unknown:
                 assert_never(unknown)
 
-    async def _again(self, attempt: Attempt, step: Step) -> Told:
-        """The attempt before this one failed; wait until the next is due."""
-        attempt.number = step.attempt + 1
-        await asyncio.sleep(max(0, step.due - self._clock.now()) / 1e6)
-        return await self._attempts(attempt)
+    async def _returned(self, attempt: Attempt, step: Step) -> Told:
+        """A step that has ended. One that was cancelled is told nothing: whoever waits for it is given up too."""
+        if step.status is StepStatus.SKIPPED:
+            raise attempt.park(ParkedOn.DIVERGENCE, f"step {attempt.id}: the record has it skipped, now it is to run")
+        if step.status is StepStatus.CANCELLED:
+            await self.notes.forever()
+        return self._answer(attempt.seat, step)
 
     async def _attempts(self, attempt: Attempt) -> Told:
         """Judge, start, act, settle; again while the retry policy says so. Every start is judged."""
@@ -107,11 +150,11 @@ class Gate:
             if not attempt.started:
                 await self._judged(attempt)
             try:
-                result, head = await self._performing.act(attempt)
+                acted = await self._performing.act(attempt)
             except (StepFailed, Retryable) as error:
                 await self._failed(attempt, error)
                 continue
-            return await self._outcomes.succeeded(attempt, result, head)
+            return await self._outcomes.succeeded(attempt, acted)
 
     async def _judged(self, attempt: Attempt) -> None:
         """Let the attempt start, or end it here."""
@@ -121,9 +164,11 @@ class Gate:
             case Decision.ALLOW:
                 if attempt.target.proposal.effect in ALWAYS_STARTS:
                     await self._outcomes.start(attempt)
+                    if attempt.cancelled and attempt.given_up:
+                        raise await self._outcomes.fail(attempt, StepFailed(ErrorType.RAISED, _NOT_ACTED))
             case Decision.ASK:
                 await self._outcomes.hold(attempt)
-                raise attempt.park(ParkedOn.APPROVAL, _asks(attempt, verdict))
+                raise attempt.park(ParkedOn.APPROVAL, asks(attempt, verdict))
             case Decision.DENY:
                 await self._deny(attempt)
             case _:
@@ -137,20 +182,31 @@ class Gate:
         asked = error.retry_after_seconds if isinstance(error, Retryable) else None
         chance = self._clock.chance(1)[0] / 256
         delay = retry_delay(attempt.target.retry, effect, error.type, attempt.number, asked, chance)
-        if delay is None or attempt.cancelled:
+        if delay is None or (attempt.cancelled and attempt.given_up):
             raise await self._outcomes.fail(attempt, error)
         await self._outcomes.will_retry(attempt, error, delay)
-        await asyncio.sleep(delay)
+        await self._pause(attempt, delay)
+
+    async def _pause(self, attempt: Attempt, seconds: float) -> None:
+        """Wait until the next attempt is due. A step that is given up meanwhile is cancelled."""
+        try:
+            if attempt.cancelled:
+                raise asyncio.CancelledError
+            await asyncio.sleep(seconds)
+        except asyncio.CancelledError:
+            if attempt.given_up:
+                self._outcomes.cancelled(attempt)
+            raise
 
     async def _doubt(self, attempt: Attempt, why: str) -> Stopped:
         await self._outcomes.in_doubt(attempt, why)
-        return attempt.park(ParkedOn.DOUBT, _in_doubt(attempt.seat.run.steps[attempt.id], why))
+        return attempt.park(ParkedOn.DOUBT, in_doubt(attempt.seat.run.steps[attempt.id], why))
 
     async def _deny(self, attempt: Attempt) -> None:
         """A deny ends the step, unless an earlier attempt may have acted: then a person must look."""
         assert attempt.verdict is not None
-        verdict, known = attempt.verdict, attempt.seat.run.steps.get(attempt.id)
-        if known is not None and known.error_type is ErrorType.TIMEOUT and attempt.target.proposal.effect in EFFECTFUL:
+        verdict = attempt.verdict
+        if attempt.number > 1 and attempt.target.proposal.effect is Effect.IDEMPOTENT:
             reason = f"an earlier attempt may have acted, and rule {verdict.rule} denies another one"
             raise attempt.park(ParkedOn.DOUBT, reason)
         why = f": {verdict.reason}" if verdict.reason else ""
@@ -163,15 +219,15 @@ class Gate:
         now, then = attempt.target.proposal, step.proposal
         if then is None or step.input is None:
             return
-        if (now.call, now.target) != (then.call, then.target):
-            said = f"the record has {then.call} {then.target}, the program now asks for {now.call} {now.target}"
+        if (now.call, now.target, now.effect) != (then.call, then.target, then.effect):
+            was, wants = (f"{it.call} {it.target} ({it.effect})" for it in (then, now))
+            said = f"the record has {was}, the program now asks for {wants}"
         elif attempt.data == step.input:
             return
         else:
-            before = self._values.decode(attempt.seat.leg.tree, step.input)
-            if before == attempt.value:
+            where = difference(self._values.decode(attempt.seat.leg.tree, step.input), attempt.value)
+            if where is None:
                 return
-            where = _difference(before, attempt.value)
             said = f"{then.target} was called with another input before; it differs at {where}"
         raise attempt.park(ParkedOn.DIVERGENCE, f"step {attempt.id}: {said}")
 
@@ -179,32 +235,5 @@ class Gate:
         """What the record says of a step that has ended. Raises the recorded StepFailed."""
         if step.status is StepStatus.FAILED:
             raise failure(step)
+        seat.partial = seat.partial or step.partial
         return Told(self._values.decode(seat.leg.tree, step.output), step.order, step.at)
-
-
-def _asks(attempt: Attempt, verdict: Verdict | None) -> str:
-    target = attempt.target.proposal.target
-    if verdict is None:
-        return f"{target} waits for an approval"
-    return f"{target} asks: rule {verdict.rule} ({verdict.place})" + (f": {verdict.reason}" if verdict.reason else "")
-
-
-def _in_doubt(step: Step, why: str = "") -> str:
-    target = step.proposal.target if step.proposal else step.id
-    return f"{target} may have acted and has no outcome" + (f": {why}" if why else "")
-
-
-def _difference(before: Any, now: Any, pointer: str = "") -> str:
-    """The JSON pointer at which two inputs part; never their values, which may be anybody's data."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        for key in [*before, *now]:
-            if key not in before or key not in now:
-                return f"{pointer}/{key}"
-            if before[key] != now[key]:
-                return _difference(before[key], now[key], f"{pointer}/{key}")
-    if isinstance(before, list) and isinstance(now, list):
-        for index, (old, new) in enumerate(zip(before, now, strict=False)):
-            if old != new:
-                return _difference(old, new, f"{pointer}/{index}")
-        return f"{pointer}/{min(len(before), len(now))}"
-    return pointer or "/"

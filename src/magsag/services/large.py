@@ -10,7 +10,8 @@ from magsag.engine.chain import blob_id
 from magsag.engine.run import Run
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Ledger
-from magsag.services.recorder import Recorder, Tree
+from magsag.services.driven import Tree
+from magsag.services.recorder import Recorder
 
 
 class Values:

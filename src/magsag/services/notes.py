@@ -1,6 +1,7 @@
 """Facts that a program's own order needs: who won a race, which time ran out, what a flow skipped."""
 
 import asyncio
+from dataclasses import dataclass
 from typing import Any
 
 from magsag.domain import facts
@@ -13,7 +14,16 @@ from magsag.policy.judge import BUILT_IN
 from magsag.ports.clock import Clock
 from magsag.services.outcomes import error_bytes
 from magsag.services.recorder import Recorder
-from magsag.services.seat import Seat
+from magsag.services.seat import Scope, Seat
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What the program decided by itself, with its place in the order of the ledger."""
+
+    value: Any
+    order: int
+    at: int
 
 
 class Notes:
@@ -23,13 +33,13 @@ class Notes:
         self._recorder = recorder
         self._clock = clock
 
-    def noted(self, seat: Seat, id: StepId) -> Any:
-        """What a note of the program's own (a race's winner, a time that ran out) says; None when there is none."""
+    def noted(self, seat: Seat, id: StepId) -> Note | None:
+        """What the record says, if it says anything."""
         step = seat.run.steps.get(id)
-        return decode(step.output) if step is not None and step.output is not None else None
+        return None if step is None or step.output is None else Note(decode(step.output), step.order, step.at)
 
-    def note(self, seat: Seat, id: StepId, call: str, value: Any) -> Any:
-        """Put such a note on record; the value again."""
+    def note(self, seat: Seat, id: StepId, call: str, value: Any) -> Note:
+        """Put it on record."""
         now = self._clock.now()
         verdict = Verdict(Decision.ALLOW, "allow-without-effects", BUILT_IN, "", seat.targets.policies.hash)
         fact = facts.StepDone(
@@ -43,7 +53,7 @@ class Notes:
             output=encode_known(value),
         )
         self._recorder.keep(seat.leg.tree, seat.run, fact)
-        return value
+        return Note(value, seat.run.steps[id].order, now)
 
     def skip(self, seat: Seat, id: StepId, why: str) -> None:
         """A flow's step does not run; a resume finds it skipped already."""
@@ -58,6 +68,10 @@ class Notes:
                 at=self._clock.now(), step=id, type=error.type, attempt=0, output=error_bytes(error)
             )
             self._recorder.keep(seat.leg.tree, seat.run, fact)
+
+    def due(self, seat: Seat, scope: Scope, seconds: float) -> int:
+        """When a timer ends. A resumed leg counts from what the program has seen, since it has been here before."""
+        return (scope.now if seat.leg.resumed else self._clock.now()) + int(seconds * 1e6)
 
     async def sleep_until(self, due: int) -> None:
         """Wait for a point in time, in microseconds since 1970."""

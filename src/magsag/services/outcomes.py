@@ -10,11 +10,11 @@ from typing import Any
 from magsag.catalog.contracts import Contract
 from magsag.domain import facts
 from magsag.domain.effects import EFFECTFUL, Level
-from magsag.domain.errors import ErrorType, Retryable, StepFailed
+from magsag.domain.errors import ErrorType, LeaseLost, Retryable, StepFailed
 from magsag.domain.values import decode, encode, encode_known
 from magsag.engine.run import Step
 from magsag.ports.clock import Clock
-from magsag.services.attempt import Attempt, Switches, Told
+from magsag.services.attempt import Acted, Attempt, Switches, Told
 from magsag.services.large import Values
 from magsag.services.recorder import Recorder
 
@@ -46,7 +46,7 @@ class Outcomes:
         )
         attempt.started = True
         if target.proposal.effect in EFFECTFUL:
-            await self._recorder.record(attempt.seat.leg.tree, attempt.seat.run, [fact], Level.SYNCED)
+            await self._surely(attempt, fact, Level.SYNCED)
         else:
             self._recorder.keep(attempt.seat.leg.tree, attempt.seat.run, fact)
 
@@ -63,17 +63,22 @@ class Outcomes:
         )
         await self._recorder.record(attempt.seat.leg.tree, attempt.seat.run, [fact], Level.SYNCED)
 
-    async def succeeded(self, attempt: Attempt, result: object, head: str | None) -> Told:
+    async def succeeded(self, attempt: Attempt, acted: Acted) -> Told:
         """The outcome meets its contract, goes on record, and then the program hears of it."""
         target, now = attempt.target, self._clock.now()
         try:
-            output, value = self._outcome(attempt, result)
+            output, value = self._outcome(attempt, acted.result)
         except StepFailed as error:
             raise await self.fail(attempt, error) from None
         fact: facts.StepDone | facts.StepSucceeded
         if attempt.started:
             fact = facts.StepSucceeded(
-                at=now, step=attempt.id, took=now - attempt.began, child_head=head, output=output
+                at=now,
+                step=attempt.id,
+                took=now - attempt.began,
+                child_head=acted.head,
+                partial=acted.partial,
+                output=output,
             )
         else:
             assert attempt.verdict is not None
@@ -108,9 +113,10 @@ class Outcomes:
         now = self._clock.now()
         due = now + int(delay_seconds * 1e6)
         fact = facts.StepWillRetry(at=now, step=attempt.id, type=error.type, due=due, output=error_bytes(error))
-        await self._recorder.record(attempt.seat.leg.tree, attempt.seat.run, [fact], Level.WRITTEN)
+        await self._surely(attempt, fact, Level.WRITTEN)
         attempt.started = False
         attempt.number += 1
+        attempt.value = self._values.decode(attempt.seat.leg.tree, attempt.data)
 
     async def fail(self, attempt: Attempt, error: StepFailed | Retryable) -> StepFailed:
         """Record the failure; the error as the program will see it, now and in every replay."""
@@ -132,15 +138,42 @@ class Outcomes:
 
     async def _settle(self, attempt: Attempt, fact: facts.StepDone | facts.StepSucceeded | facts.StepFailed) -> None:
         """Put the outcome on record at its level. A cancelled step's real outcome counts, then it is cancelled."""
-        tree, run = attempt.seat.leg.tree, attempt.seat.run
-        if self._every_step:
-            await self._recorder.record(tree, run, [fact], Level.SYNCED)
-        elif attempt.target.paid or attempt.target.proposal.effect in EFFECTFUL:
-            await self._recorder.record(tree, run, [fact], Level.WRITTEN)
+        effectful = attempt.target.proposal.effect in EFFECTFUL
+        if self._every_step or effectful or attempt.target.paid:
+            try:
+                await self._in_order(attempt, fact, Level.SYNCED if self._every_step else Level.WRITTEN)
+            except LeaseLost:
+                if effectful:
+                    tree = attempt.seat.leg.tree
+                    self._append_late(attempt, encode_known(self._values.decode(tree, fact.output)))
+                raise
         else:
-            self._recorder.keep(tree, run, fact)
+            self._recorder.keep(attempt.seat.leg.tree, attempt.seat.run, fact)
         if attempt.cancelled:
             raise asyncio.CancelledError
+
+    async def _in_order(self, attempt: Attempt, fact: facts.StepFact, level: Level) -> None:
+        """Where outcomes are delivered one by one, none behind this one passes before it is written."""
+        turnstile, order = attempt.scope.turnstile, attempt.seat.run.count + 1
+        if turnstile is None:
+            return await self._surely(attempt, fact, level)
+        turnstile.announce(order)
+        try:
+            await self._surely(attempt, fact, level)
+        finally:
+            turnstile.arrived(order)
+
+    async def _surely(self, attempt: Attempt, fact: facts.StepFact, level: Level) -> None:
+        """Wait for the commit, whatever happens to the task meanwhile. Raises StoreBroken, LeaseLost."""
+        tree = attempt.seat.leg.tree
+        written = self._recorder.propose(tree, attempt.seat.run, [fact], level)
+        while not written.done():
+            try:
+                await asyncio.shield(written)
+            except asyncio.CancelledError:
+                attempt.cancelled = True
+        if tree.lost is not None:
+            raise tree.lost
 
     def cancelled(self, attempt: Attempt) -> None:
         known = attempt.known
@@ -155,14 +188,21 @@ class Outcomes:
     async def in_doubt(self, attempt: Attempt, why: str) -> None:
         """Nobody can tell whether it acted: on disk before anybody is shown."""
         fact = facts.StepInDoubt(at=self._clock.now(), step=attempt.id, reason=why)
-        await self._recorder.record(attempt.seat.leg.tree, attempt.seat.run, [fact], Level.SYNCED)
+        await self._surely(attempt, fact, Level.SYNCED)
 
-    def late(self, attempt: Attempt, result: object) -> None:
+    def late(self, attempt: Attempt, result: object, error: StepFailed | Retryable | None) -> None:
         """What an act gave after it was given up: on record, and never adopted."""
-        tree, run = attempt.seat.leg.tree, attempt.seat.run
-        if tree.lost is None and run.ended is None and attempt.known:
-            output, _ = self._values.encode(tree, run, result, f"late output of step {attempt.id}")
-            self._recorder.keep(tree, run, facts.LateOutcome(at=self._clock.now(), step=attempt.id, output=output))
+        try:
+            output = encode(result, f"late output of step {attempt.id}")[0] if error is None else error_bytes(error)
+        except StepFailed as fault:
+            output = error_bytes(fault)
+        if attempt.known:
+            self._append_late(attempt, output)
+
+    def _append_late(self, attempt: Attempt, output: bytes) -> None:
+        """Whoever drives the run now may want to know; so no lease is asked for."""
+        fact = facts.LateOutcome(at=self._clock.now(), step=attempt.id, output=output)
+        self._recorder.append(attempt.seat.leg.tree, attempt.seat.run, fact)
 
 
 def failure(step: Step) -> StepFailed:

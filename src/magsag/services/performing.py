@@ -2,60 +2,89 @@
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, Final
 
 from magsag.domain.effects import EFFECTFUL
-from magsag.domain.errors import ErrorType, StepFailed
+from magsag.domain.errors import ErrorType, LeaseLost, StepFailed
+from magsag.ports.clock import Clock
+from magsag.ports.ledger import Leases
 from magsag.services import acts
-from magsag.services.attempt import Attempt, ChildPlace, Children
+from magsag.services.attempt import Acted, Attempt, ChildPlace, Children
 from magsag.services.large import Values
 from magsag.services.outcomes import Outcomes
 from magsag.services.overseer import Overseer
 from magsag.services.seat import Scope
 from magsag.services.targets import ChildAct, Target
 
+_LOOK_AGAIN: Final = 1_000_000
+"""an intent older than this many microseconds: the process may have stood still, and another may drive the run"""
+
 
 class Performing:
     """Acts for all runs of this process."""
 
-    def __init__(self, outcomes: Outcomes, values: Values, step_seconds: float) -> None:
+    def __init__(self, outcomes: Outcomes, leases: Leases, values: Values, clock: Clock, step_seconds: float) -> None:
         self._outcomes = outcomes
+        self._leases = leases
         self._values = values
+        self._clock = clock
         self._step_seconds = step_seconds
         self._overseer = Overseer(step_seconds)
         self.children: Children | None = None
 
-    async def act(self, attempt: Attempt) -> tuple[Any, str | None]:
-        """Perform; (result, head of the child run). Raises StepFailed, Retryable, CancelledError, Stopped."""
+    async def act(self, attempt: Attempt) -> Acted:
+        """Perform. Raises StepFailed, Retryable, CancelledError, Stopped."""
         target = attempt.target
         if isinstance(target.act, ChildAct):
             return await self._delegate(attempt)
         act = acts.perform(target.act, attempt.value, acts.ActScope(attempt, self._outcomes))
         if target.proposal.effect in EFFECTFUL:
-            return await _shielded(self._timed(act, self._limit(target), attempt), attempt), None
+            return Acted(await self._effect(act, attempt))
         try:
             if target.timeout_seconds is None:
-                return await self._overseer.watched(act, attempt.target.proposal.target), None
-            return await self._timed(act, target.timeout_seconds, attempt), None
+                return Acted(await self._overseer.watched(act, attempt.target.proposal.target))
+            return Acted(await self._timed(act, target.timeout_seconds, attempt))
         except asyncio.CancelledError:
-            if attempt.seat.given_up(attempt.scope):
+            if attempt.given_up:
                 self._outcomes.cancelled(attempt)
             raise
 
-    async def _delegate(self, attempt: Attempt) -> tuple[Any, str]:
+    async def _effect(self, act: Coroutine[Any, Any, Any], attempt: Attempt) -> object:
+        """An act with an effect is not broken off: it has its time, and its real outcome is recorded."""
+        try:
+            self._require_lease(attempt)
+        except BaseException:
+            act.close()
+            raise
+        task = asyncio.ensure_future(self._timed(act, self._limit(attempt.target), attempt))
+        while not task.done():
+            try:
+                await asyncio.wait({task})
+            except asyncio.CancelledError:
+                attempt.cancelled = True
+        if task.cancelled():
+            raise StepFailed(ErrorType.RAISED, "the act cancelled itself")
+        return task.result()
+
+    def _require_lease(self, attempt: Attempt) -> None:
+        """Whoever stood still between the intent and the act must not act late. Raises LeaseLost."""
+        tree = attempt.seat.leg.tree
+        if self._clock.now() - attempt.began > _LOOK_AGAIN and not self._leases.holds(tree.lease):
+            raise LeaseLost(f"run {tree.root}: another process drives it now")
+
+    async def _delegate(self, attempt: Attempt) -> Acted:
         """Drive the child run in this leg. Giving it up at its timeout is ours to say, so the flag comes first."""
         assert self.children is not None
-        branch = Scope()
-        place = ChildPlace(attempt.seat, attempt.scope, branch, attempt.id, attempt.target, attempt.number)
+        branch = Scope(above=attempt.scope, given_up_at=attempt.scope.given_up_at)
+        place = ChildPlace(attempt.seat, branch, attempt.id, attempt.target, attempt.number)
         task, limit = asyncio.current_task(), attempt.target.timeout_seconds
         timer = asyncio.get_running_loop().call_later(limit, _expire, branch, task) if limit and task else None
         try:
             end = await self.children.run(place, attempt.data)
         except asyncio.CancelledError:
-            if attempt.seat.given_up(attempt.scope):
+            if attempt.given_up:
                 self._outcomes.cancelled(attempt)
-            elif branch.cancelled and task is not None:
-                task.uncancel()
+            elif branch.cancelled and task is not None and task.uncancel() == 0:
                 raise StepFailed(ErrorType.TIMEOUT, f"{attempt.target.name} did not end within {limit:g} s") from None
             raise
         finally:
@@ -63,7 +92,7 @@ class Performing:
                 timer.cancel()
         if end.error is not None:
             raise end.error
-        return self._values.decode(attempt.seat.leg.tree, end.output), end.head
+        return Acted(self._values.decode(attempt.seat.leg.tree, end.output), end.head, end.partial or None)
 
     async def _timed(self, act: Coroutine[Any, Any, Any], limit: float, attempt: Attempt) -> Any:
         try:
@@ -80,16 +109,3 @@ class Performing:
 def _expire(branch: Scope, task: "asyncio.Task[Any]") -> None:
     branch.cancelled = True
     task.cancel()
-
-
-async def _shielded(act: Coroutine[Any, Any, Any], attempt: Attempt) -> object:
-    """An act with an effect is not broken off: it has its time, and its real outcome is recorded."""
-    task = asyncio.ensure_future(act)
-    while not task.done():
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError:
-            attempt.cancelled = True
-    if task.cancelled():
-        raise StepFailed(ErrorType.RAISED, "the act cancelled itself")
-    return task.result()

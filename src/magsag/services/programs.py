@@ -32,11 +32,12 @@ from magsag.services.evaluation import evaluate, evaluations, failed_metric
 from magsag.services.flows import FlowProgram
 from magsag.services.gate import Gate
 from magsag.services.large import Values, plain
+from magsag.services.leftovers import Leftovers
 from magsag.services.moment import moment
 from magsag.services.outcomes import breach, error_bytes
 from magsag.services.raised import raised
 from magsag.services.recorder import Recorder
-from magsag.services.seat import Ended, Leg, Seat
+from magsag.services.seat import Ended, Leg, Scope, Seat
 from magsag.services.targets import Targets
 from magsag.services.threads import in_thread
 
@@ -64,7 +65,9 @@ class Programs:
         self._policies = policies
         self._models = models
         self._known: dict[tuple[str, str], Targets] = {}
-        gate.drive_children(ChildRuns(self, recorder, ledger, clock))
+        children = ChildRuns(self, recorder, ledger, clock)
+        gate.drive_children(children)
+        self._leftovers = Leftovers(gate, children)
 
     def seat(self, leg: Leg, run: Run, bundle: Bundle, above: ChildPlace | None = None) -> Seat:
         """Give a run its place in a leg. Raises Invalid when its program is not in the bundle."""
@@ -73,7 +76,7 @@ class Programs:
         seat = Seat(leg, run, targets, (started.program,), started.environment, started.mode)
         if above is not None:
             seat.lineage = (*above.seat.lineage, started.program)
-            seat.parent, seat.branches = (above.seat, above.scope), (above.branch,)
+            seat.above = above.branch
         return seat
 
     def _targets(self, bundle: Bundle, program: str) -> Targets:
@@ -88,6 +91,21 @@ class Programs:
 
     async def conduct(self, seat: Seat) -> Ended:
         """Run the program to its end. Raises Stopped; CancelledError when it was cancelled from outside."""
+        if (cancelled := _cancelled(seat)) is not None:
+            return cancelled
+        try:
+            ended = await self._to_its_end(seat)
+            await self._leftovers.clear(seat)
+            return ended
+        except Broken as error:
+            seat.leg.tree.lose(error)
+            raise Stopped(str(error)) from error
+        except (Stopped, asyncio.CancelledError):
+            if (cancelled := _cancelled(seat)) is None or seat.leg.tree.lost is not None:
+                raise
+            return cancelled
+
+    async def _to_its_end(self, seat: Seat) -> Ended:
         entry = seat.targets.entry
         try:
             payload = self._values.decode(seat.leg.tree, started_of(seat.run).input)
@@ -96,15 +114,11 @@ class Programs:
             output = self._checked(seat, entry, result)
         except StepFailed as error:
             return Ended(RunStatus.DENIED if error.type is ErrorType.DENIED else RunStatus.FAILED, error_bytes(error))
-        except Broken as error:
-            raise Stopped(str(error)) from error
-        except asyncio.CancelledError:
-            if seat.leg.cancelled_by is None:
+        except (Broken, Stopped, KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:
+            if _is_cancelled():
                 raise
-            return Ended(
-                RunStatus.CANCELLED, error_bytes(StepFailed("raised", f"cancelled by {seat.leg.cancelled_by}"))
-            )
-        except (Exception, SystemExit) as error:
             return Ended(RunStatus.FAILED, error_bytes(raised(error)))
         return Ended(RunStatus.PARTIAL if seat.partial else RunStatus.SUCCEEDED, output)
 
@@ -124,11 +138,10 @@ class Programs:
                 result: object = await function(payload, context)
             else:
                 result = await in_thread(function, [payload, SyncContext(context)], _drop)
+            return result
         finally:
             context.close()
-        if context.root.stopped:
-            raise Stopped("the program caught the end of its leg and went on; its result is not believed")
-        return result
+            _require_going_on(context.root)
 
     async def _flow(self, seat: Seat, entry: Entry[Flow], payload: object) -> object:
         started = started_of(seat.run)
@@ -180,5 +193,27 @@ class Programs:
         return output
 
 
-def _drop(_: object) -> None:
+def _cancelled(seat: Seat) -> Ended | None:
+    """The end of a run whose tree somebody asked to cancel."""
+    if seat.leg.cancelled_by is None:
+        return None
+    by = StepFailed(ErrorType.RAISED, f"cancelled by {seat.leg.cancelled_by}")
+    return Ended(RunStatus.CANCELLED, error_bytes(by))
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody cancelled the task at hand, and not the program itself."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _require_going_on(root: Scope) -> None:
+    """What a program makes of being dropped or cancelled is not believed, be it a result or an error."""
+    if _is_cancelled():
+        raise asyncio.CancelledError
+    if root.stopped:
+        raise Stopped("the program caught the end of its leg and went on; its result is not believed")
+
+
+def _drop(_: object, __: BaseException | None) -> None:
     """A sync agent that overstayed: its run went on without it."""

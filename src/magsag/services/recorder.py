@@ -12,48 +12,20 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from magsag.domain.effects import Level
-from magsag.domain.errors import Broken, Invalid, LeaseLost
+from magsag.domain.errors import Broken, Invalid, LeaseLost, StoreBroken
 from magsag.domain.facts import Fact
 from magsag.domain.ids import RunId
 from magsag.engine.chain import seal
 from magsag.engine.run import Run, evolve
 from magsag.ports.clock import Clock
-from magsag.ports.ledger import Change, Declined, Lease, Ledger, NewRun, Sealed, Write, Written
+from magsag.ports.ledger import Change, Declined, Ledger, NewRun, Sealed, Write, Written
+from magsag.services.driven import Tree
 
 KEPT_SECONDS: Final = 0.05
 """how long a kept fact may stay in memory alone while the loop is not busy committing"""
 KEPT_FACTS: Final = 512
 SLOW_SECONDS: Final = 0.002
 """commits slower than this go to a thread of their own, so that the loop stays responsive"""
-
-
-@dataclass(slots=True, eq=False)
-class Tree:
-    """A run tree that this process drives."""
-
-    root: RunId
-    lease: Lease
-    runs: dict[RunId, Run] = field(default_factory=dict)
-    heads: dict[RunId, bytes] = field(default_factory=dict)
-    """the chain of each run as of its last commit"""
-    seqs: dict[RunId, int] = field(default_factory=dict)
-    """up to where each run is known; it lags while facts that others appended have not been heard"""
-    blobs: dict[bytes, str] = field(default_factory=dict)
-    """digest of a large value's bytes -> its id"""
-    handles: dict[str, object] = field(default_factory=dict)
-    """id of a large value -> what programs are handed"""
-    children: dict[RunId, int] = field(default_factory=dict)
-    """how many child runs each run has started"""
-    lost: Broken | None = None
-    """why nothing of this tree may go on in this process"""
-    when_lost: Callable[[], None] | None = None
-
-    def lose(self, why: Broken) -> None:
-        """Drop the tree: every later proposal is refused."""
-        if self.lost is None:
-            self.lost = why
-            if self.when_lost is not None:
-                self.when_lost()
 
 
 @dataclass(slots=True)
@@ -67,7 +39,7 @@ class _Pending:
 
 
 class Recorder:
-    """The one way of this process to the ledger for facts of driven runs. Belongs to one event loop."""
+    """The one way of this process to the ledger for facts of driven runs. Belongs to one event loop at a time."""
 
     def __init__(self, ledger: Ledger, clock: Clock) -> None:
         self._ledger = ledger
@@ -81,8 +53,16 @@ class Recorder:
         self._pace = 0.0
         self._thread: ThreadPoolExecutor | None = None
         self._in_flight: asyncio.Future[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.heard: Callable[[RunId, Fact], None] | None = None
         """told of every fact as soon as it is believed, for people who watch; it may not be written yet"""
+
+    def enter(self) -> None:
+        """A leg begins in the running loop. What an earlier loop was to do and did not is forgotten."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop, self._soon, self._later, self._in_flight = loop, False, None, None
+            self._waiting.clear()
 
     def keep(
         self, tree: Tree, run: Run, fact: Fact, create: NewRun | None = None, change: Change | None = None
@@ -113,6 +93,22 @@ class Recorder:
 
         Raises StoreBroken or LeaseLost (the tree is lost then), Invalid when `create` names a run that exists.
         """
+        await self.propose(tree, run, facts, level, create=create, change=change, release=release)
+        if tree.lost is not None:
+            raise tree.lost
+
+    def propose(
+        self,
+        tree: Tree,
+        run: Run,
+        facts: Sequence[Fact],
+        level: Level,
+        *,
+        create: NewRun | None = None,
+        change: Change | None = None,
+        release: bool = False,
+    ) -> asyncio.Future[None]:
+        """The same without waiting; when the future ends, either they have reached the level or the tree is lost."""
         for fact in facts:
             self._propose(tree, run, fact)
         pending = self._pending.setdefault(run.id, _Pending(tree))
@@ -120,12 +116,15 @@ class Recorder:
         pending.change = change or pending.change
         pending.release = release or pending.release
         self._level = max(self._level, level)
-        done = asyncio.get_running_loop().create_future()
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(done)
         self._flush_soon()
-        await done
-        if tree.lost is not None:
-            raise tree.lost
+        return done
+
+    def append(self, tree: Tree, run: Run, fact: Fact) -> None:
+        """Write a fact at once, whoever drives the run now; it is lost when the store is broken."""
+        write = Write(run.id, tree.root, [seal(fact, self._clock.chance(16))])
+        self._commit([write], Level.WRITTEN)
 
     def add_blob(self, tree: Tree, run: Run, id: str, data: bytes) -> None:
         """A large value goes with the run's next commit."""
@@ -210,6 +209,9 @@ class Recorder:
             return self._ledger.write(writes, level) if writes else []
         except Broken as error:
             return error
+        except Exception as error:
+            # A bug of the store must not leave those who wait for this commit waiting for ever.
+            return StoreBroken(f"the store failed in a way it should not: {type(error).__name__}: {error}")
         finally:
             self._pace += 0.2 * ((self._clock.now() - began) / 1e6 - self._pace)
 

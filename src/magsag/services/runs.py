@@ -22,9 +22,10 @@ from magsag.ports.runner import Busy, Runner, Told
 from magsag.services.beginnings import new_run, read_run
 from magsag.services.bundles import Bundles
 from magsag.services.drive import Drive
+from magsag.services.driven import Tree
 from magsag.services.large import Values, plain
 from magsag.services.outcomes import breach
-from magsag.services.recorder import Recorder, RunExists, Tree
+from magsag.services.recorder import Recorder, RunExists
 
 
 @dataclass(frozen=True, slots=True)

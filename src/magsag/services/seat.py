@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from magsag.domain.facts import ParkedOn, ParkReason, RunStatus
 from magsag.domain.ids import StepId
 from magsag.engine.run import Run
-from magsag.services.recorder import Tree
+from magsag.services.driven import Tree
 from magsag.services.targets import Targets
+from magsag.services.turnstile import Turnstile
 
 
 @dataclass(slots=True, eq=False)
@@ -27,14 +28,37 @@ class Scope:
     """A branch of a program: names its steps and knows whether it was given up."""
 
     prefix: str = ""
-    ordered: bool = False
-    """outcomes are delivered one by one, in the order of the ledger"""
+    above: "Scope | None" = None
+    """the branch that it is in; of a child run's program the delegation that waits for it"""
+    turnstile: Turnstile | None = None
+    """where outcomes wait for their turn, when they are delivered one by one, in the order of the ledger"""
+    depth: int = 0
+    """how many branches of its program it is in"""
+    given_up_at: int = 0
+    """the place in the ledger's order where an earlier leg gave this branch up: what it was not told by then, it will
+    never be told; 0: it was not"""
     cancelled: bool = False
-    """given up by `ctx` itself: a race was lost, a sibling failed, the time is over"""
-    now: int = 0
+    """given up by `ctx` in this leg: a race was lost, a sibling failed, the time is over"""
     stopped: bool = False
     """the program was dropped here; every later call is refused"""
+    now: int = 0
     counters: dict[str, int] = field(default_factory=dict)
+
+    def branch(self, prefix: str, turnstile: Turnstile | None = None, given_up_at: int = 0) -> "Scope":
+        """A branch of this one."""
+        at = min(self.given_up_at or given_up_at, given_up_at or self.given_up_at)
+        turnstile = self.turnstile or turnstile
+        return Scope(f"{self.prefix}{prefix}", self, turnstile, self.depth + 1, at, now=self.now)
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether this branch, or one around it, was given up in this leg."""
+        scope: Scope | None = self
+        while scope is not None:
+            if scope.cancelled:
+                return True
+            scope = scope.above
+        return False
 
     def count(self, name: str) -> int:
         """The next number of that name in this branch, from 1."""
@@ -53,14 +77,17 @@ class Seat:
     """exact references of the programs above and of its own"""
     environment: str
     mode: str
-    parent: "tuple[Seat, Scope] | None" = None
-    """the run above and the branch of it that waits for this one"""
-    branches: tuple[Scope, ...] = ()
-    """the delegation that this run came from"""
+    above: Scope | None = None
+    """of a child run: the delegation that waits for it"""
     partial: bool = False
     """a step failed and the program went on by a written rule: skip, collect, fallback"""
     reasons: list[ParkReason] = field(default_factory=list)
     """why the run cannot go on in this leg"""
+
+    def root(self) -> Scope:
+        """The trunk of the program. In a branch that was given up, nothing goes beyond what is on record."""
+        at = self.run.count if self.above is not None and self.above.given_up_at else 0
+        return Scope(above=self.above, given_up_at=at)
 
     def park(self, on: ParkedOn, step: StepId, reason: str) -> None:
         """Note one reason; the program is dropped by `Stopped`."""
@@ -68,11 +95,7 @@ class Seat:
 
     def given_up(self, scope: Scope) -> bool:
         """Whether work in this branch was cancelled on purpose: by `ctx`, above it, or for the whole tree."""
-        if scope.cancelled or self.leg.cancelled_by is not None:
-            return True
-        return any(branch.cancelled for branch in self.branches) or (
-            self.parent is not None and self.parent[0].given_up(self.parent[1])
-        )
+        return self.leg.cancelled_by is not None or scope.is_given_up
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,8 @@ class Targets:
 
     def shell(self, step: FlowStep) -> Target:
         """A `run` step of a flow."""
-        return self._known.get(("shell", step.id)) or self._keep("shell", step.id, self._shell(step))
+        name = f"{step.id} {step.effect}"
+        return self._known.get(("shell", name)) or self._keep("shell", name, self._shell(step))
 
     def function(self, function: Callable[..., Any]) -> Target:
         """A function given to `ctx.call`: a `read` by its nature, since it may look but not act."""
@@ -105,6 +106,16 @@ class Targets:
         proposal = Proposal("call", f"call:{name}", Effect.READ)
         act = FunctionAct(function, iscoroutinefunction(function), wants_context=False, spread=True)
         return Target(name, proposal, self._found(proposal), act)
+
+    def recorded(self, proposal: Proposal) -> Target:
+        """What a step on record called. Raises Invalid when the bundle does not have it."""
+        match proposal.call:
+            case "skill":
+                return self.skill(proposal.target)
+            case "delegate":
+                return self.child(proposal.target)
+            case _:
+                return Target(proposal.target, proposal, self._found(proposal), ShellAct())
 
     def _keep(self, call: str, ref: str, target: Target) -> Target:
         self._known[call, ref] = target

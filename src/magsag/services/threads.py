@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-Late = Callable[[object], None]
-"""told what a sync function gave after it was given up"""
+Late = Callable[[object, BaseException | None], None]
+"""told what a sync function gave, or raised, after it was given up"""
 _log = logging.getLogger("magsag.act")
 
 
@@ -18,7 +18,7 @@ async def in_thread(function: Callable[..., Any], arguments: Sequence[Any], late
 
     def settle(result: object, error: BaseException | None) -> None:
         if done.cancelled():
-            late(result if error is None else None)
+            late(result, error)
         elif error is None:
             done.set_result(result)
         else:

@@ -1,0 +1,41 @@
+"""What is said of a step that cannot go on: what it asks, what is in doubt, where a program departs from its record."""
+
+from itertools import zip_longest
+from typing import Any, Final
+
+from magsag.domain.facts import Verdict
+from magsag.engine.run import Step
+from magsag.services.attempt import Attempt
+
+_ABSENT: Final = object()
+
+
+def asks(attempt: Attempt, verdict: Verdict | None) -> str:
+    """Why it waits for an approval."""
+    target = attempt.target.proposal.target
+    if verdict is None:
+        return f"{target} waits for an approval"
+    return f"{target} asks: rule {verdict.rule} ({verdict.place})" + (f": {verdict.reason}" if verdict.reason else "")
+
+
+def in_doubt(step: Step, why: str = "") -> str:
+    """Why a person has to look."""
+    target = step.proposal.target if step.proposal else step.id
+    return f"{target} may have acted and has no outcome" + (f": {why}" if why else "")
+
+
+def difference(before: Any, now: Any, pointer: str = "") -> str | None:
+    """The JSON pointer at which two inputs part, None when they are the same; never a value, which may be anybody's."""
+    parts: list[tuple[Any, Any, Any]]
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = dict.fromkeys([*before, *now])
+        parts = [(key, before.get(key, _ABSENT), now.get(key, _ABSENT)) for key in keys]
+    elif isinstance(before, list) and isinstance(now, list):
+        parts = [(index, *pair) for index, pair in enumerate(zip_longest(before, now, fillvalue=_ABSENT))]
+    else:
+        same = before == now and isinstance(before, bool) == isinstance(now, bool)
+        return None if same else pointer or "/"
+    for name, old, new in parts:
+        if (found := difference(old, new, f"{pointer}/{name}")) is not None:
+            return found
+    return None
