@@ -1,31 +1,40 @@
-"""The command: hands the real app to the command line. `magsag`, `agdd` and `python -m magsag` start here."""
+"""The command: hands the real app to the command line. `magsag`, `agdd` and `python -m magsag` start here.
 
-import os
+Little is imported above `main`, so that an interrupt in the first moments ends without a traceback too.
+"""
+
 import sys
-from collections.abc import Mapping
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from magsag.app import App
     from magsag.domain.settings import Settings
 
 
 def main() -> None:
     """Carry out the command line of this process and end it with the exit code."""
-    from magsag.surfaces.cli import main as carry_out
+    try:
+        from magsag.surfaces.cli import main as carry_out
 
-    sys.exit(carry_out(open_app))
+        code = carry_out(open_app)
+    except KeyboardInterrupt:
+        sys.stderr.write("magsag: interrupted\n")
+        code = 130
+    sys.exit(code)
 
 
-def open_app(flags: Mapping[str, object]) -> "App":
+def open_app(flags: "Mapping[str, object]") -> "App":
     """The app for these flags, this environment and this folder. Raises Invalid."""
+    import os
+    from pathlib import Path
+
     from magsag.adapters.settings import read_settings
     from magsag.app import build
 
     found = read_settings(flags, os.environ, Path.cwd())
-    _set_up_logs(flags)
+    _set_up_logs(flags, os.environ)
     if not flags.get("quiet"):
         for line in found.notes:
             sys.stderr.write(f"note: {line}\n")
@@ -39,17 +48,19 @@ def open_app(flags: Mapping[str, object]) -> "App":
     return app
 
 
-def _for_debugging(settings: "Settings") -> "Settings":
-    """Nobody types at a debugger within a step's time."""
-    return replace(settings, limits=replace(settings.limits, step_seconds=86_400.0))
-
-
-def _set_up_logs(flags: Mapping[str, object]) -> None:
+def _set_up_logs(flags: "Mapping[str, object]", environ: "Mapping[str, str]") -> None:
     from magsag.adapters.logs import level_of, set_up
 
     verbose = flags.get("verbose")
     level = level_of(verbose if isinstance(verbose, int) else 0, bool(flags.get("quiet")))
-    set_up(level, str(flags.get("log_format") or os.environ.get("MAGSAG_LOG_FORMAT") or "text"))
+    set_up(level, str(flags.get("log_format") or environ.get("MAGSAG_LOG_FORMAT") or "text"))
+
+
+def _for_debugging(settings: "Settings") -> "Settings":
+    """Nobody types at a debugger within a step's time."""
+    from dataclasses import replace
+
+    return replace(settings, limits=replace(settings.limits, step_seconds=86_400.0))
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def run(
 
     check_output(output)
     call.flags["debug"] = debug
-    asked = Asked("agent", watch, output)
+    asked = Asked("agent", watch, output, debug)
     if resume is not None:
         return drive(call, resumed(call, resume, slug, source, run_id), asked)
     if slug is None:

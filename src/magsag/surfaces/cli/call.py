@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from magsag.domain.settings import Settings
     from magsag.ports.runner import Runner
+    from magsag.services.doubts import Doubts
     from magsag.services.health import Health
     from magsag.services.insight import Insight
     from magsag.services.runs import Runs
@@ -26,6 +27,8 @@ class Services(Protocol):
     def runs(self) -> "Runs": ...
     @property
     def runner(self) -> "Runner": ...
+    @property
+    def doubts(self) -> "Doubts": ...
     @property
     def insight(self) -> "Insight": ...
     @property

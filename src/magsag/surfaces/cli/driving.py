@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import sys
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
@@ -26,6 +28,7 @@ class Asked:
     """`agent` or `flow`: the command that resumes it"""
     watch: bool = False
     output: str | None = None
+    debug: bool = False
 
 
 def refuse_findings(call: Call, ref: str) -> int | None:
@@ -71,7 +74,7 @@ def drive(call: Call, what: "Order | RunId", asked: Asked) -> int:
         known.append(run)
         return await app.runs.resume(run)
 
-    with Signals(app.runner.interrupt, hint, INTERRUPTED) as signals:
+    with Signals(app.runner.interrupt, hint, INTERRUPTED) as signals, _prints_aside(asked):
         if asked.watch:
             from magsag.surfaces.cli.live import live
 
@@ -80,6 +83,11 @@ def drive(call: Call, what: "Order | RunId", asked: Asked) -> int:
         else:
             result = asyncio.run(driven())
     return _put(call, result, asked)
+
+
+def _prints_aside(asked: Asked) -> AbstractContextManager[object]:
+    """What catalog code prints is no result: it goes to stderr. A debugger keeps the terminal as it is."""
+    return nullcontext() if asked.debug else redirect_stdout(sys.stderr)
 
 
 def _put(call: Call, result: "RunResult", asked: Asked) -> int:
@@ -153,7 +161,8 @@ def wake_of(reason: ParkReason, run: RunId) -> str:
         case ParkedOn.APPROVAL:
             return f"a policy rule that allows the step lets `{again}` go on; {cancel}"
         case ParkedOn.DOUBT:
-            return f"look outside whether {reason.step} happened; {cancel}"
+            ended = f"`magsag run resolve {run} {reason.step} --succeeded JSON | --failed | --retry`"
+            return f"look outside whether {reason.step} happened, then {ended} goes on; {cancel}"
         case ParkedOn.DIVERGENCE:
             return f"with the code as it was, `{again}` goes on; {cancel}"
         case ParkedOn.EVENT | ParkedOn.TIME | ParkedOn.CHILD:

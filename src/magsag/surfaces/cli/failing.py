@@ -52,10 +52,16 @@ def guarded(command: click.Command, arguments: Sequence[str], call: Call) -> int
 
 
 def _invoke(command: click.Command, arguments: Sequence[str], call: Call) -> int:
+    """What click's own `main` does, without its way of ending."""
     name = os.path.basename(sys.argv[0]) if sys.argv else ""
     program = name if name in ("magsag", "agdd") else "magsag"
+    if f"_{program.upper()}_COMPLETE" in os.environ:
+        command.main(list(arguments), prog_name=program)
     try:
-        code = command.main(list(arguments), prog_name=program, standalone_mode=False, obj=call)
+        with command.make_context(program, list(arguments), obj=call) as context:
+            code = command.invoke(context)
+    except click.exceptions.Exit as end:
+        return end.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
         is_noun = error.ctx.parent is not None
         (note if is_noun else say)(error.format_message())
@@ -85,7 +91,7 @@ def _told(call: Call, code: int, kind: str, message: str, as_json: bool = False)
 
 def _usage(error: click.UsageError) -> str:
     """One line: what is wrong, and where the help is."""
-    text = error.format_message().rstrip(".")
+    text = error.format_message().rstrip(".").replace(". (", " (")
     text = text[:1].lower() + text[1:]
     return f"{text}; see {error.ctx.command_path} --help" if error.ctx is not None else text
 

@@ -1,4 +1,4 @@
-"""`magsag run`: look at runs, and cancel them."""
+"""`magsag run`: look at runs, cancel them, and end doubts."""
 
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.group("run", cls=Noun)
 def command() -> None:
-    """Look at runs, and cancel them. RUN may be shortened as long as it is clear."""
+    """Look at runs, cancel them, and end doubts. RUN may be shortened as long as it is clear."""
 
 
 @command.command("list")
@@ -137,6 +137,26 @@ def cancel(call: Call, run: str) -> int:
     else:
         say(f"run {result.run} {result.status}")
     return YES
+
+
+@command.command("resolve")
+@click.argument("run")
+@click.argument("step")
+@click.option("--succeeded", metavar="JSON", help="It happened, and this is its output.")
+@click.option("--failed", is_flag=True, help="It did not happen, and it shall not: the step has failed.")
+@click.option("--retry", is_flag=True, help="It did not happen: judge it again and let it act.")
+@click.pass_obj
+def resolve(call: Call, run: str, step: str, succeeded: str | None, failed: bool, retry: bool) -> int:
+    """End the doubt of a STEP after looking outside, and go on with the run.
+
+    STEP is what the parked run names; below a delegation it is a path: step/child-step. Without a flag it shows
+    what is known, late outcomes included, and asks. The exit code is the run's, 2 when the step is not in doubt.
+    """
+    from magsag.surfaces.cli.doubting import resolve as resolve_doubt
+    from magsag.surfaces.cli.doubting import said_of
+
+    said = said_of(call, succeeded, failed, retry)
+    return resolve_doubt(call, call.app.insight.find(run), step, said)
 
 
 def _rows(call: Call, query: "RunQuery", program: str | None) -> "list[RunRow]":

@@ -88,6 +88,7 @@ def _step(step: "StepView") -> tuple[str, ...]:
     said = [f"{step.error.type}: {' '.join(step.error.message.split())}"] if step.error else []
     said += [f"attempt {step.attempts}"] if step.attempts > 1 else []
     said += [f"run {step.child}"] if step.child else []
+    said += [f"came late: {json_text(late, indent=False).strip()}" for late in step.late]
     return (step.id, str(step.status), step.effect or "", *judged, took, "; ".join(said))
 
 
