@@ -37,6 +37,8 @@ class Step:
     child_head: str | None = None
     partial: bool = False
     """its child run ended `partial`"""
+    late: tuple[bytes, ...] = ()
+    """outcomes that came after it was given up; they change nothing"""
 
 
 @dataclass(slots=True)
@@ -156,6 +158,7 @@ def _changed(
 ) -> None:
     step.status = move(step.status, fact, _effect(step))
     if isinstance(fact, facts.LateOutcome):
+        step.late += (fact.output,)
         return
     step.at = fact.at
     if isinstance(fact, facts.StepWillRetry):

@@ -104,6 +104,7 @@ def _step(step: StepView) -> Document:
         "ms": step.ms,
         "error": _error(step.error),
         "child": step.child,
+        "late": list(step.late),
     }
 
 

@@ -39,6 +39,8 @@ class StepView:
     error: ErrorView | None
     child: RunId | None
     """the run that it started"""
+    late: tuple[Any, ...] = ()
+    """outcomes that came after the step was given up; never adopted"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,7 @@ class Insight:
             reasons=folded.reasons,
             cancel_by=folded.cancel_by,
             scores=tuple(score for scored in folded.scores for score in _scores(scored, value(scored.output))),
-            steps=tuple(self._step(run, step) for step in folded.steps.values()),
+            steps=tuple(self._step(run, step, value) for step in folded.steps.values()),
         )
 
     def tree(self, run: RunId, now: int | None = None) -> TreeNode:
@@ -164,7 +166,7 @@ class Insight:
 
         return lambda data: plain(self._store, row.root, data)
 
-    def _step(self, run: RunId, step: Step) -> StepView:
+    def _step(self, run: RunId, step: Step, value: Any) -> StepView:
         proposal = step.proposal
         child = child_of(run, step, self._exists)
         return StepView(
@@ -181,6 +183,7 @@ class Insight:
             ms=elapsed(step),
             error=error_of(from_json(step.output)) if step.status is StepStatus.FAILED and step.output else None,
             child=child.id if child else None,
+            late=tuple(value(output) for output in step.late),
         )
 
     def _exists(self, run: RunId) -> Run | None:

@@ -1,0 +1,188 @@
+"""Part A: every effect kind, killed inside its act by a real SIGKILL; effects are counted where they happen."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from magsag.testing import Sink
+
+ACT = """\
+import os, signal, urllib.error, urllib.request
+
+def die(when):
+    if os.path.exists(when):
+        os.remove(when)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def run(payload, ctx):
+    die("before")
+    headers = {"Idempotency-Key": ctx.idempotency_key}
+    urllib.request.urlopen(urllib.request.Request("SINK/pay", b"{}", headers)).close()
+    die("after")
+    return {"paid": payload["amount"]}
+
+def find(payload, ctx):
+    if os.path.exists("unreachable"):
+        raise OSError("nobody answers")
+    try:
+        urllib.request.urlopen("SINK/" + ctx.idempotency_key).close()
+    except urllib.error.HTTPError as error:
+        error.close()
+        return {"found": False}
+    return {"found": True, "output": {"paid": payload["amount"]}}
+"""
+AGENT = """\
+async def run(payload, ctx):
+    receipt = await ctx.skill("pay", payload)
+    return {"receipt": receipt, "thanks": await ctx.skill("thank", receipt)}
+"""
+PARENT = """\
+async def run(payload, ctx):
+    return await ctx.delegate("payer-sag", payload)
+"""
+ALLOW = """\
+kind: policy
+schema: 1
+rules: [{id: may, on: ["skill:pay", "skill:record-put", "skill:http-request"], verdict: allow}]
+"""
+CLEAN = {"receipt": {"paid": 7}, "thanks": "for 7"}
+
+
+class Shop:
+    """A project whose agent pays once, at the sink."""
+
+    def __init__(self, folder: Path, sink: Sink) -> None:
+        self.folder = folder
+        self.sink = sink
+        self.write("magsag.toml", "")
+        self.write("catalog/policies/allow.yaml", ALLOW)
+        self.agent("payer-sag", "sub", AGENT, "skill:pay, skill:thank")
+        self.agent("parent-mag", "main", PARENT, "agent:payer-sag")
+        self.skill("thank", "pure", "def run(payload):\n    return f\"for {payload['paid']}\"\n")
+        receipt = {"type": "object", "required": ["paid"], "properties": {"paid": {"type": "integer"}}}
+        self.write("catalog/contracts/receipt.schema.json", json.dumps(receipt))
+
+    def pays(self, effect: str, *lines: str) -> None:
+        """The skill that acts is of this kind."""
+        more = ("timeout: 1s", "contracts: {output: receipt}", *lines)
+        self.skill("pay", effect, ACT.replace("SINK", self.sink.url), *more)
+
+    def skill(self, slug: str, effect: str, code: str, *lines: str) -> None:
+        head = ("kind: skill", "schema: 1", f"slug: {slug}", "version: 1.0.0", "entrypoint: skill.py:run")
+        self.write(f"catalog/skills/{slug}/skill.yaml", "\n".join((*head, f"effect: {effect}", *lines)) + "\n")
+        self.write(f"catalog/skills/{slug}/skill.py", code)
+
+    def agent(self, slug: str, role: str, code: str, uses: str) -> None:
+        head = f"kind: agent\nschema: 1\nslug: {slug}\nversion: 1.0.0\nrole: {role}\nentrypoint: agent.py:run\n"
+        self.write(f"catalog/agents/{role}/{slug}/agent.yaml", f"{head}uses: [{uses}]\n")
+        self.write(f"catalog/agents/{role}/{slug}/agent.py", code)
+
+    def write(self, path: str, text: str) -> None:
+        file = self.folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "magsag", *arguments]
+        given = '{"amount": 7}'
+        return subprocess.run(
+            command, cwd=self.folder, input=given, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    def killed(self, when: str, agent: str = "payer-sag") -> None:
+        """Start the run `r`; the process dies at this moment of its act."""
+        self.write(when, "")
+        assert self.command("agent", "run", agent, "--run-id", "r").returncode == -9
+
+    def resume(self) -> subprocess.CompletedProcess[str]:
+        return self.command("agent", "run", "--resume", "r")
+
+    def resolve(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return self.command("run", "resolve", "r", *arguments)
+
+    def ends_as_the_clean_run(self, done: subprocess.CompletedProcess[str], effects: int = 1) -> None:
+        """Same output, this many effects, one idempotency key, a sound ledger."""
+        assert (done.returncode, done.stderr) == (0, "run r succeeded\n"), done.stderr
+        assert json.loads(done.stdout) == CLEAN
+        assert list(self.sink.count().values()) == [effects]
+        assert self.command("data", "check").returncode == 0
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    with Sink() as sink:
+        yield Shop(tmp_path, sink)
+
+
+@pytest.mark.parametrize("effect", ["idempotent", "unrepeatable"])
+def test_a_run_that_nobody_kills_acts_once(shop: Shop, effect: str) -> None:
+    shop.pays(effect)
+    shop.ends_as_the_clean_run(shop.command("agent", "run", "payer-sag", "--run-id", "r"))
+
+
+@pytest.mark.parametrize(("when", "effects"), [("before", 1), ("after", 2)])
+def test_an_idempotent_act_runs_again_with_the_same_key(shop: Shop, when: str, effects: int) -> None:
+    shop.pays("idempotent")
+    shop.killed(when)
+    shop.ends_as_the_clean_run(shop.resume(), effects)
+
+
+def test_an_unrepeatable_act_is_in_doubt_until_a_person_says_that_it_happened(shop: Shop) -> None:
+    shop.pays("unrepeatable")
+    shop.killed("after")
+    parked = shop.resume()
+    assert parked.returncode == 3
+    assert "magsag run resolve r pay#1 --succeeded JSON" in parked.stderr
+    assert "parked on doubt" in shop.command("run", "list", "--parked-on", "doubt").stdout
+    shop.ends_as_the_clean_run(shop.resolve("pay#1", "--succeeded", '{"paid": 7}'))
+    assert shop.command("run", "list", "--parked-on", "doubt").stdout == "no runs\n"
+    (said,) = [fact for fact in json.loads(shop.command("run", "facts", "r", "--json").stdout) if "by" in fact["body"]]
+    assert (said["kind"], said["body"]["how"], said["output"]) == ("StepResolved", "succeeded", {"paid": 7})
+
+
+def test_an_unrepeatable_act_that_did_not_happen_is_tried_again_when_a_person_says_so(shop: Shop) -> None:
+    shop.pays("unrepeatable")
+    shop.killed("before")
+    assert shop.resume().returncode == 3
+    assert shop.sink.calls == []
+    shop.ends_as_the_clean_run(shop.resolve("pay#1", "--retry"))
+
+
+def test_a_doubt_that_ends_as_failed_fails_the_run(shop: Shop) -> None:
+    shop.pays("unrepeatable")
+    shop.killed("before")
+    shop.resume()
+    done = shop.resolve("pay#1", "--failed")
+    assert done.returncode == 1
+    assert "at step pay#1: raised: it did not happen, says " in done.stderr
+    assert shop.sink.calls == []
+
+
+def test_a_doubt_in_a_child_run_is_resolved_by_its_path(shop: Shop) -> None:
+    shop.pays("unrepeatable")
+    shop.killed("after", "parent-mag")
+    assert "run resolve r payer-sag#1/pay#1" in shop.resume().stderr
+    shop.ends_as_the_clean_run(shop.resolve("payer-sag#1/pay#1", "--succeeded", '{"paid": 7}'))
+
+
+def test_resolving_refuses_what_is_no_doubt_and_what_the_contract_does_not_take(shop: Shop) -> None:
+    shop.pays("unrepeatable")
+    shop.killed("after")
+    shop.resume()
+    refused = {
+        ("thank#1", "--failed"): "has no step 'thank#1'; in doubt: pay#1",
+        ("pay#1", "--failed", "--retry"): "a doubt ends in one way",
+        ("pay#1", "--succeeded", "{}"): '"paid" is a required property',
+        ("pay#1", "--succeeded", "{"): "--succeeded is no JSON",
+        ("pay#1",): "look outside whether it happened",
+    }
+    for arguments, words in refused.items():
+        done = shop.resolve(*arguments)
+        assert (done.returncode, words in done.stderr) == (2, True), done.stderr
+    assert "idempotency key  " + next(iter(shop.sink.count())) in shop.resolve("pay#1").stderr
+    shop.ends_as_the_clean_run(shop.resolve("pay#1", "--succeeded", '{"paid": 7}'))
+    assert "has ended already" in shop.resolve("pay#1", "--retry").stderr
