@@ -150,7 +150,8 @@ class App:
         from magsag.services.keeper import Keeper
 
         settings = self.settings
-        return Keeper(self.store, self.store.owner(), settings.lease_seconds, settings.limits.step_seconds)
+        seconds = settings.limits.step_seconds
+        return Keeper(self.store, self.store.owner(), settings.lease_seconds, seconds, self.gate.limits)
 
     @cached_property
     def drive(self) -> "Drive":

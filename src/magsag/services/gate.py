@@ -6,7 +6,7 @@ target and input were compared with it. Stopping a run is decided here, never by
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, Final, assert_never
 
@@ -50,6 +50,11 @@ class Gate:
     def drive_children(self, children: Children) -> None:
         """Say who drives child runs."""
         self._performing.children = children
+
+    @property
+    def limits(self) -> Sequence[float]:
+        """The timeouts of the acts under way that declare one."""
+        return self._performing.limits
 
     def step(self, seat: Seat, scope: Scope, id: StepId, target: Target, payload: object) -> Coroutine[Any, Any, Told]:
         """Take one step. Raises StepFailed as recorded, Stopped when the run cannot go on in this leg."""

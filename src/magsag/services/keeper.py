@@ -1,6 +1,7 @@
 """Keeps the leases of this process alive, from a thread of its own, and names a loop that is blocked.
 
-A C call that holds the interpreter lock, or catalog code that blocks the loop, must not cost the lease.
+A C call that holds the interpreter lock, or catalog code that blocks the loop, must not cost the lease. A loop that
+stays blocked beyond the timeout of what it is doing can save nothing any more: the process ends itself.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Sequence
 from typing import Final
 
 from magsag.domain.errors import StoreBroken
@@ -23,24 +25,29 @@ _log = logging.getLogger("magsag.keeper")
 class Keeper:
     """Runs while at least one tree is driven."""
 
-    def __init__(self, leases: Leases, owner: str, lease_seconds: float, act_seconds: float) -> None:
+    def __init__(
+        self, leases: Leases, owner: str, lease_seconds: float, act_seconds: float, limits: Sequence[float] = ()
+    ) -> None:
+        """`limits`: the timeouts of the acts under way, as far as they declare one; others may take `act_seconds`."""
         self._leases = leases
         self._owner = owner
         self._lease_seconds = lease_seconds
         self._act_seconds = act_seconds
         self._users = 0
         self._beat = 0.0
+        self._watched = 0
+        self._limits = limits
         self._timer: asyncio.TimerHandle | None = None
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> None:
-        self._users += 1
-        if self._users == 1:
+        if self._users == 0:
+            self._watched = threading.get_ident()
             self._pulse(asyncio.get_running_loop())
+        self._users += 1
         if self._thread is None:
-            watched = threading.get_ident()
-            self._thread = threading.Thread(target=self._watch, args=(watched,), name="magsag-keeper", daemon=True)
+            self._thread = threading.Thread(target=self._watch, name="magsag-keeper", daemon=True)
             self._thread.start()
 
     def __exit__(self, *_: object) -> None:
@@ -57,20 +64,23 @@ class Keeper:
         self._beat = time.monotonic()
         self._timer = loop.call_later(_TICK_SECONDS, self._pulse, loop)
 
-    def _watch(self, watched: int) -> None:
-        over, renewed, named = self._over, time.monotonic(), False
+    def _watch(self) -> None:
+        over, renewed, named, last = self._over, time.monotonic(), False, time.monotonic()
         while not over.wait(_TICK_SECONDS):
             now = time.monotonic()
+            stood_still, last = now - last > BLOCKED_SECONDS, now
             if self._users == 0:
                 continue
             if now - renewed > self._lease_seconds / 3:
                 renewed = now
                 self._renew()
+            if stood_still:
+                self._beat = now  # the whole process was stopped, not its loop alone
             blocked = now - self._beat
-            if blocked > self._act_seconds + BLOCKED_SECONDS:
-                self._end(watched)
+            if blocked > min([self._act_seconds, *self._limits]) + BLOCKED_SECONDS:
+                self._end(blocked)
             if blocked > BLOCKED_SECONDS and not named:
-                _log.warning("the event loop is blocked; use ctx.call for blocking code\n%s", _stack(watched))
+                _log.warning("the event loop is blocked; use ctx.call for blocking code\n%s", self._stack())
             named = blocked > BLOCKED_SECONDS
 
     def _renew(self) -> None:
@@ -79,16 +89,15 @@ class Keeper:
         except StoreBroken as error:
             _log.warning("leases cannot be renewed: %s", error)
 
-    def _end(self, watched: int) -> None:
+    def _end(self, blocked: float) -> None:
         """Nothing of this process can go on: end it, so that another may resume its runs."""
         sys.stderr.write(
-            f"magsag: the event loop was blocked for more than {self._act_seconds:g} s; this process ends itself. "
-            f"Its runs can be resumed.\n{_stack(watched)}"
+            f"magsag: the event loop was blocked for {blocked:.0f} s, longer than what it does may take; this process "
+            f"ends itself. Its runs can be resumed.\n{self._stack()}"
         )
         sys.stderr.flush()
         os._exit(1)
 
-
-def _stack(ident: int) -> str:
-    frame = sys._current_frames().get(ident)
-    return "".join(traceback.format_stack(frame)[-8:]) if frame is not None else ""
+    def _stack(self) -> str:
+        frame = sys._current_frames().get(self._watched)
+        return "".join(traceback.format_stack(frame)[-8:]) if frame is not None else ""

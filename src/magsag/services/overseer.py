@@ -27,7 +27,7 @@ class Overseer:
     def __init__(self, limit_seconds: float) -> None:
         self._limit = limit_seconds
         self._acts: set[_Watched] = set()
-        self._looking = False
+        self._looking: asyncio.AbstractEventLoop | None = None
 
     async def watched(self, act: Coroutine[Any, Any, Any], name: str) -> Any:
         """Await the act. Raises StepFailed(timeout) when it overstays."""
@@ -35,8 +35,8 @@ class Overseer:
         assert task is not None
         watched = _Watched(task, loop.time())
         self._acts.add(watched)
-        if not self._looking:
-            self._looking = True
+        if self._looking is not loop:
+            self._looking = loop
             loop.call_later(LOOK_SECONDS, self._look)
         try:
             return await act
@@ -48,8 +48,8 @@ class Overseer:
             self._acts.discard(watched)
 
     def _look(self) -> None:
-        self._looking = bool(self._acts)
         if not self._acts:
+            self._looking = None
             return
         loop = asyncio.get_running_loop()
         loop.call_later(LOOK_SECONDS, self._look)

@@ -1,7 +1,8 @@
 """Performs an attempt's act under its timeout, here or as a child run. Only the gate calls this file."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from magsag.domain.effects import EFFECTFUL
@@ -31,6 +32,8 @@ class Performing:
         self._step_seconds = step_seconds
         self._overseer = Overseer(step_seconds)
         self.children: Children | None = None
+        self.limits: list[float] = []
+        """the timeouts of the acts under way that declare one"""
 
     async def act(self, attempt: Attempt) -> Acted:
         """Perform. Raises StepFailed, Retryable, CancelledError, Stopped."""
@@ -80,7 +83,8 @@ class Performing:
         task, limit = asyncio.current_task(), attempt.target.timeout_seconds
         timer = asyncio.get_running_loop().call_later(limit, _expire, branch, task) if limit and task else None
         try:
-            end = await self.children.run(place, attempt.data)
+            with self._limited(limit):
+                end = await self.children.run(place, attempt.data)
         except asyncio.CancelledError:
             if attempt.given_up:
                 self._outcomes.cancelled(attempt)
@@ -96,11 +100,24 @@ class Performing:
 
     async def _timed(self, act: Coroutine[Any, Any, Any], limit: float, attempt: Attempt) -> Any:
         try:
-            async with asyncio.timeout(limit):
-                return await act
+            with self._limited(attempt.target.timeout_seconds):
+                async with asyncio.timeout(limit):
+                    return await act
         except TimeoutError as error:
             name = attempt.target.proposal.target
             raise StepFailed(ErrorType.TIMEOUT, f"{name} did not end within {limit:g} s") from error
+
+    @contextmanager
+    def _limited(self, seconds: float | None) -> Iterator[None]:
+        """Let it be known how long the loop may be blocked at most while this act is under way."""
+        if seconds is None:
+            yield
+            return
+        self.limits.append(seconds)
+        try:
+            yield
+        finally:
+            self.limits.remove(seconds)
 
     def _limit(self, target: Target) -> float:
         return target.timeout_seconds or self._step_seconds

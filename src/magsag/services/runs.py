@@ -136,18 +136,20 @@ class Runs:
         return entry, data
 
     async def resume(self, run: RunId) -> RunResult:
-        """Drive a run until it ends or parks; an ended one's result. Raises Invalid for an unknown run."""
+        """Drive a run until it ends or parks; an ended one's result. Raises Invalid for an unknown run.
+
+        A child run is driven with the tree it is in.
+        """
+        root = self._row(run).root
         while True:
-            told: Told = await self._runner.submit(run)
+            told: Told = await self._runner.submit(root)
             if not isinstance(told, Busy):
                 return self.result(run)
             await asyncio.sleep(min(0.2, told.seconds))
 
     async def cancel(self, run: RunId, by: str) -> RunResult:
         """Cancel a run and all below it: at once when nobody drives it, else its driver does within a second."""
-        row = self._store.row(run)
-        if row is None:
-            raise Invalid(f"run {run} is not in the ledger: `magsag run list` shows those that are")
+        row = self._row(run)
         current = self.result(row.root)
         if current.status in _ENDED:
             raise Invalid(f"run {row.root} has ended already: {current.status}")
@@ -158,17 +160,28 @@ class Runs:
 
     def result(self, run: RunId) -> RunResult:
         """How a run stands. Raises Invalid for an unknown run."""
+        row = self._row(run)
+        return self._result(row, self._rest(run, row.seq - 1) or self._rest(run, 0))
+
+    def _row(self, run: RunId) -> RunRow:
         row = self._store.row(run)
         if row is None:
             raise Invalid(f"run {run} is not in the ledger: `magsag run list` shows those that are")
-        last = [unseal(stored) for stored in self._store.read(run, row.seq - 1)]
-        ends = [fact for fact in last if isinstance(fact, facts.RunEnded | facts.RunParked)]
-        return self._result(row, ends[-1] if ends else None)
+        return row
+
+    def _rest(self, run: RunId, after: int) -> facts.RunEnded | facts.RunParked | None:
+        """The last fact by which it came to rest; others may be appended behind it."""
+        rest: facts.RunEnded | facts.RunParked | None = None
+        for stored in self._store.read(run, after):
+            if stored.kind in _RESTS and isinstance(fact := unseal(stored), facts.RunEnded | facts.RunParked):
+                rest = fact
+        return rest
 
     def _result(self, row: RunRow, last: facts.RunEnded | facts.RunParked | None) -> RunResult:
-        """What the last fact of a run says."""
+        """What it says; a parked run that is driven again waits for nothing."""
         if not isinstance(last, facts.RunEnded):
-            return RunResult(row.run, row.status, reasons=last.reasons if last else ())
+            waits = last is not None and row.status is RunStatus.PARKED
+            return RunResult(row.run, row.status, reasons=last.reasons if last and waits else ())
         value: Any = plain(self._store, row.root, last.output)
         if row.status in (RunStatus.SUCCEEDED, RunStatus.PARTIAL):
             return RunResult(row.run, row.status, output=value)
@@ -186,6 +199,8 @@ class Runs:
             )
         if run.started.input != data and plain(self._store, run.id, run.started.input) != decode(data):
             raise Invalid(f"run {run.id} exists with another input: choose another --run-id")
+        if (run.started.select, run.started.continues) != (order.select, order.continues):
+            raise Invalid(f"run {run.id} exists with another choice of steps: choose another --run-id")
         return run.id
 
     async def _create(self, id: RunId, started: facts.RunStarted) -> None:
@@ -202,3 +217,4 @@ class Runs:
 
 
 _ENDED = frozenset(RunStatus) - {RunStatus.RUNNING, RunStatus.PARKED}
+_RESTS = frozenset({facts.RunEnded.__name__, facts.RunParked.__name__})
