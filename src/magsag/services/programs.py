@@ -40,6 +40,7 @@ from magsag.services.recorder import Recorder
 from magsag.services.seat import Ended, Leg, Scope, Seat
 from magsag.services.targets import Targets
 from magsag.services.threads import in_thread
+from magsag.services.whereabouts import WHEREABOUTS
 
 AgentOrFlow = Entry[Agent] | Entry[Flow]
 
@@ -133,6 +134,8 @@ class Programs:
     async def _agent(self, seat: Seat, entry: AgentOrFlow, payload: object) -> object:
         function: Any = seat.targets.bundle.function(entry)
         context = ProgramContext(self._gate, seat)
+        before = WHEREABOUTS.get()
+        WHEREABOUTS.set((seat.run.id, ""))
         try:
             if iscoroutinefunction(function):
                 result: object = await function(payload, context)
@@ -140,6 +143,7 @@ class Programs:
                 result = await in_thread(function, [payload, SyncContext(context)], _drop)
             return result
         finally:
+            WHEREABOUTS.set(before)
             context.close()
             _require_going_on(context.root)
 

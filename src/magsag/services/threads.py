@@ -4,6 +4,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from typing import Any
 
 Late = Callable[[object, BaseException | None], None]
@@ -13,7 +14,7 @@ _log = logging.getLogger("magsag.act")
 
 async def in_thread(function: Callable[..., Any], arguments: Sequence[Any], late: Late) -> object:
     """Call a sync function in a daemon thread: one that hangs cannot hold up the end of the process."""
-    loop = asyncio.get_running_loop()
+    loop, context = asyncio.get_running_loop(), copy_context()
     done: asyncio.Future[object] = loop.create_future()
 
     def settle(result: object, error: BaseException | None) -> None:
@@ -28,7 +29,7 @@ async def in_thread(function: Callable[..., Any], arguments: Sequence[Any], late
         result: object = None
         error: BaseException | None = None
         try:
-            result = function(*arguments)
+            result = context.run(function, *arguments)
         except StopIteration as stop:
             error = RuntimeError(f"StopIteration: {stop.value!r}")
         except BaseException as caught:
