@@ -18,6 +18,7 @@ from magsag.services.outcomes import Outcomes
 from magsag.services.raised import raised
 from magsag.services.targets import FunctionAct, ModelAct, ShellAct
 from magsag.services.threads import in_thread
+from magsag.services.whereabouts import WHEREABOUTS
 
 OUTPUT_LIMIT: Final = 64 * 1024
 """how much of a program's stdout and of its stderr is kept, in bytes"""
@@ -37,6 +38,11 @@ class ActScope:
     def idempotency_key(self) -> str:
         """Names this step's effect to the outside; the same over retries and restarts."""
         return self._attempt.key
+
+    @property
+    def whereabouts(self) -> tuple[str, str]:
+        """Run and step."""
+        return self._attempt.seat.run.id, self._attempt.id
 
     def late(self, result: object, error: BaseException | None) -> None:
         """What a sync function gave, or raised, after it was given up."""
@@ -66,6 +72,8 @@ async def perform(act: FunctionAct | ShellAct | ModelAct, value: Any, scope: Act
 
 async def _function(act: FunctionAct, value: Any, scope: ActScope) -> object:
     arguments = value if act.spread else [value, scope] if act.wants_context else [value]
+    before = WHEREABOUTS.get()
+    WHEREABOUTS.set(scope.whereabouts)
     try:
         if act.is_async:
             result: object = await act.function(*arguments)
@@ -73,6 +81,8 @@ async def _function(act: FunctionAct, value: Any, scope: ActScope) -> object:
             result = await in_thread(act.function, arguments, scope.late)
     except (Exception, SystemExit) as error:
         raise _ours(error) from error
+    finally:
+        WHEREABOUTS.set(before)
     return result
 
 
