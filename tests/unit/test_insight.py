@@ -14,6 +14,7 @@ from magsag.domain.errors import ErrorType, Invalid
 from magsag.domain.facts import (
     CancelRequested,
     Decision,
+    LateOutcome,
     ParkedOn,
     ParkReason,
     Proposal,
@@ -246,6 +247,14 @@ def test_a_cancelled_step_has_no_error() -> None:
     read = insight(began(), started("b#1", "agent:b@1.0.0", at=50), cancelled, ended(RunStatus.CANCELLED, error()))
     (node,) = read.tree(RunId("r")).children
     assert (node.status, node.error, node.ms) == (StepStatus.CANCELLED, None, 40)
+
+
+def test_what_came_too_late_is_shown_beside_the_error_that_counts() -> None:
+    late = LateOutcome(at=BEGIN + 900 * MS, step=StepId("b#1"), output=to_json({"sent": True}))
+    timeout = failed("b#1", ErrorType.TIMEOUT)
+    read = insight(began(), started("b#1", "skill:b@1.0.0"), timeout, ended(RunStatus.FAILED, error()), late)
+    (step,) = read.show(RunId("r")).steps
+    assert (step.status, step.late, step.ms) == (StepStatus.FAILED, ({"sent": True},), 100)
 
 
 def test_facts_come_in_order_with_body_and_payloads() -> None:
