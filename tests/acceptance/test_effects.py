@@ -131,6 +131,29 @@ def test_an_idempotent_act_runs_again_with_the_same_key(shop: Shop, when: str, e
     shop.ends_as_the_clean_run(shop.resume(), effects)
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_reconcilable_act_is_looked_up_and_happens_once(shop: Shop, when: str) -> None:
+    shop.pays("reconcilable", "lookup: skill.py:find")
+    shop.killed(when)
+    shop.ends_as_the_clean_run(shop.resume())
+    facts = json.loads(shop.command("run", "facts", "r", "--json").stdout)
+    (intent, *again) = [fact["body"] for fact in facts if fact["kind"] == "StepStarted"]
+    (paid,) = [fact for fact in facts if fact["kind"] == "StepSucceeded"]
+    assert (paid["body"].get("adopted"), len(again)) == ((None, 1) if when == "before" else (True, 0))
+    assert paid["body"]["at"] >= intent["act_by"]
+    assert {one["key"] for one in again} <= {intent["key"]}
+
+
+def test_a_reconcilable_act_whose_lookup_cannot_tell_is_in_doubt(shop: Shop) -> None:
+    shop.pays("reconcilable", "lookup: skill.py:find")
+    shop.write("unreachable", "")
+    shop.killed("after")
+    parked = shop.resume()
+    assert parked.returncode == 3
+    assert "its lookup could not tell: OSError: nobody answers" in parked.stderr
+    shop.ends_as_the_clean_run(shop.resolve("pay#1", "--succeeded", '{"paid": 7}'))
+
+
 def test_an_unrepeatable_act_is_in_doubt_until_a_person_says_that_it_happened(shop: Shop) -> None:
     shop.pays("unrepeatable")
     shop.killed("after")

@@ -42,8 +42,8 @@ def test_whatever_is_not_started_wants_the_same_for_all_effects(
         (Effect.IDEMPOTENT, Wanted.PERFORM),
         (Effect.DELEGATE, Wanted.PERFORM),
         (Effect.WAIT, Wanted.PERFORM),
-        (Effect.TRANSACTIONAL, Wanted.DOUBT),
-        (Effect.RECONCILABLE, Wanted.DOUBT),
+        (Effect.TRANSACTIONAL, Wanted.PERFORM),
+        (Effect.RECONCILABLE, Wanted.LOOK_UP),
         (Effect.UNREPEATABLE, Wanted.DOUBT),
     ],
 )

@@ -1,7 +1,8 @@
 """What a touched step needs next. On resume this is the whole recovery table.
 
 A step that has an intent and no outcome may have acted. By its effect kind: `pure` and `read` run again,
-`idempotent` runs again with the same key, `delegate` goes on with the child run, all else is in doubt.
+`idempotent` runs again with the same key, `transactional` runs again since its act and its outcome are one,
+`reconcilable` is looked up, `delegate` goes on with the child run, all else is in doubt.
 """
 
 from enum import StrEnum
@@ -21,6 +22,8 @@ class Wanted(StrEnum):
     """a person decides on its approval"""
     PERFORM = "perform"
     """act again: its kind makes that harmless"""
+    LOOK_UP = "look_up"
+    """ask outside whether it happened, once nobody of ours can still be acting"""
     DOUBT = "doubt"
     """say on record that nobody can tell whether it happened"""
     PERSON = "person"
@@ -49,9 +52,11 @@ def wanted(step: Step) -> Wanted:
 def _recover(step: Step) -> Wanted:
     effect = step.proposal.effect if step.proposal else Effect.UNREPEATABLE
     match effect:
-        case Effect.PURE | Effect.READ | Effect.IDEMPOTENT | Effect.DELEGATE | Effect.WAIT:
+        case Effect.PURE | Effect.READ | Effect.IDEMPOTENT | Effect.TRANSACTIONAL | Effect.DELEGATE | Effect.WAIT:
             return Wanted.PERFORM
-        case Effect.TRANSACTIONAL | Effect.RECONCILABLE | Effect.UNREPEATABLE:
+        case Effect.RECONCILABLE:
+            return Wanted.LOOK_UP
+        case Effect.UNREPEATABLE:
             return Wanted.DOUBT
         case _:
             assert_never(effect)

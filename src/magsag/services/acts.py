@@ -61,6 +61,15 @@ class ActScope:
         _log.info(message, extra=about)
 
 
+class LookupScope(ActScope):
+    """The `ctx` of a lookup: what one gives too late is of no use to anybody."""
+
+    __slots__ = ()
+
+    def late(self, result: object, error: BaseException | None) -> None:
+        """Drop it."""
+
+
 async def perform(act: FunctionAct | ShellAct | ModelAct, value: Any, scope: ActScope) -> object:
     """Act. Raises Retryable, StepFailed; lets CancelledError through."""
     if isinstance(act, FunctionAct):

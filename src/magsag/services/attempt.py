@@ -40,6 +40,8 @@ class Acted:
     result: Any
     head: str | None = None
     partial: bool | None = None
+    adopted: bool | None = None
+    """true of what a lookup found"""
 
 
 @dataclass(slots=True)

@@ -20,10 +20,11 @@ from magsag.engine.retry import leaves_doubt, retry_delay
 from magsag.engine.run import Step
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Leases
-from magsag.services.attempt import Attempt, Children, Switches, Told
+from magsag.services.attempt import Acted, Attempt, Children, Switches, Told
 from magsag.services.comparing import asks, difference, in_doubt
 from magsag.services.judging import Judging
 from magsag.services.large import Values
+from magsag.services.lookups import CannotTell, Happened, Lookups, NotHappened
 from magsag.services.notes import Notes
 from magsag.services.outcomes import Outcomes, breach, failure
 from magsag.services.performing import Performing
@@ -33,6 +34,7 @@ from magsag.services.targets import ONCE, Target
 
 ALWAYS_STARTS: Final = EFFECTFUL | {Effect.DELEGATE}
 """kinds whose intent is a fact of its own"""
+_NOT_FOUND: Final = "the process ended before it acted, says its lookup"
 _NOT_ACTED: Final = "it was given up before it acted"
 
 
@@ -45,6 +47,7 @@ class Gate:
         self._judging = Judging(switches)
         self._outcomes = Outcomes(recorder, values, clock, switches)
         self._performing = Performing(self._outcomes, leases, values, clock, switches.step_seconds)
+        self._lookups = Lookups(clock, self._performing.look_up)
         self.notes = Notes(recorder, clock)
 
     def drive_children(self, children: Children) -> None:
@@ -131,12 +134,31 @@ class Gate:
                 raise attempt.park(ParkedOn.DOUBT, in_doubt(step))
             case Wanted.DOUBT:
                 raise await self._doubt(attempt, "the process ended between the intent and the outcome")
+            case Wanted.LOOK_UP:
+                attempt.started, attempt.verdict, attempt.began = True, step.verdict, self._clock.now()
+                return await self._look_up(attempt, step.act_by)
             case Wanted.JUDGE:
                 attempt.number = step.attempt + 1
                 await self._pause(attempt, max(0, step.due - self._clock.now()) / 1e6)
                 return await self._attempts(attempt)
             case Wanted.PERFORM:
                 attempt.started, attempt.verdict, attempt.began = True, step.verdict, self._clock.now()
+                return await self._attempts(attempt)
+            case unknown:
+                assert_never(unknown)
+
+    async def _look_up(self, attempt: Attempt, act_by: int) -> Told:
+        """Adopt what happened, act again when it did not; when nobody can tell, a person must look."""
+        match await self._lookups.ask(attempt, act_by):
+            case Happened(output):
+                return await self._outcomes.succeeded(attempt, Acted(output, adopted=True))
+            case CannotTell(why):
+                raise await self._doubt(attempt, why)
+            case NotHappened():
+                error = StepFailed(ErrorType.UNAVAILABLE, _NOT_FOUND)
+                if attempt.cancelled:
+                    raise await self._outcomes.fail(attempt, error)
+                await self._outcomes.will_retry(attempt, error, 0)
                 return await self._attempts(attempt)
             case unknown:
                 assert_never(unknown)

@@ -78,6 +78,7 @@ class Outcomes:
                 took=now - attempt.began,
                 child_head=acted.head,
                 partial=acted.partial,
+                adopted=acted.adopted,
                 output=output,
             )
         else:

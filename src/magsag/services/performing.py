@@ -52,6 +52,13 @@ class Performing:
                 self._outcomes.cancelled(attempt)
             raise
 
+    async def look_up(self, attempt: Attempt) -> object:
+        """Ask a reconcilable skill whether it has acted. Raises StepFailed, Retryable."""
+        assert attempt.target.lookup is not None
+        scope = acts.LookupScope(attempt, self._outcomes)
+        asked = acts.perform(attempt.target.lookup, attempt.value, scope)
+        return await self._timed(asked, self._limit(attempt.target), attempt)
+
     async def _effect(self, act: Coroutine[Any, Any, Any], attempt: Attempt) -> object:
         """An act with an effect is not broken off: it has its time, and its real outcome is recorded."""
         try:

@@ -66,6 +66,8 @@ class Target:
     retry: Retry = ONCE
     paid: bool = False
     """its outcome is written at once"""
+    lookup: FunctionAct | None = None
+    """of a reconcilable skill: asked whether it has acted"""
 
 
 @dataclass(slots=True)
@@ -125,6 +127,7 @@ class Targets:
         entry: Entry[Skill] = self.bundle.find(self._pinned("skill", ref), "skill")
         manifest = entry.manifest
         proposal = Proposal("skill", entry.ref, Effect(manifest.effect))
+        lookup = self.bundle.lookup(entry)
         return Target(
             manifest.slug,
             proposal,
@@ -134,6 +137,7 @@ class Targets:
             self._contract(manifest.contracts.output),
             manifest.timeout,
             manifest.retry or ONCE,
+            lookup=function_act(lookup) if lookup is not None else None,
         )
 
     def _child(self, ref: str) -> Target:
