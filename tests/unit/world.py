@@ -56,7 +56,6 @@ class World:
             return await result if asyncio.iscoroutine(result) else result
         return payload
 
-
     def find(self, name: str, payload: Any, ctx: Any) -> dict[str, Any]:
         """What the lookup of a reconcilable skill answers: whether its key was used."""
         return {"found": True, "output": payload} if self.count(name)[ctx.idempotency_key] else {"found": False}

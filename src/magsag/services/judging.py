@@ -1,7 +1,8 @@
 """The verdict on an attempt: the built-in refusals first, then the policy in force. Records nothing."""
 
-from magsag.domain.effects import EFFECTFUL
+from magsag.domain.effects import EFFECTFUL, Effect
 from magsag.domain.facts import Decision, Verdict
+from magsag.engine.run import Run
 from magsag.policy.judge import BUILT_IN, Record, judge
 from magsag.services.attempt import Attempt, Switches
 from magsag.services.moment import moment
@@ -54,8 +55,10 @@ class Judging:
         """The limits of delegation: depth, number, and no way back to an ancestor."""
         seat, target, limits = attempt.seat, attempt.target, self._switches
         children = seat.leg.tree.children
+        if seat.run.id not in children:
+            children[seat.run.id] = _begun(seat.run)
         if attempt.number == 1:
-            children[seat.run.id] = children.get(seat.run.id, 0) + 1
+            children[seat.run.id] += 1
         name = target.proposal.target.partition("@")[0]
         if any(above.partition("@")[0] == name for above in seat.lineage):
             rule, why = "delegation-cycle", f"{' -> '.join([*seat.lineage, target.proposal.target])} is a circle"
@@ -66,3 +69,9 @@ class Judging:
         else:
             return None
         return Verdict(Decision.DENY, rule, BUILT_IN, why, seat.targets.policies.hash)
+
+
+def _begun(run: Run) -> int:
+    """How many child runs earlier legs have begun."""
+    proposals = [step.proposal for step in run.steps.values() if step.started_at]
+    return sum(proposal is not None and proposal.effect is Effect.DELEGATE for proposal in proposals)

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from magsag.catalog.bundle import Bundle, Entry
 from magsag.catalog.contracts import Contract
+from magsag.catalog.references import Reference
 from magsag.domain.effects import Effect
 from magsag.domain.errors import Invalid
 from magsag.domain.facts import Decision, Proposal, Verdict
@@ -83,7 +84,7 @@ class Targets:
     """what its manifest allows; None for flows, whose steps are their uses"""
     _known: dict[tuple[str, str], Target] = field(default_factory=dict)
     _uses: dict[str, str] | None = None
-    """`kind:slug` of the manifest's `uses` -> the exact reference it resolves to"""
+    """`kind:slug` of the manifest's `uses` -> the exact reference that the first mention resolves to"""
 
     def skill(self, ref: str) -> Target:
         """Raises Invalid for an unknown skill."""
@@ -181,7 +182,7 @@ class Targets:
 
     def _permitted(self, proposal: Proposal) -> Applicable:
         """What the rules say, unless the manifest's `uses` does not name the target: then a deny."""
-        if self.uses is None or proposal.target in self._exact_uses().values():
+        if self.uses is None or any(Reference.parse(ref).matches(proposal.target) for ref in self.uses):
             return self._found(proposal)
         reason = f"{self.program} does not name {proposal.target} in its `uses`"
         denied = Verdict(Decision.DENY, "not-in-uses", BUILT_IN, reason, self.policies.hash)
@@ -194,8 +195,8 @@ class Targets:
 
     def _exact_uses(self) -> dict[str, str]:
         if self._uses is None:
-            exact = (self._exact(ref) for ref in self.uses or ())
-            self._uses = {ref.partition("@")[0]: ref for ref in exact if ref}
+            exact = [ref for ref in map(self._exact, self.uses or ()) if ref]
+            self._uses = {ref.partition("@")[0]: ref for ref in reversed(exact)}
         return self._uses
 
     def _exact(self, ref: str) -> str | None:
