@@ -25,7 +25,9 @@ class Need:
 
 NEEDS: Final[Mapping[str, Need]] = {
     "git": Need(("git", "--version"), "git", "copying the tree as a clone has it"),
+    "make": Need(("make", "--version"), "make", "the targets of the Makefile"),
     "strace": Need(("strace", "-f", "-qq", "-e", "trace=none", "true"), "strace", "counting syncs, failing disks"),
+    "unshare": Need(("unshare", "-n", "true"), "util-linux", "replays without a network"),
     "setpriv": Need(("setpriv", "--bounding-set=-dac_override", "true"), "util-linux", "directories without rights"),
 }
 
