@@ -187,9 +187,10 @@ class App:
     @cached_property
     def replay(self) -> "Replay":
         """Replays recorded runs; it needs no catalog of today."""
+        from magsag.catalog.load import load
         from magsag.services.replay import Replay
 
-        return Replay(self.store, self.bundles.find)
+        return Replay(self.store, self.bundles.find, lambda folder: load(folder, self.conditions).bundle)
 
     @cached_property
     def insight(self) -> "Insight":

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from magsag.services.doubts import Doubts
     from magsag.services.health import Health
     from magsag.services.insight import Insight
+    from magsag.services.replay import Replay
     from magsag.services.runs import Runs
     from magsag.services.scaffold import Scaffold
     from magsag.services.shelf import Shelf
@@ -31,6 +32,8 @@ class Services(Protocol):
     def doubts(self) -> "Doubts": ...
     @property
     def insight(self) -> "Insight": ...
+    @property
+    def replay(self) -> "Replay": ...
     @property
     def summary(self) -> "Summary": ...
     @property

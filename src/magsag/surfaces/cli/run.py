@@ -11,6 +11,7 @@ from magsag.domain.facts import ParkedOn, RunStatus
 from magsag.surfaces.cli.call import Call
 from magsag.surfaces.cli.failing import YES
 from magsag.surfaces.cli.groups import Noun
+from magsag.surfaces.cli.retelling import COMMANDS
 from magsag.surfaces.cli.writing import put_json, put_table, say
 
 if TYPE_CHECKING:
@@ -187,3 +188,7 @@ def _took(row: "RunRow") -> str:
 
 def _line(text: str) -> str:
     return " ".join(text.split())
+
+
+for _command in COMMANDS:
+    command.add_command(_command)
