@@ -36,9 +36,10 @@ def test_only_what_is_read_is_handed_over() -> None:
 
 def test_a_condition_costs_what_it_reads_whatever_lies_beside_it() -> None:
     condition = CelConditions().compile("args.count == 2 && args.name == 'Ada'", TYPES)
-    condition.holds({"args": ARGS})
-    few = _calls(lambda: condition.holds({"args": {**ARGS, "rows": []}}))
-    many = _calls(lambda: condition.holds({"args": {**ARGS, "rows": [{"i": i} for i in range(5000)]}}))
+    narrow = {"args": ARGS}
+    condition.holds(narrow)
+    wide = {"args": {**ARGS, "rows": [{"i": i} for i in range(5000)]}}
+    few, many = _calls(lambda: condition.holds(narrow)), _calls(lambda: condition.holds(wide))
     assert many == few
 
 
