@@ -9,7 +9,7 @@ from magsag.catalog.load import Loaded
 from magsag.domain.effects import Effect
 from magsag.domain.facts import Decision, Verdict
 from magsag.policy.judge import Record, applicable, judge
-from tests.unit.catalogs import loaded, swapped, told
+from tests.unit.catalogs import loaded, swapped, told, write
 
 POLICY = """\
 kind: policy
@@ -103,6 +103,43 @@ def test_a_policy_that_may_not_be_opened_denies_everything(tmp_path: Path) -> No
     (tmp_path / "policies").mkdir()
     (tmp_path / PATH).symlink_to(tmp_path / "nowhere")
     assert verdict(loaded(tmp_path), {}).rule == "policy-unreadable"
+
+
+@pytest.mark.parametrize("path", ["rules.yaml", "more/rules.yml", "skills/send/guard.yaml"])
+@pytest.mark.parametrize("break_it", ["a: [\n", "\udcff", "kind: polcy"])
+def test_a_policy_denies_when_it_breaks_wherever_it_stands(path: str, break_it: str, tmp_path: Path) -> None:
+    assert verdict(loaded(tmp_path, {path: POLICY}), {"level": "low"}).rule == "others-go"
+    is_kind = break_it.startswith("kind")
+    broken = POLICY.replace("kind: policy", break_it) if is_kind else POLICY + break_it
+    found = loaded(tmp_path, {path: broken.encode("utf-8", "surrogateescape")})
+    assert len(found.findings) == 1
+    assert verdict(found, {"level": "low"}).rule == "policy-unreadable"
+
+
+def test_a_broken_policy_in_json_denies_wherever_it_stands(tmp_path: Path) -> None:
+    found = loaded(tmp_path, {"rules.json": '{"schema": 1, "kind": "policy", "rules": ['})
+    assert verdict(found, {}).rule == "policy-unreadable"
+
+
+def test_a_broken_manifest_of_another_kind_is_no_policy(tmp_path: Path) -> None:
+    found = loaded(tmp_path, {"skills/other/skill.yaml": "kind: skill\na: [", "notes.yaml": "a: [", "data.json": "{"})
+    assert len(found.findings) == 2
+    assert found.policies.broken is None
+
+
+def test_policies_behind_a_link_deny_everything(tmp_path: Path) -> None:
+    write(tmp_path / "shared", {"send.yaml": POLICY})
+    (tmp_path / "catalog").mkdir()
+    (tmp_path / "catalog/policies").symlink_to(tmp_path / "shared", target_is_directory=True)
+    found = loaded(tmp_path / "catalog")
+    assert [finding.place for finding in found.findings] == ["policies:1:1"]
+    assert verdict(found, {}).rule == "policy-unreadable"
+
+
+def test_a_policy_with_an_ending_that_is_not_read_denies_everything(tmp_path: Path) -> None:
+    found = loaded(tmp_path, {"policies/send.YAML": POLICY})
+    assert "capital letters" in str(found.findings[0])
+    assert verdict(found, {"level": "low"}).rule == "policy-unreadable"
 
 
 def test_a_rule_for_nothing_in_the_catalog_is_only_warned_of(tmp_path: Path) -> None:

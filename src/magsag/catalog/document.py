@@ -88,13 +88,15 @@ class Document:
 def read(name: str, data: bytes) -> Document:
     """Read a file's bytes; JSON by its suffix, all else as YAML."""
     if len(data) > MAX_BYTES:
-        return _hopeless("", Fault(1, 1, f"the file has {len(data):,} bytes", f"keep it below {MAX_BYTES:,} bytes"))
+        text = data[:MAX_BYTES].decode("utf-8", "replace")
+        return _hopeless(text, Fault(1, 1, f"the file has {len(data):,} bytes", f"keep it below {MAX_BYTES:,} bytes"))
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = data[: error.start]
         column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8", "replace")) + 1
-        return _hopeless("", Fault(before.count(b"\n") + 1, column, "the file is not UTF-8", "save it as UTF-8"))
+        fault = Fault(before.count(b"\n") + 1, column, "the file is not UTF-8", "save it as UTF-8")
+        return _hopeless(data.decode("utf-8", "replace"), fault)
     try:
         if name.endswith(".json"):
             from magsag.catalog.json_text import read_json

@@ -10,13 +10,14 @@ from typing import Any, Final
 from magsag.catalog.bundle import Bundle
 from magsag.catalog.findings import Finding, Notes
 from magsag.catalog.references import BadReference, Reference, did_you_mean
-from magsag.catalog.survey import Candidate, Survey
+from magsag.catalog.survey import KIND_FOLDERS, Candidate, Survey
 from magsag.catalog.versions import SemVer
 from magsag.domain.condition import Condition, ConditionInvalid, Conditions
 from magsag.domain.manifests import FlowGovernance, Policy, Rule
 from magsag.policy.judge import CompiledRule, Policies
 
 _TARGETS: Final = frozenset({"agent", "skill", "flow", "model", "shell", "call"})
+_OTHERS: Final = KIND_FOLDERS.keys() - {"policies"} | {"contracts"}
 
 
 def read_policies(found: Survey, bundle: Bundle, conditions: Conditions, notes: Notes) -> Policies:
@@ -107,7 +108,10 @@ class _Reader:
 
 
 def _is_about_policy(finding: Finding, paths: set[str]) -> bool:
-    return finding.path in paths or finding.path.startswith("policies/")
+    """Also what could not even be opened, unless it stands where other kinds do: it may hold a policy."""
+    folder = finding.path.partition("/")[0]
+    is_unopened = finding.subject is None and not finding.path.endswith((".md", ".py"))
+    return finding.path in paths or folder == "policies" or (is_unopened and folder not in _OTHERS)
 
 
 def _hash(found: Survey) -> str:

@@ -1,7 +1,8 @@
 """Reads a catalog's files from the disk; the only file of the catalog that does.
 
 Decides which files belong to a catalog: manifests and contracts (YAML, JSON), prompts (Markdown) and Python.
-Folders whose name starts with `_` or `.`, and `tests`, are left alone; links to folders are not followed.
+Folders whose name starts with `_` or `.`, and `tests`, are left alone. Links to folders are not followed, and
+endings in capital letters are not read: both are told, since a policy may stand there.
 """
 
 import os
@@ -40,9 +41,14 @@ def read_folder(root: Path) -> Source:
 
     for folder, names, leaves in os.walk(base, onerror=note):
         names[:] = sorted(name for name in names if name[0] not in "_." and name not in _SKIPPED)
+        for name in names:
+            if os.path.islink(path := os.path.join(folder, name)):
+                unread[_relative(path, base)] = "it is a link to a folder, and those are not followed"
         for leaf in leaves:
             if leaf.endswith(SUFFIXES) and not leaf.startswith("."):
                 _read_file(os.path.join(folder, leaf), base, files, unread)
+            elif leaf.lower().endswith(SUFFIXES) and not leaf.startswith("."):
+                unread[_relative(os.path.join(folder, leaf), base)] = "its ending has capital letters"
     return Source(os.path.abspath(base), dict(sorted(files.items())), unread)
 
 

@@ -21,6 +21,11 @@ _TEXT: Final = (".yaml", ".yml", ".json")
 _EXPECTED: Final = re.compile(
     r"agents/(?:main|sub)/[^/]+/agent\.json|skills/[^/]+/skill\.json|evals/[^/]+/eval\.json|(?:flows|policies)/.*\.json"
 )
+KIND_FOLDERS: Final = {"agents": "agent", "skills": "skill", "flows": "flow", "policies": "policy", "evals": "eval"}
+"""folder -> the kind that is looked for there"""
+_SAYS_POLICY: Final = re.compile(
+    r"""(?:^|[{,])\s*["']?(?:kind["']?\s*:\s*["']?policy\b|(?:rules|flow_governance)["']?\s*:)""", re.MULTILINE
+)
 _LATER: Final = frozenset({"people", "routes", "mcp", "memory", "proof", "tools", "stages", "workflow", "security"})
 
 
@@ -103,13 +108,13 @@ def _add_contract(found: Survey, path: str, notes: Notes) -> None:
 def _candidate(path: str, data: bytes, notes: Notes) -> Candidate | None:
     document = read(path, data)
     value = document.value
-    if path.endswith(".json") and not _EXPECTED.fullmatch(path) and not (isinstance(value, dict) and "kind" in value):
+    if path.endswith(".json") and not _is_manifest(path, document):
         return None
     if not isinstance(value, dict):
         return _unreadable(path, document, notes)
     kind = value.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
-        guessed = _guessed_kind(path)
+        guessed = _guessed_kind(path, document)
         candidate = _made(path, guessed, document, Shape(None, None), notes)
         _note_faults(candidate, notes)
         what, fix = _kind_words(kind, guessed)
@@ -118,6 +123,13 @@ def _candidate(path: str, data: bytes, notes: Notes) -> Candidate | None:
     candidate = _made(path, kind, document, check_shape(kind, value, _folder(path)), notes)
     _note_faults(candidate, notes)
     return candidate
+
+
+def _is_manifest(path: str, document: Document) -> bool:
+    """Whether a JSON file is one; broken text that says it is a policy counts."""
+    if _EXPECTED.fullmatch(path) is not None or (isinstance(document.value, dict) and "kind" in document.value):
+        return True
+    return document.value is None and _SAYS_POLICY.search(document.text) is not None
 
 
 def _made(path: str, kind: str, document: Document, shape: Shape, notes: Notes) -> Candidate:
@@ -148,7 +160,7 @@ def _note_faults(candidate: Candidate, notes: Notes) -> None:
 
 
 def _unreadable(path: str, document: Document, notes: Notes) -> Candidate:
-    candidate = _made(path, _guessed_kind(path), document, Shape(None, None), notes)
+    candidate = _made(path, _guessed_kind(path, document), document, Shape(None, None), notes)
     _note_faults(candidate, notes)
     if not document.faults:
         what = "the file is empty" if document.value is None else "a manifest is a mapping of keys"
@@ -183,11 +195,11 @@ def _refuse_twins(found: Survey) -> None:
             found.manifests.remove(candidate)
 
 
-def _guessed_kind(path: str) -> str:
-    head = path.partition("/")[0]
-    return {"agents": "agent", "skills": "skill", "flows": "flow", "policies": "policy", "evals": "eval"}.get(
-        head, "skill"
-    )
+def _guessed_kind(path: str, document: Document) -> str:
+    """By what the text says or the folder. What may be a policy counts as one: a broken policy denies."""
+    if _SAYS_POLICY.search(document.text) is not None:
+        return "policy"
+    return KIND_FOLDERS.get(path.partition("/")[0], "skill")
 
 
 def _folder(path: str) -> str:
