@@ -43,8 +43,10 @@ def open_app(flags: "Mapping[str, object]") -> "App":
     if flags.get("flow_file"):
         from magsag.catalog.beside import read_beside
 
-        app.beside = read_beside(str(flags["flow_file"]))
-        app.reach = app.beside.ref
+        beside = read_beside(str(flags["flow_file"]))
+        app.reach = beside.ref
+        if Path(found.settings.catalog).resolve() not in Path(beside.shown).resolve().parents:
+            app.beside = beside
     return app
 
 

@@ -109,7 +109,7 @@ def test_findings_in_what_a_run_reaches_stop_it_and_others_are_a_warning(folder:
     assert behave("nothing", folder, "--json").error["findings"][0]["subject"].startswith("skill:echo")
     fine = echo(folder)
     assert fine.code == 0
-    assert "1 findings elsewhere in the catalog" in fine.err
+    assert "warning: 1 finding elsewhere in the catalog" in fine.err
     assert magsag("catalog", "validate", cwd=folder).code == 1
 
 
@@ -128,9 +128,15 @@ def test_a_breakpoint_reaches_the_terminal(folder: Path) -> None:
 
 
 def test_a_debugger_is_not_fed_with_the_rest_of_the_input(folder: Path) -> None:
-    words = ["setsid", *command("agent", "run", "behave-mag", "--debug")]
     done = subprocess.run(
-        words, cwd=folder, input=b'{"do": "debug"}', capture_output=True, env=environment(), timeout=60, check=False
+        command("agent", "run", "behave-mag", "--debug"),
+        cwd=folder,
+        input=b'{"do": "debug"}',
+        capture_output=True,
+        env=environment(),
+        start_new_session=True,  # no terminal
+        timeout=60,
+        check=False,
     )
     assert done.returncode == 2
     assert b"hand the input in by --input FILE" in done.stderr
@@ -166,6 +172,9 @@ def test_a_flow_of_the_catalog_and_one_in_a_file_run(tmp_path: Path) -> None:
     (tmp_path / "chain.yaml").write_text(CHAIN, encoding="utf-8")
     assert magsag("flow", "run", "chain.yaml", cwd=tmp_path).value == "three two one\n\n\n"
     assert magsag("flow", "validate", "chain.yaml", cwd=tmp_path).out == "OK\n"
+    inside = Path(__file__).parents[2] / "catalog" / "flows" / "hello.yaml"
+    assert magsag("flow", "run", str(inside), "--run-id", "r1", cwd=tmp_path).code == 0
+    assert shown(tmp_path, "r1")["bundle"] == magsag("catalog", "hash", "--json", cwd=tmp_path).value["bundle"]
     (tmp_path / "chain.yaml").write_text(CHAIN.replace("effect: pure", "efect: pure", 1), encoding="utf-8")
     done = magsag("flow", "run", "chain.yaml", cwd=tmp_path)
     assert done.code == 2

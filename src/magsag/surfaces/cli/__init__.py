@@ -38,11 +38,8 @@ def cli() -> None:
 
 def main(open_app: OpenApp, arguments: Sequence[str] | None = None) -> int:
     """Carry out one command line; the exit code."""
-    from magsag.surfaces.cli.failing import guarded
+    from magsag.surfaces.cli.failing import closed, guarded
 
     given = list(sys.argv[1:] if arguments is None else arguments)
     call = Call(open_app)
-    try:
-        return guarded(cli, given, call)
-    finally:
-        call.close()
+    return closed(call, guarded(cli, given, call))

@@ -37,7 +37,8 @@ def refuse_findings(call: Call, ref: str) -> int | None:
     found = shelf.in_the_way(ref)
     if not found:
         if (elsewhere := shelf.elsewhere(ref)) and not call.is_quiet:
-            note(f"magsag: {elsewhere} findings elsewhere in the catalog; magsag catalog validate shows them")
+            noun = "finding" if elsewhere == 1 else "findings"
+            note(f"warning: {elsewhere} {noun} elsewhere in the catalog; magsag catalog validate shows more")
         return None
     if call.wants_json:
         from magsag.surfaces.cli.catalog import finding_document

@@ -51,6 +51,16 @@ def guarded(command: click.Command, arguments: Sequence[str], call: Call) -> int
         return _told(call, BROKEN, "bug", f"{said}; this is a bug in MAGSAG; MAGSAG_DEBUG=1 shows the traceback")
 
 
+def closed(call: Call, code: int) -> int:
+    """Let go of everything; the exit code stays, unless a command that went well cannot be closed."""
+    try:
+        call.close()
+    except (MagsagError, OSError) as error:
+        _show_traceback()
+        return _told(call, code or BROKEN, "broken", str(error))
+    return code
+
+
 def _invoke(command: click.Command, arguments: Sequence[str], call: Call) -> int:
     """What click's own `main` does, without its way of ending."""
     name = os.path.basename(sys.argv[0]) if sys.argv else ""
