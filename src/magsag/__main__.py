@@ -39,6 +39,7 @@ def open_app(flags: "Mapping[str, object]") -> "App":
         for line in found.notes:
             sys.stderr.write(f"note: {line}\n")
     app = build(_for_debugging(found.settings) if flags.get("debug") else found.settings)
+    app.debugging = bool(flags.get("debug"))
     app.reach = str(flags["reach"]) if flags.get("reach") else None
     if flags.get("flow_file"):
         from magsag.catalog.beside import read_beside
@@ -55,7 +56,8 @@ def _set_up_logs(flags: "Mapping[str, object]", environ: "Mapping[str, str]") ->
 
     verbose = flags.get("verbose")
     level = level_of(verbose if isinstance(verbose, int) else 0, bool(flags.get("quiet")))
-    set_up(level, str(flags.get("log_format") or environ.get("MAGSAG_LOG_FORMAT") or "text"))
+    form = str(flags.get("log_format") or environ.get("MAGSAG_LOG_FORMAT") or "text")
+    set_up(level, form, muted=("magsag.keeper",) if flags.get("debug") else ())
 
 
 def _for_debugging(settings: "Settings") -> "Settings":

@@ -7,6 +7,7 @@ libraries and catalog code are heard too.
 import json
 import logging
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 
@@ -22,8 +23,8 @@ def level_of(verbose: int, quiet: bool) -> int:
     return {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
 
 
-def set_up(level: int, form: str, stream: TextIO | None = None) -> None:
-    """Let all loggers write to the stream; a second call replaces the first."""
+def set_up(level: int, form: str, stream: TextIO | None = None, muted: Sequence[str] = ()) -> None:
+    """Let all loggers but the muted ones write to the stream; a second call replaces the first."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonLines() if form == "json" else TextLines())
     root = logging.getLogger()
@@ -32,6 +33,8 @@ def set_up(level: int, form: str, stream: TextIO | None = None) -> None:
             root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level)
+    for name in muted:
+        logging.getLogger(name).setLevel(logging.ERROR)
     logging.raiseExceptions = False
 
 
