@@ -5,11 +5,16 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+from magsag.adapters.conditions import CelConditions
 from magsag.adapters.store.sqlite import SqliteStore
+from magsag.catalog.bundle import Bundle
+from magsag.catalog.findings import Notes
+from magsag.catalog.survey import survey
 from magsag.domain.facts import RunStatus
 from magsag.domain.ids import RunId
 from magsag.engine.chain import blob_id, link
@@ -36,6 +41,8 @@ def ledger(path: Path) -> Path:
         end(store, lease)
         park(store, begin(store, OTHER), due=5)
         append(store, begin(store, RunId("running")), done("a#1"), run=RunId("running"))
+        bundle = Bundle(survey({"contracts/a.schema.json": b"{}"}, Notes("")), CelConditions())
+        store.put_bundle(bundle.hash, bundle.to_bytes())
     return path
 
 
@@ -88,6 +95,17 @@ CHANGES = {
         "it was deleted",
     ),
     "a fact of no run": ("update facts set run = 'ghost' where run = :run and seq = 7", "no such run"),
+    "another program in the row": ("update runs set program = 'agent:other@1.0.0' where run = :run", "has program"),
+    "another catalog in the row": ("update runs set bundle = 'bundle-2' where run = :run", "it was started with"),
+    "another time to wake": ("update runs set due = 6 where run = '0194other'", "parked on something else"),
+    "a run moved to another tree": ("update runs set root = 'running' where run = :run", "in the tree of running"),
+    "a body that is no object": ("update facts set body = '3' where run = :run and seq = 3", "a fact is damaged"),
+    "a kind that is no text": ("update facts set kind = x'ff' where run = :run and seq = 3", "the row says"),
+    "a changed catalog": ("update bundles set body = x'00'", "it does not match its hash"),
+    "another catalog under its hash": (
+        "update bundles set hash = '0' || substr(hash, 2)",
+        "it does not match its hash",
+    ),
     "a changed large value": ("update blobs set body = 'small'", "it does not match its name"),
     "a large value of no run": ("update blobs set root = 'ghost'", "no such run"),
 }
@@ -165,6 +183,16 @@ def test_check_finds_in_the_anchors(ledger: Path, name: str) -> None:
         # The last end is known to be owed until the next commit, so let there be one.
         end(store, begin(store, RunId("next")))
         assert any(what in fault.what for fault in store.check()), store.check()
+
+
+@pytest.mark.parametrize(
+    "content", ['{"runs":3}', '{"n":2,"prev":"","runs":[[1]]}', '{"n":1,"prev":"","vacuumed":[[]]}']
+)
+def test_a_line_of_another_form_is_found_though_its_hash_is_right(ledger: Path, content: str) -> None:
+    digest = sha256(content.encode()).hexdigest()
+    with ledger.with_name("anchors.log").open("a", encoding="utf-8") as anchors:
+        anchors.write(f'{content[:-1]},"hash":"{digest}"}}\n')
+    assert "this line was changed: its hash does not match" in whats(ledger)
 
 
 def test_missing_anchors_are_found(ledger: Path) -> None:

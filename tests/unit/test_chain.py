@@ -151,6 +151,14 @@ def test_a_body_that_is_no_json_is_found_not_raised() -> None:
     assert "the body does not match its digest: it was changed" in _whats(stored)
 
 
+def test_an_erasure_that_names_no_seq_erases_nothing() -> None:
+    stored = chained(*FACTS, PayloadErased(at=11, seq=1, by="ann"))
+    stored[0].input = stored[0].salt = None
+    assert _whats(stored) == []
+    stored[-1].body = stored[-1].body.replace(b'"seq":1', b'"seq":[1]')
+    assert "a payload is gone and no PayloadErased says so" in _whats(stored)
+
+
 def test_the_name_of_a_large_value_commits_to_it() -> None:
     name = blob_id(SALT, b"large")
     assert is_blob(name, b"large")

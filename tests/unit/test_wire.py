@@ -73,6 +73,15 @@ def test_a_fact_of_a_newer_version_is_refused_with_the_way_out(body: bytes) -> N
         fact_of(body, None, None)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"3", b"[]", b'{"kind":[],"schema":1}', b'{"kind":"RunEnded","schema":0}', b'{"kind":"RunEnded","schema":1}'],
+)
+def test_a_damaged_fact_is_named_as_such(body: bytes) -> None:
+    with pytest.raises(StoreBroken, match="data check"):
+        fact_of(body, None, None)
+
+
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 
 

@@ -89,11 +89,7 @@ class Bundle:
     @cached_property
     def hash(self) -> str:
         """sha256 over paths and contents, as hex."""
-        digest = hashlib.sha256()
-        for path, content in sorted(self.files.items()):
-            digest.update(b"%d:%s%d:" % (len(path.encode()), path.encode(), len(content)))
-            digest.update(content)
-        return digest.hexdigest()
+        return content_hash(self.files)
 
     def entries(self) -> Iterable[Entry[Any]]:
         """All manifests: agents, skills, flows, evaluations, by slug."""
@@ -204,15 +200,7 @@ class Bundle:
     @classmethod
     def from_bytes(cls, data: bytes, conditions: Conditions) -> Self:
         """Read a frozen bundle. Raises Broken when it is damaged or of a newer form."""
-        try:
-            held = from_json(zlib.decompress(data))
-            form, packed = held["form"], held["files"]
-            files = {path: base64.b64decode(content) for path, content in packed.items()}
-        except (zlib.error, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise Broken(f"a stored bundle cannot be read: {error}; run `magsag data check`") from error
-        if form != _FORM:
-            raise Broken(f"a stored bundle has form {form}, which a newer magsag reads; install that version")
-        return cls(survey(files, Notes("")), conditions)
+        return cls(survey(_thawed(data), Notes("")), conditions)
 
     @cached_property
     def _modules(self) -> Modules:
@@ -226,6 +214,32 @@ class Bundle:
             "eval": self.evals,
         }
         return held[kind]
+
+
+def content_hash(files: Mapping[str, bytes]) -> str:
+    """sha256 over paths and contents, as hex."""
+    digest = hashlib.sha256()
+    for path, content in sorted(files.items()):
+        digest.update(b"%d:%s%d:" % (len(path.encode()), path.encode(), len(content)))
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def hash_of_bytes(data: bytes) -> str:
+    """The hash that a frozen bundle ought to be kept under. Raises Broken as `Bundle.from_bytes` does."""
+    return content_hash(_thawed(data))
+
+
+def _thawed(data: bytes) -> dict[str, bytes]:
+    try:
+        held = from_json(zlib.decompress(data))
+        form, packed = held["form"], held["files"]
+        files = {path: base64.b64decode(content) for path, content in packed.items()}
+    except (zlib.error, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Broken(f"a stored bundle cannot be read: {error}; run `magsag data check`") from error
+    if form != _FORM:
+        raise Broken(f"a stored bundle has form {form}, which a newer magsag reads; install that version")
+    return files
 
 
 def _frozen(found: Survey) -> dict[str, bytes]:

@@ -4,10 +4,9 @@ They stand outside the bundle on purpose. Anything wrong in any of them makes al
 reason; then the gate denies everything.
 """
 
-import hashlib
 from typing import Any, Final
 
-from magsag.catalog.bundle import Bundle
+from magsag.catalog.bundle import Bundle, content_hash
 from magsag.catalog.findings import Finding, Notes
 from magsag.catalog.references import BadReference, Reference, did_you_mean
 from magsag.catalog.survey import KIND_FOLDERS, Candidate, Survey
@@ -115,9 +114,4 @@ def _is_about_policy(finding: Finding, paths: set[str]) -> bool:
 
 
 def _hash(found: Survey) -> str:
-    digest = hashlib.sha256()
-    for candidate in found.of_kind("policy"):
-        content = found.files[candidate.path]
-        digest.update(b"%d:%s%d:" % (len(candidate.path.encode()), candidate.path.encode(), len(content)))
-        digest.update(content)
-    return digest.hexdigest()
+    return content_hash({candidate.path: found.files[candidate.path] for candidate in found.of_kind("policy")})

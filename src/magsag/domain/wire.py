@@ -44,7 +44,14 @@ def payloads_of(fact: Fact) -> tuple[bytes | None, bytes | None]:
 
 
 def fact_of(body: bytes, input: bytes | None, output: bytes | None) -> Fact:
-    """Read a fact back. Raises StoreBroken for a kind or schema that this version does not know."""
+    """Read a fact back. Raises StoreBroken for what is damaged, and for a kind or schema of a newer version."""
+    try:
+        return _read(body, input, output)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise StoreBroken(f"a fact is damaged ({error}); run `magsag data check`") from error
+
+
+def _read(body: bytes, input: bytes | None, output: bytes | None) -> Fact:
     data: dict[str, Any] = from_json(body)
     kind, schema = data.pop("kind", None), data.pop("schema", None)
     cls = KINDS.get(kind)

@@ -41,7 +41,7 @@ def seal(fact: Fact, salt: bytes) -> Sealed:
 
 
 def unseal(stored: Sealed) -> Fact:
-    """Read the fact back. Raises StoreBroken for a kind or schema of a newer version."""
+    """Read the fact back. Raises StoreBroken for what is damaged, and for a kind or schema of a newer version."""
     return fact_of(stored.body, stored.input, stored.output)
 
 
@@ -88,8 +88,8 @@ def verify(run: RunId, facts: Iterable[Stored]) -> list[Fault]:
         faults.extend(_fault(run, fact.seq, what) for what in _content_faults(fact, body))
         if _has_lost_payload(fact, body):
             emptied.append(fact.seq)
-        if fact.kind == "PayloadErased":
-            erased.add(body.get("seq", 0))
+        if fact.kind == "PayloadErased" and isinstance(seq := body.get("seq"), int):
+            erased.add(seq)
         expected = fact.seq + 1
     faults.extend(
         _fault(run, seq, "a payload is gone and no PayloadErased says so") for seq in emptied if seq not in erased

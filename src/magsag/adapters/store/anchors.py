@@ -192,12 +192,25 @@ class Anchors:
 
 
 def _content(line: bytes) -> dict[str, Any] | None:
-    """The line's record when its hash is right."""
+    """The line's record when its hash and its form are right."""
     record = line[:-_HASH_BYTES] + b"}"
     if sha256(record).hexdigest() != _claimed_hash(line):
         return None
     content = from_json(record)
-    return content if isinstance(content, dict) else None
+    return content if isinstance(content, dict) and _is_record(content) else None
+
+
+def _is_record(content: dict[str, Any]) -> bool:
+    """Whether it has the form that `append` gives it; whoever wrote another one could compute hashes too."""
+    runs, vacuumed = content.get("runs", []), content.get("vacuumed", [])
+    return (
+        isinstance(content.get("n"), int)
+        and isinstance(content.get("prev"), str)
+        and isinstance(runs, list)
+        and all(isinstance(rest, list) and [type(part) for part in rest] == [str, int, str] for rest in runs)
+        and isinstance(vacuumed, list)
+        and all(isinstance(run, str) for run in vacuumed)
+    )
 
 
 def _claimed_hash(line: bytes) -> str:

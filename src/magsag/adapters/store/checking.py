@@ -15,6 +15,9 @@ from magsag.engine.chain import is_blob, unseal, verify
 from magsag.engine.run import Run, evolve
 from magsag.ports.ledger import RunRow
 
+_SAME: Final = ("program", "bundle", "actor", "requester", "trace_id", "span_id")
+"""what a run's row repeats of its first fact"""
+_BUNDLE: Final = re.compile(r"[0-9a-f]{64}")
 _COMMITTED_BLOB: Final = re.compile(r"[0-9a-f]{32}-[0-9a-f]{64}")
 
 
@@ -26,6 +29,7 @@ def check(connection: sqlite3.Connection, sql: Mapping[str, str], anchors: Ancho
     faults = [Fault("the file", what) for (what,) in connection.execute("pragma integrity_check") if what != "ok"]
     faults += claims.faults
     faults += _foreign(connection, sql)
+    faults += _changed_bundles(connection, sql)
     owed = {run for (run,) in connection.execute(sql["owed_anchors"])}
     runs: dict[RunId, RunRow] = {}
     for row in connection.execute(sql["every_run"]).fetchall():
@@ -33,7 +37,8 @@ def check(connection: sqlite3.Connection, sql: Mapping[str, str], anchors: Ancho
             faults.append(wrong)
             continue
         run = runs[row[0]] = run_row(row)
-        facts = [Stored(*fact) for fact in connection.execute(sql["facts_to_check"], (run.run,))]
+        found = connection.execute(sql["facts_to_check"], (run.run,))
+        facts = [Stored(kind.decode("utf-8", "replace"), *fact) for kind, *fact in found]
         faults += verify(run.run, facts)
         faults += _against_row(run, facts)
         faults += _against_anchors(run, facts, claims, run.run in owed)
@@ -49,6 +54,21 @@ def _foreign(connection: sqlite3.Connection, sql: Mapping[str, str]) -> Iterator
     for root, id, body in connection.execute(sql["every_blob"]):
         if _COMMITTED_BLOB.fullmatch(id) and not is_blob(id, body):
             yield Fault(f"run {root}, large value {id[:12]}", "it does not match its name: it was changed", root)
+
+
+def _changed_bundles(connection: sqlite3.Connection, sql: Mapping[str, str]) -> Iterator[Fault]:
+    """Frozen catalogs that are not what their hash says: runs would go on with other code."""
+    from magsag.catalog.bundle import hash_of_bytes  # only a check pays for it
+
+    for hash, body in connection.execute(sql["every_bundle"]):
+        if not _BUNDLE.fullmatch(str(hash)):
+            continue
+        try:
+            is_whole = hash_of_bytes(bytes(body)) == hash
+        except (Broken, TypeError):
+            is_whole = False
+        if not is_whole:
+            yield Fault(f"bundle {hash[:12]}", "it does not match its hash: it was changed; restore a backup")
 
 
 def _wrong_row(row: tuple[Any, ...]) -> Fault | None:
@@ -73,6 +93,16 @@ def _against_row(row: RunRow, facts: list[Stored]) -> Iterator[Fault]:
         except (Broken, LookupError, TypeError, ValueError) as error:
             yield Fault(f"{where}, fact {fact.seq}", f"it cannot stand here: {error}", row.run)
             return
+    for name in _SAME if run.started is not None else ():
+        said, began = getattr(row, name), getattr(run.started, name)
+        if said != began:
+            yield Fault(where, f"its row has {name} {said!r}, it was started with {began!r}", row.run)
+    if (row.root == row.run) != (row.parent is None):
+        yield Fault(where, f"its row stands in the tree of {row.root} with the parent {row.parent}", row.run)
+    if row.status is RunStatus.PARKED:
+        parked = (run.parked.on, run.parked.due) if run.parked is not None else (None, None)
+        if (row.parked_on, row.due) != parked:
+            yield Fault(where, "its row is parked on something else than its facts say", row.run)
     if run.ended is not None and row.status is not run.status:
         yield Fault(where, f"its row says {row.status}, its facts say {run.status}", row.run)
     if run.ended is None and row.status in ENDS:

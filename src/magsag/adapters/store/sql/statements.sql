@@ -146,8 +146,11 @@ select run, root, parent, program, bundle, tenant, actor, requester, trace_id, s
        status, parked_on, due, created, updated, cast(seq as integer), cast(head as blob)
 from runs order by rowid;
 
+-- every_bundle: for `check`, oldest first
+select hash, body from bundles order by rowid;
+
 -- facts_to_check: whatever type somebody gave a value, its bytes are looked at
-select cast(kind as text), cast(body as blob), cast(digest as blob), cast(salt as blob), cast(input as blob),
+select cast(kind as blob), cast(body as blob), cast(digest as blob), cast(salt as blob), cast(input as blob),
        cast(output as blob), cast(seq as integer), cast(head as blob)
 from facts where run = ? order by seq;
 
