@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from magsag.services.bundles import Bundles
     from magsag.services.doubts import Doubts
     from magsag.services.drive import Drive
+    from magsag.services.fork import Forks
     from magsag.services.gate import Gate
     from magsag.services.health import Health
     from magsag.services.insight import Insight
@@ -197,6 +198,13 @@ class App:
 
     @cached_property
     def insight(self) -> "Insight":
+    @cached_property
+    def forks(self) -> "Forks":
+        """Makes new runs of recorded ones."""
+        from magsag.services.fork import Forks
+
+        return Forks(self.store, self.bundles, self.clock, self.settings)
+
         """The read side of runs."""
         from magsag.services.insight import Insight
 

@@ -130,6 +130,10 @@ class RunStarted:
     """of a flow: only these steps run"""
     continues: RunId | None = None
     """the run whose outputs stand for the steps that are not selected"""
+    forked_from: RunId | None = None
+    """the run whose first facts this one took over; their times stay, so that the program sees the same again"""
+    forked_at: int | None = None
+    """when that was: `at` is the time of the original's start"""
     input: bytes
 
 

@@ -46,6 +46,7 @@ def run_document(view: RunView) -> Document:
         "status": view.status.value,
         "environment": view.started.environment,
         "mode": view.started.mode,
+        "forked_from": view.started.forked_from,
         "input": view.input,
         "output": view.output,
         "error": _error(view.error),

@@ -155,7 +155,7 @@ class _Builder:
 
     def run(self, run: Run, below: tuple[TreeNode, ...] | None = None) -> TreeNode:
         below = self.steps(run) if below is None else below
-        program, begun = (run.started.program, run.started.at) if run.started else ("", 0)
+        program, begun = (run.started.program, run.started.forked_at or run.started.at) if run.started else ("", 0)
         end = run.ended.at if run.ended else run.at if run.status is RunStatus.PARKED else self.now
         return TreeNode(
             name=program.partition(":")[2].replace("@", " "),

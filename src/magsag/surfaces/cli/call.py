@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from magsag.domain.settings import Settings
     from magsag.ports.runner import Runner
     from magsag.services.doubts import Doubts
+    from magsag.services.fork import Forks
     from magsag.services.health import Health
     from magsag.services.insight import Insight
     from magsag.services.replay import Replay
@@ -34,6 +35,8 @@ class Services(Protocol):
     def insight(self) -> "Insight": ...
     @property
     def replay(self) -> "Replay": ...
+    @property
+    def forks(self) -> "Forks": ...
     @property
     def summary(self) -> "Summary": ...
     @property

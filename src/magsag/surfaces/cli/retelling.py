@@ -7,7 +7,7 @@ import click
 from magsag.surfaces.cli.call import Call
 from magsag.surfaces.cli.failing import NO, YES
 from magsag.surfaces.cli.groups import Leaf
-from magsag.surfaces.cli.writing import put_json, say
+from magsag.surfaces.cli.writing import note, put_json, say
 
 
 @click.command("replay", cls=Leaf)
@@ -35,4 +35,28 @@ def replay(call: Call, run: str, catalog: str | None) -> int:
     return YES if found.difference is None else NO
 
 
-COMMANDS = (replay,)
+@click.command("fork", cls=Leaf)
+@click.argument("run")
+@click.option("--from", "step", metavar="STEP", required=True, help="The first step that is taken anew.")
+@click.option("--set", "sets", metavar="PATH=VALUE", multiple=True, help="input.x=1, or plan.tone=short; JSON or text.")
+@click.option("--run-id", metavar="ID", help="The id of the new run.")
+@click.option("--output", metavar="FILE", help="Write the result there instead of to stdout.")
+@click.pass_obj
+def fork(call: Call, run: str, step: str, sets: tuple[str, ...], run_id: str | None, output: str | None) -> int:
+    """Begin a new run with what was recorded before STEP, and go on from there.
+
+    Steps before STEP are not taken again; STEP and what follows is, effects included, each judged by the policy
+    in force. --set changes what was recorded. The exit code is that of the new run.
+    """
+    from magsag.surfaces.cli.driving import Asked, check_output, drive
+
+    check_output(output)
+    app = call.app
+    made = app.forks.fork(app.insight.find(run), step, sets, run_id)
+    if not call.is_quiet and not call.wants_json:
+        note(f"run {made.run} takes over {made.steps} steps of {made.origin}, and goes on from {made.step}")
+    noun = app.insight.show(made.run).started.program.partition(":")[0]
+    return drive(call, made.run, Asked(noun, output=output))
+
+
+COMMANDS = (replay, fork)

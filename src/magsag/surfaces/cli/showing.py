@@ -68,6 +68,8 @@ def _head(view: "RunView") -> Iterator[tuple[str, object]]:
     yield "status", f"{view.status}" + (f", cancelled by {view.cancel_by}" if view.cancel_by else "")
     if view.row.parent:
         yield "parent", view.row.parent
+    if view.started.forked_from:
+        yield "forked from", view.started.forked_from
     yield "started", f"{iso(view.row.created)} by {view.started.actor}"
     yield "updated", iso(view.row.updated)
     yield "environment", f"{view.started.environment}, mode {view.started.mode}"
