@@ -85,9 +85,11 @@ class App:
     @cached_property
     def catalog(self) -> "Loaded":
         """The catalog of today, as far as it could be read, with its findings."""
+        from magsag.adapters.settings import packaged_catalog
         from magsag.catalog.load import load
 
-        return load(Path(self.settings.catalog), self.conditions, reach=self.reach, beside=self.beside)
+        folder, shipped = Path(self.settings.catalog), packaged_catalog()
+        return load(folder, self.conditions, reach=self.reach, beside=self.beside, shipped=shipped)
 
     @cached_property
     def models(self) -> Mapping[str, tuple[ModelProvider, str]]:
@@ -220,12 +222,13 @@ class App:
     @cached_property
     def shelf(self) -> "Shelf":
         """What people ask of a catalog."""
+        from magsag.adapters.settings import packaged_catalog
         from magsag.catalog.load import load
         from magsag.services.shelf import Shelf
 
         return Shelf(
             lambda: self.catalog,
-            lambda folder, shown: load(folder, self.conditions, shown),
+            lambda folder, shown: load(folder, self.conditions, shown, shipped=packaged_catalog()),
             Path(self.settings.catalog),
         )
 

@@ -1,10 +1,12 @@
 """Part A: every effect kind, killed inside its act by a real SIGKILL; effects are counted where they happen."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,6 +51,40 @@ kind: policy
 schema: 1
 rules: [{id: may, on: ["skill:pay", "skill:record-put", "skill:http-request"], verdict: allow}]
 """
+COUNT = """\
+import os, signal
+
+def die(when):
+    if os.path.exists(when):
+        os.remove(when)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def run(payload, ctx):
+    die("before")
+    ctx.put_record("payments", ctx.get_record("payments", 0) + 1)
+    die("after")
+    return {"paid": payload["amount"]}
+"""
+KEEPER = """\
+async def run(payload, ctx):
+    before = await ctx.skill("record-get", {"key": "total"})
+    total = payload["amount"] + (before["value"] if before["found"] else 0)
+    await ctx.skill("record-put", {"key": "total", "value": total})
+    return await ctx.skill("record-get", {"key": "total"})
+"""
+DYING = """\
+import asyncio, os, sys
+from pathlib import Path
+from magsag.adapters.store.sqlite import SqliteStore
+from magsag.app import build
+from magsag.domain.settings import Settings
+from magsag.services.runs import Order
+from magsag.testing import When, dying
+
+store = dying(SqliteStore(Path(".magsag/ledger.db")), int(sys.argv[1]), When(sys.argv[2]))
+app = build(Settings(project=".", catalog="catalog", ledger=".magsag/ledger.db", actor="tester"), store)
+asyncio.run(app.runs.run(Order("agent:payer-sag", {"amount": 7}, run_id="r")))
+"""
 CLEAN = {"receipt": {"paid": 7}, "thanks": "for 7"}
 
 
@@ -63,6 +99,8 @@ class Shop:
         self.agent("payer-sag", "sub", AGENT, "skill:pay, skill:thank")
         self.agent("parent-mag", "main", PARENT, "agent:payer-sag")
         self.skill("thank", "pure", "def run(payload):\n    return f\"for {payload['paid']}\"\n")
+        reads = 'async def run(payload, ctx):\n    return await ctx.skill("record-get", payload)\n'
+        self.agent("reader-sag", "sub", reads, "skill:record-get")
         receipt = {"type": "object", "required": ["paid"], "properties": {"paid": {"type": "integer"}}}
         self.write("catalog/contracts/receipt.schema.json", json.dumps(receipt))
 
@@ -97,6 +135,22 @@ class Shop:
         """Start the run `r`; the process dies at this moment of its act."""
         self.write(when, "")
         assert self.command("agent", "run", agent, "--run-id", "r").returncode == -9
+
+    def dies_at_write(self, number: int, when: str) -> bool:
+        """Run `r` in a process that kills itself beside its write of that number; False when there is none."""
+        command = [sys.executable, "-c", DYING, str(number), when]
+        return subprocess.run(command, cwd=self.folder, timeout=60, check=False).returncode == -9
+
+    def record(self, key: str) -> Any:
+        """What the store holds under a key, by a run of its own."""
+        self.write("key.json", json.dumps({"key": key}))
+        done = self.command("agent", "run", "reader-sag", "--input", "key.json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def newest(self) -> str:
+        """The run that was started last."""
+        return str(json.loads(self.command("run", "list", "--limit", "1", "--json").stdout)[0]["run"])
 
     def resume(self) -> subprocess.CompletedProcess[str]:
         return self.command("agent", "run", "--resume", "r")
@@ -152,6 +206,50 @@ def test_a_reconcilable_act_whose_lookup_cannot_tell_is_in_doubt(shop: Shop) -> 
     assert parked.returncode == 3
     assert "its lookup could not tell: OSError: nobody answers" in parked.stderr
     shop.ends_as_the_clean_run(shop.resolve("pay#1", "--succeeded", '{"paid": 7}'))
+
+
+def counts(shop: Shop) -> None:
+    """The skill that acts counts payments in the store, and nothing else."""
+    shop.skill("pay", "transactional", COUNT, "contracts: {output: receipt}")
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_what_a_transactional_act_puts_is_there_once_wherever_it_is_killed(shop: Shop, when: str) -> None:
+    counts(shop)
+    shop.killed(when)
+    assert shop.record("payments") == {"found": False, "value": None}
+    assert json.loads(shop.resume().stdout) == CLEAN
+    assert shop.record("payments") == {"found": True, "value": 1}
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_record_and_its_outcome_are_one_commit(shop: Shop, when: str) -> None:
+    counts(shop)
+    (shop.folder / ".magsag").mkdir()
+    number = 0
+    while shop.dies_at_write(number := number + 1, when):
+        assert shop.command("agent", "run", "payer-sag", "--run-id", "r").returncode == 0
+        facts = json.loads(shop.command("run", "facts", "r", "--json").stdout)
+        assert [fact["kind"] for fact in facts].count("StepSucceeded") == 1
+        assert shop.record("payments")["value"] == 1
+        shutil.rmtree(shop.folder / ".magsag")
+        (shop.folder / ".magsag").mkdir()
+    assert number > 3
+
+
+def test_the_built_in_skills_keep_values_over_runs(shop: Shop) -> None:
+    shop.agent("keeper-sag", "sub", KEEPER, "skill:record-put, skill:record-get")
+    assert json.loads(shop.command("agent", "run", "keeper-sag").stdout) == {"found": True, "value": 7}
+    assert json.loads(shop.command("agent", "run", "keeper-sag").stdout) == {"found": True, "value": 14}
+    assert "transactional" in shop.command("run", "show", shop.newest()).stdout
+
+
+def test_only_a_transactional_skill_may_put(shop: Shop) -> None:
+    shop.skill("pay", "idempotent", COUNT)
+    done = shop.command("agent", "run", "payer-sag")
+    assert done.returncode == 1
+    assert "ctx.put_record is for skills with effect: transactional; this one is idempotent" in done.stderr
+    assert shop.record("payments")["found"] is False
 
 
 def test_an_unrepeatable_act_is_in_doubt_until_a_person_says_that_it_happened(shop: Shop) -> None:

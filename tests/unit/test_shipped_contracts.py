@@ -62,6 +62,11 @@ FITS: list[tuple[str, object]] = [
     ("candidate_list", {"candidates": [{"role": "Engineer"}]}),
     ("hiring_review", {"letters": [LETTER], "failed": [], "figures": None}),
     ("hiring_review", {"letters": [], "failed": [{"index": 0, "type": "t", "message": "m"}], "figures": ANALYSIS}),
+    ("record_put_input", {"key": "a", "value": None}),
+    ("record_put_output", {"key": "a"}),
+    ("record_get_input", {"key": "a"}),
+    ("record_get_output", {"found": False, "value": None}),
+    ("record_get_output", {"found": True, "value": [1]}),
 ]
 
 REFUSED: list[tuple[str, object, str]] = [
@@ -112,6 +117,11 @@ REFUSED: list[tuple[str, object, str]] = [
     ("workforce_report", {"highlights": [], "missing": [], "metadata": {}}, "run_id"),
     ("candidate_list", {"candidates": []}, "/candidates"),
     ("hiring_review", {"letters": [], "failed": []}, "figures"),
+    ("record_put_input", {"key": "a"}, "value"),
+    ("record_put_input", {"key": "a" * 513, "value": 1}, "/key"),
+    ("record_put_output", {}, "key"),
+    ("record_get_input", {"key": ""}, "/key"),
+    ("record_get_output", {"found": True}, "value"),
 ]
 
 

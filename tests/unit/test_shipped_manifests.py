@@ -100,10 +100,12 @@ def test_templates_lead_editors_to_the_schema_from_where_they_go(tmp_path: Path)
         assert (path.parent / schema).resolve().parent == tmp_path / "_schemas"
 
 
-def test_the_shipped_skills_have_no_effect_outside() -> None:
+def test_the_shipped_skills_have_no_effect_outside_but_those_that_say_so() -> None:
     skills = [each for path in manifests(ROOT) if isinstance(each := manifest(path), Skill)]
     assert {skill.slug: skill.effect for skill in skills} == {
         "doc-gen": Effect.PURE,
+        "record-get": Effect.READ,
+        "record-put": Effect.TRANSACTIONAL,
         "result-aggregation": Effect.PURE,
         "salary-band-lookup": Effect.READ,
         "task-decomposition": Effect.PURE,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from magsag.catalog.beside import Beside
+from magsag.catalog.builtin import with_built_in
 from magsag.catalog.bundle import Bundle
 from magsag.catalog.check.everything import check
 from magsag.catalog.findings import Finding, Notes
@@ -45,18 +46,21 @@ def load(
     shown: str | None = None,
     reach: str | None = None,
     beside: Beside | None = None,
+    shipped: Path | None = None,
 ) -> Loaded:
     """Read and check the catalog in a folder.
 
     `shown` is how the folder is named in findings: as it was typed. `reach` saves time before a run: what a run
     of that reference cannot reach is checked for its shape and names, not for its code and expressions.
-    `beside` is a flow of no catalog, read as if it stood in this one. Raises Invalid when there is no folder.
+    `beside` is a flow of no catalog, read as if it stood in this one. `shipped` is the catalog that comes with the
+    product: built-in skills are taken from there when this one names them. Raises Invalid when there is no folder.
     """
     notes = Notes(str(root) if shown is None else shown)
     source = read_folder(root)
     for path, reason in source.unread.items():
         notes.add(path, (1, 1), f"the file cannot be read: {reason}", "mend it or remove it")
-    found = survey(source.files if beside is None else beside.among(source.files), notes)
+    files = source.files if beside is None else beside.among(source.files)
+    found = survey(with_built_in(files, shipped), notes)
     bundle = Bundle(found, conditions, source.root)
     check(found, bundle, notes, reached(bundle, reach) if reach is not None else None)
     policies = read_policies(found, bundle, conditions, notes)

@@ -38,6 +38,19 @@ class ActContext(Protocol):
         """Say how far the act is, for people who watch; no fact."""
 
 
+class SkillContext(ActContext, Protocol):
+    """What a skill may use besides."""
+
+    def put_record(self, key: str, value: Any) -> None:
+        """Put JSON under a key of the store; for skills with the effect `transactional`.
+
+        It is there if and only if the act's outcome is: both are one transaction.
+        """
+
+    def get_record(self, key: str, default: Any = None) -> Any:
+        """What was last put under a key; not for skills with the effect `pure`."""
+
+
 class Context(ActContext, Protocol):
     """What an agent's code may use. Errors: StepFailed with a type of the closed list."""
 

@@ -4,7 +4,9 @@ from magsag.domain.effects import Effect
 from magsag.domain.errors import ErrorType
 from magsag.domain.manifests.base import Retry
 
-REPEATABLE = frozenset({Effect.PURE, Effect.READ, Effect.IDEMPOTENT, Effect.DELEGATE, Effect.WAIT})
+REPEATABLE = frozenset(
+    {Effect.PURE, Effect.READ, Effect.IDEMPOTENT, Effect.TRANSACTIONAL, Effect.DELEGATE, Effect.WAIT}
+)
 """kinds that may act again even if the attempt that failed did act"""
 
 

@@ -13,9 +13,11 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from magsag.domain.errors import ErrorType, Retryable, StepFailed
+from magsag.ports.ledger import Record
 from magsag.services.attempt import Attempt
 from magsag.services.outcomes import Outcomes
 from magsag.services.raised import raised
+from magsag.services.records import RecordShelf
 from magsag.services.targets import FunctionAct, ModelAct, ShellAct
 from magsag.services.threads import in_thread
 from magsag.services.whereabouts import WHEREABOUTS
@@ -28,11 +30,14 @@ _log = logging.getLogger("magsag.act")
 class ActScope:
     """The `ctx` of a skill: what it may use while it acts."""
 
-    __slots__ = ("_attempt", "_outcomes")
+    __slots__ = ("_attempt", "_outcomes", "_shelf", "records")
 
-    def __init__(self, attempt: Attempt, outcomes: Outcomes) -> None:
+    def __init__(self, attempt: Attempt, outcomes: Outcomes, shelf: RecordShelf) -> None:
         self._attempt = attempt
         self._outcomes = outcomes
+        self._shelf = shelf
+        self.records: tuple[Record, ...] = ()
+        """what the act has put so far"""
 
     @property
     def idempotency_key(self) -> str:
@@ -43,6 +48,15 @@ class ActScope:
     def whereabouts(self) -> tuple[str, str]:
         """Run and step."""
         return self._attempt.seat.run.id, self._attempt.id
+
+    def put_record(self, key: str, value: object) -> None:
+        """Put JSON under a key, for a transactional skill: it is there if and only if this act's outcome is."""
+        made = self._shelf.record(self._attempt.target.proposal.effect, key, value)
+        self.records = (*self.records, made)
+
+    def get_record(self, key: str, default: object = None) -> object:
+        """What was last put under a key; for any skill that may look, which a `pure` one may not."""
+        return self._shelf.get(self._attempt.target.proposal.effect, self.records, key, default)
 
     def late(self, result: object, error: BaseException | None) -> None:
         """What a sync function gave, or raised, after it was given up."""

@@ -1,5 +1,6 @@
 """One step on its way through the gate, and what it is handed at the ends of the way."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Protocol
@@ -7,6 +8,7 @@ from typing import Any, Protocol
 from magsag.domain.errors import StepFailed, Stopped
 from magsag.domain.facts import ParkedOn, Verdict
 from magsag.domain.ids import RunId, StepId
+from magsag.ports.ledger import Record
 from magsag.services.seat import Scope, Seat
 from magsag.services.targets import Target
 
@@ -42,6 +44,8 @@ class Acted:
     partial: bool | None = None
     adopted: bool | None = None
     """true of what a lookup found"""
+    records: Sequence[Record] = ()
+    """what it puts into the store, together with its outcome"""
 
 
 @dataclass(slots=True)

@@ -10,6 +10,8 @@ from magsag.engine.run import Run, evolve
 from magsag.ports.ledger import Ledger, NewRun
 from magsag.services.seat import Seat
 
+TENANT: Final = "local"
+"""whose runs these are, and whose records"""
 DAY: Final = 86_400_000_000
 """after this many microseconds a parked run is looked at again even if nothing wakes it"""
 
@@ -29,7 +31,7 @@ def new_run(started: facts.RunStarted, root: RunId, owner: str | None = None, le
         parent=started.parent,
         program=started.program,
         bundle=started.bundle,
-        tenant="local",
+        tenant=TENANT,
         actor=started.actor,
         requester=started.requester,
         trace_id=started.trace_id,

@@ -44,6 +44,10 @@ class Values:
         value = decode(data)
         return lowered(value, lambda id: self._find(tree, id)) if MARK_BYTES in data else value
 
+    def record(self, tenant: str, key: str) -> bytes | None:
+        """What an act put under this key."""
+        return self._ledger.record(tenant, key)
+
     def _split(self, tree: Tree, run: Run, value: object) -> tuple[bytes, object]:
         """Keep the large parts of a large value, each under its own name, then what is left if that is large still."""
         if type(value) is dict:

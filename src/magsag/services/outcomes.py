@@ -5,6 +5,7 @@ paid or effectful act is written at once, what `pure` and `read` gave is kept an
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from magsag.catalog.contracts import Contract
@@ -14,6 +15,7 @@ from magsag.domain.errors import ErrorType, LeaseLost, Retryable, StepFailed
 from magsag.domain.values import decode, encode, encode_known
 from magsag.engine.run import Step
 from magsag.ports.clock import Clock
+from magsag.ports.ledger import Record
 from magsag.services.attempt import Acted, Attempt, Switches, Told
 from magsag.services.large import Values
 from magsag.services.recorder import Recorder
@@ -93,7 +95,7 @@ class Outcomes:
                 input=attempt.data,
                 output=output,
             )
-        await self._settle(attempt, fact)
+        await self._settle(attempt, fact, acted.records)
         return Told(value, attempt.seat.run.steps[attempt.id].order, now)
 
     def _outcome(self, attempt: Attempt, result: object) -> tuple[bytes, object]:
@@ -137,12 +139,17 @@ class Outcomes:
         await self._settle(attempt, fact)
         return failure(attempt.seat.run.steps[attempt.id])
 
-    async def _settle(self, attempt: Attempt, fact: facts.StepDone | facts.StepSucceeded | facts.StepFailed) -> None:
+    async def _settle(
+        self,
+        attempt: Attempt,
+        fact: facts.StepDone | facts.StepSucceeded | facts.StepFailed,
+        records: Sequence[Record] = (),
+    ) -> None:
         """Put the outcome on record at its level. A cancelled step's real outcome counts, then it is cancelled."""
         effectful = attempt.target.proposal.effect in EFFECTFUL
         if self._every_step or effectful or attempt.target.paid:
             try:
-                await self._in_order(attempt, fact, Level.SYNCED if self._every_step else Level.WRITTEN)
+                await self._in_order(attempt, fact, Level.SYNCED if self._every_step else Level.WRITTEN, records)
             except LeaseLost:
                 if effectful:
                     tree = attempt.seat.leg.tree
@@ -153,21 +160,23 @@ class Outcomes:
         if attempt.cancelled:
             raise asyncio.CancelledError
 
-    async def _in_order(self, attempt: Attempt, fact: facts.StepFact, level: Level) -> None:
+    async def _in_order(self, attempt: Attempt, fact: facts.StepFact, level: Level, records: Sequence[Record]) -> None:
         """Where outcomes are delivered one by one, none behind this one passes before it is written."""
         turnstile, order = attempt.scope.turnstile, attempt.seat.run.count + 1
         if turnstile is None:
-            return await self._surely(attempt, fact, level)
+            return await self._surely(attempt, fact, level, records)
         turnstile.announce(order)
         try:
-            await self._surely(attempt, fact, level)
+            await self._surely(attempt, fact, level, records)
         finally:
             turnstile.arrived(order)
 
-    async def _surely(self, attempt: Attempt, fact: facts.StepFact, level: Level) -> None:
+    async def _surely(
+        self, attempt: Attempt, fact: facts.StepFact, level: Level, records: Sequence[Record] = ()
+    ) -> None:
         """Wait for the commit, whatever happens to the task meanwhile. Raises StoreBroken, LeaseLost."""
         tree = attempt.seat.leg.tree
-        written = self._recorder.propose(tree, attempt.seat.run, [fact], level)
+        written = self._recorder.propose(tree, attempt.seat.run, [fact], level, records=records)
         while not written.done():
             try:
                 await asyncio.shield(written)

@@ -14,6 +14,7 @@ from magsag.services.attempt import Acted, Attempt, ChildPlace, Children
 from magsag.services.large import Values
 from magsag.services.outcomes import Outcomes
 from magsag.services.overseer import Overseer
+from magsag.services.records import RecordShelf
 from magsag.services.seat import Scope
 from magsag.services.targets import ChildAct, Target
 
@@ -29,6 +30,7 @@ class Performing:
         self._leases = leases
         self._values = values
         self._clock = clock
+        self._shelf = RecordShelf(values, clock)
         self._step_seconds = step_seconds
         self._overseer = Overseer(step_seconds)
         self.children: Children | None = None
@@ -40,9 +42,10 @@ class Performing:
         target = attempt.target
         if isinstance(target.act, ChildAct):
             return await self._delegate(attempt)
-        act = acts.perform(target.act, attempt.value, acts.ActScope(attempt, self._outcomes))
+        scope = acts.ActScope(attempt, self._outcomes, self._shelf)
+        act = acts.perform(target.act, attempt.value, scope)
         if target.proposal.effect in EFFECTFUL:
-            return Acted(await self._effect(act, attempt))
+            return Acted(await self._effect(act, attempt), records=scope.records)
         try:
             if target.timeout_seconds is None:
                 return Acted(await self._overseer.watched(act, attempt.target.proposal.target))
@@ -55,7 +58,7 @@ class Performing:
     async def look_up(self, attempt: Attempt) -> object:
         """Ask a reconcilable skill whether it has acted. Raises StepFailed, Retryable."""
         assert attempt.target.lookup is not None
-        scope = acts.LookupScope(attempt, self._outcomes)
+        scope = acts.LookupScope(attempt, self._outcomes, self._shelf)
         asked = acts.perform(attempt.target.lookup, attempt.value, scope)
         return await self._timed(asked, self._limit(attempt.target), attempt)
 

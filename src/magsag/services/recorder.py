@@ -18,7 +18,7 @@ from magsag.domain.ids import RunId
 from magsag.engine.chain import seal
 from magsag.engine.run import Run, evolve
 from magsag.ports.clock import Clock
-from magsag.ports.ledger import Change, Declined, Ledger, NewRun, Sealed, Write, Written
+from magsag.ports.ledger import Change, Declined, Ledger, NewRun, Record, Sealed, Write, Written
 from magsag.services.driven import Tree
 
 KEPT_SECONDS: Final = 0.05
@@ -36,6 +36,7 @@ class _Pending:
     change: Change | None = None
     release: bool = False
     blobs: dict[str, bytes] = field(default_factory=dict)
+    records: list[Record] = field(default_factory=list)
 
 
 class Recorder:
@@ -107,6 +108,7 @@ class Recorder:
         create: NewRun | None = None,
         change: Change | None = None,
         release: bool = False,
+        records: Sequence[Record] = (),
     ) -> asyncio.Future[None]:
         """The same without waiting; when the future ends, either they have reached the level or the tree is lost."""
         for fact in facts:
@@ -115,6 +117,7 @@ class Recorder:
         pending.create = create or pending.create
         pending.change = change or pending.change
         pending.release = release or pending.release
+        pending.records.extend(records)
         self._level = max(self._level, level)
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(done)
@@ -235,7 +238,7 @@ class Recorder:
 def _write(run: RunId, item: _Pending) -> Write:
     tree = item.tree
     lease = None if item.create is not None and item.create.owner is not None else tree.lease
-    return Write(run, tree.root, item.facts, lease, item.create, item.change, item.release, item.blobs)
+    return Write(run, tree.root, item.facts, lease, item.create, item.change, item.release, item.blobs, item.records)
 
 
 def _believe(run: RunId, item: _Pending, answer: Written | Declined) -> None:

@@ -68,6 +68,8 @@ class FlowStep(Part):
             raise ValueError("`loop` and its inner `steps` go together")
         if self.run is not None and self.effect is None:
             raise ValueError("a shell step must declare its `effect`: " + ", ".join(_NAMES))
+        if self.effect in (Effect.TRANSACTIONAL, Effect.RECONCILABLE):
+            raise ValueError(f"a shell step cannot be {self.effect}: nobody can ask or undo it; write unrepeatable")
         if self.run is None and self.effect is not None:
             raise ValueError("`effect` belongs to `run` steps; a skill declares its own")
         if self.run is not None and self.with_ is not None:
