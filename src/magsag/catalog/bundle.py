@@ -3,26 +3,22 @@
 Holds manifests, contracts, prompts and Python. Policies and people are no part of it: the ones in force judge.
 """
 
-import base64
-import hashlib
-import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Self, TypeVar
-
-from pydantic_core import from_json, to_json
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar
 
 from magsag.catalog.code import Modules, callable_of, split_entrypoint
 from magsag.catalog.contracts import Contract
 from magsag.catalog.document import Document, Pointer
 from magsag.catalog.findings import Notes
+from magsag.catalog.frozen import content_hash, freeze, thaw
 from magsag.catalog.references import CATALOG_KINDS, BadReference, Reference, did_you_mean
 from magsag.catalog.subschemas import BadRef, Schema
 from magsag.catalog.survey import Survey, survey
 from magsag.catalog.versions import SemVer
 from magsag.domain.condition import Conditions
-from magsag.domain.errors import Broken, Invalid
+from magsag.domain.errors import Invalid
 from magsag.domain.manifests import Agent, Eval, Flow, Skill
 
 if TYPE_CHECKING:
@@ -30,7 +26,6 @@ if TYPE_CHECKING:
     from magsag.domain.graph import Graph
 
 M = TypeVar("M", Agent, Skill, Flow, Eval)
-_FORM: Final = 1
 
 
 @dataclass(frozen=True)
@@ -194,13 +189,12 @@ class Bundle:
 
     def to_bytes(self) -> bytes:
         """The frozen form that a store keeps."""
-        files = {path: base64.b64encode(content).decode() for path, content in self.files.items()}
-        return zlib.compress(to_json({"form": _FORM, "files": files}), 1)
+        return freeze(self.files)
 
     @classmethod
     def from_bytes(cls, data: bytes, conditions: Conditions) -> Self:
         """Read a frozen bundle. Raises Broken when it is damaged or of a newer form."""
-        return cls(survey(_thawed(data), Notes("")), conditions)
+        return cls(survey(thaw(data), Notes("")), conditions)
 
     @cached_property
     def _modules(self) -> Modules:
@@ -214,32 +208,6 @@ class Bundle:
             "eval": self.evals,
         }
         return held[kind]
-
-
-def content_hash(files: Mapping[str, bytes]) -> str:
-    """sha256 over paths and contents, as hex."""
-    digest = hashlib.sha256()
-    for path, content in sorted(files.items()):
-        digest.update(b"%d:%s%d:" % (len(path.encode()), path.encode(), len(content)))
-        digest.update(content)
-    return digest.hexdigest()
-
-
-def hash_of_bytes(data: bytes) -> str:
-    """The hash that a frozen bundle ought to be kept under. Raises Broken as `Bundle.from_bytes` does."""
-    return content_hash(_thawed(data))
-
-
-def _thawed(data: bytes) -> dict[str, bytes]:
-    try:
-        held = from_json(zlib.decompress(data))
-        form, packed = held["form"], held["files"]
-        files = {path: base64.b64decode(content) for path, content in packed.items()}
-    except (zlib.error, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Broken(f"a stored bundle cannot be read: {error}; run `magsag data check`") from error
-    if form != _FORM:
-        raise Broken(f"a stored bundle has form {form}, which a newer magsag reads; install that version")
-    return files
 
 
 def _frozen(found: Survey) -> dict[str, bytes]:

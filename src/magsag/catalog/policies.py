@@ -6,8 +6,9 @@ reason; then the gate denies everything.
 
 from typing import Any, Final
 
-from magsag.catalog.bundle import Bundle, content_hash
+from magsag.catalog.bundle import Bundle
 from magsag.catalog.findings import Finding, Notes
+from magsag.catalog.frozen import content_hash
 from magsag.catalog.references import BadReference, Reference, did_you_mean
 from magsag.catalog.survey import KIND_FOLDERS, Candidate, Survey
 from magsag.catalog.versions import SemVer
