@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from magsag.runners.local import LocalRunner
     from magsag.services.attempt import Switches
     from magsag.services.bundles import Bundles
+    from magsag.services.compare import Compare
     from magsag.services.doubts import Doubts
     from magsag.services.drive import Drive
     from magsag.services.fork import Forks
@@ -205,6 +206,15 @@ class App:
         """Makes new runs of recorded ones."""
         from magsag.services.fork import Forks
 
+    @cached_property
+    def compare(self) -> "Compare":
+        """Where two runs part."""
+        from magsag.services.compare import Compare
+
+        return Compare(self.store)
+
+    @cached_property
+    def insight(self) -> "Insight":
         return Forks(self.store, self.bundles, self.clock, self.settings)
 
         """The read side of runs."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from hashlib import sha256
 from typing import Any, Protocol
 
 from magsag.catalog.bundle import Bundle
@@ -125,7 +126,7 @@ class ChildRuns:
             requester=above.requester,
             environment=above.environment,
             mode=above.mode,
-            seed=self._clock.chance(16).hex(),
+            seed=sha256(f"{above.seed}\n{place.step}\n{place.attempt}".encode()).hexdigest()[:32],
             trace_id=above.trace_id,
             span_id=self._clock.chance(8).hex(),
             parent_span_id=above.span_id,

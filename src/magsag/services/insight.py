@@ -5,13 +5,13 @@ some questions need is imported where they are asked. Times are microseconds sin
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic_core import from_json
 
 from magsag.domain.errors import Invalid
-from magsag.domain.facts import ParkReason, RunScored, RunStarted, RunStatus, StepStatus, Verdict
+from magsag.domain.facts import LateOutcome, ParkReason, RunScored, RunStarted, RunStatus, StepStatus, Verdict
 from magsag.domain.ids import RunId, StepId
 from magsag.engine.chain import unseal
 from magsag.engine.run import Run, Step
@@ -111,8 +111,26 @@ class Insight:
     def show(self, run: RunId) -> RunView:
         """How a run stands. Raises Invalid for an unknown run."""
         row, folded = self._row(run), self.fold(run)
-        if folded is None or folded.started is None:
+        if folded is None:
             raise _unknown(run)
+        return self._view(row, folded)
+
+    def show_at(self, run: RunId, step: str) -> RunView:
+        """How a run stood when a step had just come as far as it ever came. Raises Invalid for an unknown one."""
+        row, recorded = self._row(run), self._store.read(run)
+        ids = dict.fromkeys(id for stored in recorded if (id := _step_of(stored)) is not None)
+        meant = next((id for id in (step, f"{step}#1") if id in ids), None)
+        if meant is None:
+            raise Invalid(f"run {run} has no step {step!r}; it has {', '.join(ids) or 'none'}")
+        last = max(at for at, stored in enumerate(recorded) if _step_of(stored) == meant)
+        folded = Run(run)
+        for stored in recorded[: last + 1]:
+            follow(folded, unseal(stored))
+        then = replace(row, status=folded.status, parked_on=None, due=None, updated=folded.at)
+        return self._view(replace(then, seq=recorded[last].seq, head=recorded[last].head), folded)
+
+    def _view(self, row: RunRow, folded: Run) -> RunView:
+        assert folded.started is not None
         value = self._value(row)
         ended = value(folded.ended.output) if folded.ended else None
         has_error = folded.status in FAILURES
@@ -126,7 +144,7 @@ class Insight:
             reasons=folded.reasons,
             cancel_by=folded.cancel_by,
             scores=tuple(score for scored in folded.scores for score in _scores(scored, value(scored.output))),
-            steps=tuple(self._step(run, step, value) for step in folded.steps.values()),
+            steps=tuple(self._step(row.run, step, value) for step in folded.steps.values()),
         )
 
     def tree(self, run: RunId, now: int | None = None) -> TreeNode:
@@ -201,6 +219,12 @@ def _scores(scored: RunScored, said: Any) -> Iterator[ScoreView]:
 def _fact(stored: Stored, input: object, output: object) -> FactView:
     body = from_json(stored.body)
     return FactView(stored.seq, stored.kind, body["at"], body, input, output)
+
+
+def _step_of(stored: Stored) -> str | None:
+    """The step that a fact is about; what came late changed nothing."""
+    step: str | None = from_json(stored.body).get("step") if stored.kind != LateOutcome.__name__ else None
+    return step
 
 
 def _unknown(run: RunId) -> Invalid:

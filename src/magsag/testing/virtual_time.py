@@ -17,15 +17,17 @@ T = TypeVar("T")
 class VirtualTime:
     """One virtual time for any number of event loops, one after the other."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_most: float = 3600.0) -> None:
         self.passed = 0.0
         """seconds so far"""
+        self.at_most = at_most
+        """how many seconds one call of `run` may take"""
         self.clock = FrozenClock(passing=lambda: self.passed)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run until it is done, as `asyncio.run` does."""
+        """Run until it is done, as `asyncio.run` does. Raises TimeoutError when it does not come to an end."""
         with asyncio.Runner(loop_factory=lambda: _Loop(self)) as runner:
-            return runner.run(work)
+            return runner.run(asyncio.wait_for(work, self.at_most))
 
 
 class _Loop(asyncio.SelectorEventLoop):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from magsag.domain.settings import Settings
     from magsag.ports.runner import Runner
+    from magsag.services.compare import Compare
     from magsag.services.doubts import Doubts
     from magsag.services.fork import Forks
     from magsag.services.health import Health
@@ -37,6 +38,8 @@ class Services(Protocol):
     def replay(self) -> "Replay": ...
     @property
     def forks(self) -> "Forks": ...
+    @property
+    def compare(self) -> "Compare": ...
     @property
     def summary(self) -> "Summary": ...
     @property

@@ -7,7 +7,7 @@ import click
 from magsag.surfaces.cli.call import Call
 from magsag.surfaces.cli.failing import NO, YES
 from magsag.surfaces.cli.groups import Leaf
-from magsag.surfaces.cli.writing import note, put_json, say
+from magsag.surfaces.cli.writing import note, put_json, put_table, say
 
 
 @click.command("replay", cls=Leaf)
@@ -59,4 +59,28 @@ def fork(call: Call, run: str, step: str, sets: tuple[str, ...], run_id: str | N
     return drive(call, made.run, Asked(noun, output=output))
 
 
-COMMANDS = (replay, fork)
+@click.command("diff", cls=Leaf)
+@click.argument("first", metavar="RUN")
+@click.argument("second", metavar="OTHER")
+@click.pass_obj
+def diff(call: Call, first: str, second: str) -> int:
+    """Show where two runs part: steps, statuses, inputs and outputs by pointer, results.
+
+    Exit 0 when they are the same, 1 when they are not. Ids and times make no difference.
+    """
+    app = call.app
+    one, other = app.insight.find(first), app.insight.find(second)
+    found = app.compare.partings(one, other)
+    if call.wants_json:
+        put_json({"first": one, "second": other, "differences": [asdict(parting) for parting in found]})
+    elif not found:
+        say(f"runs {one} and {other} are the same")
+    else:
+        step = next((parting.step for parting in found if parting.step is not None), None)
+        say(f"runs {one} and {other} part" + (f" at step {step}" if step is not None else ""))
+        heads = ("step", "what", "at", str(one), str(other))
+        put_table(heads, [(it.step or "", it.what, it.pointer or "", it.first, it.second) for it in found])
+    return NO if found else YES
+
+
+COMMANDS = (replay, fork, diff)

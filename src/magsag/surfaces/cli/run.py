@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -16,6 +16,9 @@ from magsag.surfaces.cli.writing import put_json, put_table, say
 
 if TYPE_CHECKING:
     from magsag.ports.ledger import RunQuery, RunRow
+
+_SHORT: Final = 8
+"""so much of a bundle's hash is shown, when runs of several are listed"""
 
 
 @click.group("run", cls=Noun)
@@ -51,21 +54,28 @@ def list_runs(
     if not rows:
         say("no runs")
         return
-    heads = ("run", "program", "status", "started", "took")
-    put_table(heads, [(row.run, row.program, _status(row), _time(row.created), _took(row)) for row in rows])
+    heads = ["run", "program", "status", "started", "took"]
+    lines = [[row.run, row.program, _status(row), _time(row.created), _took(row)] for row in rows]
+    if len({row.bundle for row in rows}) > 1:
+        heads.append("bundle")
+        lines = [[*line, row.bundle[:_SHORT]] for line, row in zip(lines, rows, strict=True)]
+    put_table(heads, lines)
 
 
 @command.command("show")
 @click.argument("run")
+@click.option("--at", "step", metavar="STEP", help="As it stood when this step had its last word.")
 @click.option("--traceback", is_flag=True, help="Show the whole traceback of what catalog code raised.")
 @click.pass_obj
-def show(call: Call, run: str, traceback: bool) -> None:
+def show(call: Call, run: str, step: str | None, traceback: bool) -> None:
     """Show how a run stands: its steps with verdicts, the scores in it and below, its result or error."""
     from magsag.services.documents import run_document
     from magsag.surfaces.cli.showing import put_run, scores_of
 
-    view = call.app.insight.show(call.app.insight.find(run))
-    scores = scores_of(call.app.insight, view)
+    insight = call.app.insight
+    id = insight.find(run)
+    view = insight.show_at(id, step) if step is not None else insight.show(id)
+    scores = scores_of(insight, view, below=step is None)
     if call.wants_json:
         listed = [{"run": one.run, "program": one.program, **asdict(one.score)} for one in scores]
         put_json({**run_document(view), "scores": listed})

@@ -26,11 +26,11 @@ class Scored:
     score: "ScoreView"
 
 
-def scores_of(insight: "Insight", view: "RunView") -> list[Scored]:
+def scores_of(insight: "Insight", view: "RunView", below: bool = True) -> list[Scored]:
     """The scores of a run and of the runs below it."""
-    rows = insight.list(RunQuery(root=view.row.root, roots_only=False, limit=None))
-    below = [row for row in rows if row.run.startswith(f"{view.row.run}.")][:SCORED_RUNS]
-    views = [view, *(insight.show(row.run) for row in below)]
+    rows = insight.list(RunQuery(root=view.row.root, roots_only=False, limit=None)) if below else []
+    children = [row for row in rows if row.run.startswith(f"{view.row.run}.")][:SCORED_RUNS]
+    views = [view, *(insight.show(row.run) for row in children)]
     return [Scored(one.row.run, one.started.program, score) for one in views for score in one.scores]
 
 
