@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from magsag.app import App
-    from magsag.domain.context import ActContext, Collected, Context
+    from magsag.domain.context import ActContext, Collected, Context, SkillContext
     from magsag.domain.errors import Broken, Invalid, MagsagError, Refused, Retryable, StepFailed
     from magsag.surfaces.python import Project, Result
 
@@ -26,12 +26,13 @@ __all__ = [
     "Refused",
     "Result",
     "Retryable",
+    "SkillContext",
     "StepFailed",
     "__version__",
 ]
 
 _HOMES = {
-    "magsag.domain.context": ("ActContext", "Collected", "Context"),
+    "magsag.domain.context": ("ActContext", "Collected", "Context", "SkillContext"),
     "magsag.domain.errors": ("Broken", "Invalid", "MagsagError", "Refused", "Retryable", "StepFailed"),
     "magsag.surfaces.python": ("Project", "Result"),
 }

@@ -24,7 +24,7 @@ from magsag.services.attempt import Acted, Attempt, Children, Switches, Told
 from magsag.services.comparing import asks, difference, in_doubt
 from magsag.services.judging import Judging
 from magsag.services.large import Values
-from magsag.services.lookups import CannotTell, Happened, Lookups, NotHappened
+from magsag.services.lookups import CannotTell, Happened, Lookups, NotHappened, is_abandoned
 from magsag.services.notes import Notes
 from magsag.services.outcomes import Outcomes, breach, failure
 from magsag.services.performing import Performing
@@ -179,7 +179,9 @@ class Gate:
             try:
                 acted = await self._performing.act(attempt)
             except (StepFailed, Retryable) as error:
-                await self._failed(attempt, error)
+                told = await self._failed(attempt, error)
+                if told is not None:
+                    return told
                 continue
             return await self._outcomes.succeeded(attempt, acted)
 
@@ -201,11 +203,16 @@ class Gate:
             case _:
                 assert_never(verdict.decision)
 
-    async def _failed(self, attempt: Attempt, error: StepFailed | Retryable) -> None:
-        """After a failed attempt: wait for the next one, or end the step here."""
+    async def _failed(self, attempt: Attempt, error: StepFailed | Retryable) -> Told | None:
+        """After a failed attempt: wait for the next one, or end the step here; Told when it did happen after all."""
         effect = attempt.target.proposal.effect
         if leaves_doubt(effect, error.type):
-            raise await self._doubt(attempt, f"{error.message}; whether it acted, nobody can tell")
+            answer = await self._lookups.ask(attempt, attempt.seat.run.steps[attempt.id].act_by)
+            if isinstance(answer, Happened):
+                return await self._outcomes.succeeded(attempt, Acted(answer.output, adopted=True))
+            if isinstance(answer, CannotTell) or is_abandoned(attempt, error):
+                raise await self._doubt(attempt, f"{error.message}; whether it acted, nobody can tell")
+            effect = Effect.IDEMPOTENT
         asked = error.retry_after_seconds if isinstance(error, Retryable) else None
         chance = self._clock.chance(1)[0] / 256
         delay = retry_delay(attempt.target.retry, effect, error.type, attempt.number, asked, chance)
@@ -213,6 +220,7 @@ class Gate:
             raise await self._outcomes.fail(attempt, error)
         await self._outcomes.will_retry(attempt, error, delay)
         await self._pause(attempt, delay)
+        return None
 
     async def _pause(self, attempt: Attempt, seconds: float) -> None:
         """Wait until the next attempt is due. A step that is given up meanwhile is cancelled."""

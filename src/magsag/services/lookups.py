@@ -13,6 +13,7 @@ from magsag.domain.values import encode
 from magsag.ports.clock import Clock
 from magsag.services.attempt import Attempt
 from magsag.services.outcomes import breach
+from magsag.services.targets import FunctionAct
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,12 @@ class Lookups:
             return _answer(attempt, await self._look_up(attempt))
         except (StepFailed, Retryable) as error:
             return CannotTell(f"its lookup could not tell: {error.message}")
+
+
+def is_abandoned(attempt: Attempt, error: StepFailed | Retryable) -> bool:
+    """Whether the attempt was a sync function that was left behind in its thread, where it may still act."""
+    act = attempt.target.act
+    return isinstance(error.__cause__, TimeoutError) and not (isinstance(act, FunctionAct) and act.is_async)
 
 
 def _answer(attempt: Attempt, said: Any) -> Answer:
