@@ -83,6 +83,19 @@ def test_references_between_contracts_hold_by_name_and_by_file(value: object, po
     assert pointers("offer", SHARED, value) == [pointer]
 
 
+@pytest.mark.parametrize("names", [("a/b", "a.b"), ("a b", "a%b"), ("a~b", "ä")])
+def test_contracts_keep_apart_whatever_their_names(names: tuple[str, str]) -> None:
+    number, text = names
+    using = {"properties": {"n": {"$ref": number}, "t": {"$ref": text}}}
+    schemas = {"x": using, number: {"type": "integer"}, text: {"type": "string"}}
+    assert pointers("x", schemas, {"n": 1, "t": "s"}) == []
+    assert sorted(pointers("x", schemas, {"n": "s", "t": 1})) == ["/n", "/t"]
+
+
+def test_a_field_that_is_called_not_may_be_marked(tmp_path: Path) -> None:
+    assert told(tmp_path, {"contracts/other.schema.json": '{"properties": {"not": {"x-redact": true}}}'}) == []
+
+
 def test_a_contract_is_self_contained_and_leaves_the_written_ones_alone() -> None:
     before = json.dumps(SHARED)
     schema = contract("offer", SHARED).schema
@@ -166,6 +179,9 @@ HIDDEN = {"x-redact": True}
         ({"$defs": {"s": HIDDEN}, "allOf": [{"properties": {"a": {"$ref": "#/$defs/s"}}}]}, {"a": 1}, {"a": REDACTED}),
         ({"$defs": {"n": {"properties": {"k": HIDDEN, "n": {"$ref": "#/$defs/n"}}}}, "$ref": "#/$defs/n"},
          {"n": {"n": {"k": 1}}}, {"n": {"n": {"k": REDACTED}}}),
+        ({"patternProperties": {r"^\p{L}+$": HIDDEN}}, {"é": 1}, {"é": REDACTED}),
+        ({"$defs": {"s": {"$dynamicAnchor": "n", **HIDDEN}}, "properties": {"a": {"$dynamicRef": "#n"}}},
+         {"a": 1, "b": 2}, {"a": REDACTED, "b": 2}),
         (HIDDEN, {"a": 1}, REDACTED),
         ({"properties": {"x-redact": {"type": "boolean"}}}, {"x-redact": True}, {"x-redact": True}),
     ],
@@ -207,6 +223,8 @@ def test_a_problem_of_a_contract_that_redacts_shows_no_value() -> None:
         ('{"$schema": "http://json-schema.org/draft-07/schema#"}', "1:13", "2020-12"),
         ('{"properties": {"a": {"$ref": "answr"}}}', "1:31", "no contract"),
         ('{"properties": {"a": {"x-redact": "yes"}}}', "1:35", "true or false"),
+        ('{"not": {"properties": {"a": {"x-redact": true}}}}', "1:43", "would be redacted"),
+        ('{"propertyNames": {"x-redact": true}}', "1:32", "mark the field itself"),
         ('{"$defs": {"a": {"$id": "a"}}}', "1:25", "`$defs`"),
         ("[]", "1:1", "JSON Schema object"),
     ],

@@ -1,9 +1,9 @@
 """A contract: a JSON Schema (draft 2020-12) that input or output must meet, and what of them is redacted."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from re import search
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 from magsag.catalog.subschemas import Lookup, Schema, resolve_pointer, self_contained, subschemas
@@ -95,14 +95,21 @@ class Contract:
             if not isinstance(schema, dict) or any(schema is known for known in found):
                 continue
             found.append(schema)
-            for key in ("$ref", "$dynamicRef"):
-                if isinstance(ref := schema.get(key), str):
-                    waiting.append(resolve_pointer(self.schema, ref.removeprefix("#")))
+            if isinstance(ref := schema.get("$ref"), str):
+                waiting.append(resolve_pointer(self.schema, ref.removeprefix("#")))
+            if isinstance(ref := schema.get("$dynamicRef"), str):
+                waiting.extend(self._dynamic(ref.removeprefix("#")))
             for key in ("allOf", "anyOf", "oneOf"):
                 waiting.extend(schema.get(key) or ())
             waiting.extend(schema.get(key) for key in ("if", "then", "else"))
             waiting.extend((schema.get("dependentSchemas") or {}).values())
         return found
+
+    def _dynamic(self, anchor: str) -> Iterator[object]:
+        """What a `$dynamicRef` may mean: every part of that name, whichever is in force."""
+        if not anchor or anchor.startswith("/"):
+            yield resolve_pointer(self.schema, anchor)
+        yield from (part for _, part in subschemas(self.schema) if part.get("$dynamicAnchor") == anchor)
 
 
 def compile_schema(schema: Schema, mask: bool = False) -> "Draft202012Validator":
@@ -126,11 +133,21 @@ def _of_key(schemas: list[Schema], key: str) -> Iterator[Schema]:
     """The schemas that apply to a member of an object."""
     for schema in schemas:
         named = (schema.get("properties") or {}).get(key)
-        patterns = [part for pattern, part in (schema.get("patternProperties") or {}).items() if search(pattern, key)]
+        patterns = [
+            part for pattern, part in (schema.get("patternProperties") or {}).items() if _may_match(pattern, key)
+        ]
         rest = [schema.get("additionalProperties")] if named is None and not patterns else []
         for part in (named, *patterns, *rest, schema.get("unevaluatedProperties")):
             if isinstance(part, dict):
                 yield part
+
+
+def _may_match(pattern: str, key: str) -> bool:
+    """Patterns are those of JavaScript; one that Python cannot read counts, so that nothing marked slips through."""
+    try:
+        return re.search(pattern, key) is not None
+    except re.error:
+        return True
 
 
 def _of_index(schemas: list[Schema], index: int) -> Iterator[Schema]:

@@ -7,7 +7,7 @@ all references point inside. So nobody who reads it later has to look anything u
 import posixpath
 from collections.abc import Callable, Iterator
 from typing import Any, Final
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from magsag.catalog.document import Pointer
 
@@ -21,6 +21,7 @@ _SINGLE: Final = frozenset(
     {"items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames"}
     | {"unevaluatedItems", "unevaluatedProperties", "contentSchema"}
 )
+_NO_FIELDS: Final = frozenset({"not", "propertyNames", "contentSchema"})
 SUFFIXES: Final = (".schema.json", ".schema.yaml", ".schema.yml")
 
 
@@ -47,6 +48,17 @@ def subschemas(schema: object, pointer: Pointer = ()) -> Iterator[tuple[Pointer,
                 yield from subschemas(inner, (*pointer, key, index))
         elif key in _SINGLE:
             yield from subschemas(part, (*pointer, key))
+
+
+def describes_no_field(pointer: Pointer) -> str | None:
+    """The keyword on the way to a schema that makes it say nothing of a value's own fields; None for most."""
+    waiting = iter(pointer)
+    for keyword in waiting:
+        if keyword in _NO_FIELDS:
+            return str(keyword)
+        if keyword not in _SINGLE:
+            next(waiting, None)
+    return None
 
 
 def self_contained(name: str, lookup: Lookup) -> Schema:
@@ -122,8 +134,8 @@ class _Copy:
         if target == self._name:
             return ""
         if target not in self._keys:
-            self._keys[target] = "contract." + target.replace("/", ".")
-        return f"/$defs/{self._keys[target]}"
+            self._keys[target] = f"contract.{target}"
+        return f"/$defs/{quote(_escaped(self._keys[target]))}"
 
 
 def _copied(value: Any) -> Any:

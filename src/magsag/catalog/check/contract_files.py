@@ -8,7 +8,7 @@ from magsag.catalog.contracts import MARK, compile_schema
 from magsag.catalog.document import Pointer
 from magsag.catalog.findings import Notebook, Notes
 from magsag.catalog.references import did_you_mean
-from magsag.catalog.subschemas import BadRef, Schema, locate, self_contained, subschemas
+from magsag.catalog.subschemas import BadRef, Schema, describes_no_field, locate, self_contained, subschemas
 from magsag.catalog.survey import Survey
 
 _DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -45,6 +45,10 @@ def _check_parts(name: str, schema: Schema, bundle: Bundle, notes: Notebook) -> 
                 wrong = True
         if not isinstance(part.get(MARK, True), bool):
             notes.add((*pointer, MARK), f"`{MARK}` is true or false", f"write `{MARK}: true` or remove it")
+            wrong = True
+        elif part.get(MARK) is True and (keyword := describes_no_field(pointer)):
+            what = f"`{MARK}` under `{keyword}` marks no field, so nothing would be redacted"
+            notes.add((*pointer, MARK), what, "mark the field itself")
             wrong = True
         if pointer and "$id" in part:
             notes.add((*pointer, "$id"), "`$id` inside a contract is not read", "use `$defs` and `#/$defs/...`")
