@@ -200,11 +200,11 @@ class App:
         return Replay(self.store, self.bundles.find, lambda folder: load(folder, self.conditions).bundle)
 
     @cached_property
-    def insight(self) -> "Insight":
-    @cached_property
     def forks(self) -> "Forks":
         """Makes new runs of recorded ones."""
         from magsag.services.fork import Forks
+
+        return Forks(self.store, self.bundles, self.clock, self.settings)
 
     @cached_property
     def compare(self) -> "Compare":
@@ -215,8 +215,6 @@ class App:
 
     @cached_property
     def insight(self) -> "Insight":
-        return Forks(self.store, self.bundles, self.clock, self.settings)
-
         """The read side of runs."""
         from magsag.services.insight import Insight
 
