@@ -38,8 +38,8 @@ check: static ## format, lint, imports, types, unit tests (under a minute)
 
 test: static needs ## everything, with small counts, and the coverage gate; what CI runs
 	@rm -f .coverage .coverage.*
-	@$(PYTEST) tests/unit tests/contract -q -n 2 --cov --cov-report=
-	@$(PYTEST) tests/acceptance -q -n 2 --cov --cov-append --cov-report=
+	@$(PYTEST) tests/unit tests/contract -q -n 2 --cov --cov-report= --cov-fail-under=0
+	@$(PYTEST) tests/acceptance -q -n 2 --cov --cov-append --cov-report= --cov-fail-under=0
 	@$(BIN)/coverage report
 	@$(MAKE) --no-print-directory docs-check size
 
