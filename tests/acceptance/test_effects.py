@@ -1,6 +1,7 @@
 """Part A: every effect kind, killed inside its act by a real SIGKILL; effects are counted where they happen."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -49,7 +50,7 @@ async def run(payload, ctx):
 ALLOW = """\
 kind: policy
 schema: 1
-rules: [{id: may, on: ["skill:pay", "skill:record-put", "skill:http-request"], verdict: allow}]
+rules: [{id: may, on: ["skill:pay", "skill:record-put", "skill:http-request", "skill:send-offer"], verdict: allow}]
 """
 COUNT = """\
 import os, signal
@@ -65,12 +66,31 @@ def run(payload, ctx):
     die("after")
     return {"paid": payload["amount"]}
 """
+SHIPPED = Path(__file__).parents[2] / "catalog"
+DIES = """\
+def _ask(request):
+    import signal
+    for when in ("before", "after"):
+        if when == "after":
+            answer = _really_ask(request)
+        if os.path.exists(when):
+            os.remove(when)
+            os.kill(os.getpid(), signal.SIGKILL)
+    return answer
+
+
+def _really_ask(request):"""
 KEEPER = """\
 async def run(payload, ctx):
     before = await ctx.skill("record-get", {"key": "total"})
     total = payload["amount"] + (before["value"] if before["found"] else 0)
     await ctx.skill("record-put", {"key": "total", "value": total})
     return await ctx.skill("record-get", {"key": "total"})
+"""
+OFFER = """\
+async def run(payload, ctx):
+    letter = {"to": "ann@example.com", "subject": "Offer", "text": "Dear Ann"}
+    return await ctx.skill("send-offer", letter)
 """
 DYING = """\
 import asyncio, os, sys
@@ -94,6 +114,7 @@ class Shop:
     def __init__(self, folder: Path, sink: Sink) -> None:
         self.folder = folder
         self.sink = sink
+        self.environment = dict(os.environ)
         self.write("magsag.toml", "")
         self.write("catalog/policies/allow.yaml", ALLOW)
         self.agent("payer-sag", "sub", AGENT, "skill:pay, skill:thank")
@@ -126,10 +147,8 @@ class Shop:
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "magsag", *arguments]
-        given = '{"amount": 7}'
-        return subprocess.run(
-            command, cwd=self.folder, input=given, capture_output=True, text=True, timeout=60, check=False
-        )
+        pipes: dict[str, Any] = {"input": '{"amount": 7}', "capture_output": True, "text": True}
+        return subprocess.run(command, cwd=self.folder, env=self.environment, timeout=60, check=False, **pipes)
 
     def killed(self, when: str, agent: str = "payer-sag") -> None:
         """Start the run `r`; the process dies at this moment of its act."""
@@ -196,6 +215,50 @@ def test_a_reconcilable_act_is_looked_up_and_happens_once(shop: Shop, when: str)
     assert (paid["body"].get("adopted"), len(again)) == ((None, 1) if when == "before" else (True, 0))
     assert paid["body"]["at"] >= intent["act_by"]
     assert {one["key"] for one in again} <= {intent["key"]}
+
+
+def offers(shop: Shop) -> None:
+    """A project with a copy of the shipped skill, which dies where a file says so."""
+    skill = shutil.copytree(SHIPPED / "skills" / "send-offer", shop.folder / "catalog" / "skills" / "send-offer")
+    for name in ("offer_letter", "receipt"):
+        shutil.copy(SHIPPED / "contracts" / f"{name}.schema.json", shop.folder / "catalog" / "contracts")
+    code = (skill / "skill.py").read_text()
+    (skill / "skill.py").write_text(code.replace("def _ask(request):", DIES, 1))
+    (skill / "skill.yaml").write_text((skill / "skill.yaml").read_text().replace("timeout: 20s", "timeout: 1s"))
+    shop.agent("payer-sag", "sub", OFFER, "skill:send-offer")
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_the_shipped_offer_is_sent_once_wherever_it_is_killed(shop: Shop, when: str) -> None:
+    offers(shop)
+    shop.environment["MAIL_SINK"] = shop.sink.url
+    shop.killed(when)
+    done = shop.resume()
+    assert done.returncode == 0, done.stderr
+    ((name, key),) = shop.sink.calls
+    assert json.loads(done.stdout) == {"message_id": key, "to": "ann@example.com", "sink": shop.sink.url}
+    assert json.loads(shop.sink.bodies[key])["text"] == "Dear Ann"
+    assert name == "mail"
+
+
+def test_the_sink_can_be_a_process_of_its_own(shop: Shop) -> None:
+    offers(shop)
+    command = [sys.executable, "-m", "magsag.testing.mailbox", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as mailbox:
+        assert mailbox.stdout is not None
+        shop.environment["MAIL_SINK"] = json.loads(mailbox.stdout.readline())["listening"]
+        receipt = json.loads(shop.command("agent", "run", "payer-sag").stdout)
+        letter = json.loads(mailbox.stdout.readline())
+        mailbox.terminate()
+    assert (letter["name"], letter["key"]) == ("mail", receipt["message_id"])
+
+
+def test_an_offer_to_a_sink_that_is_gone_fails_and_sends_nothing(shop: Shop) -> None:
+    offers(shop)
+    shop.environment["MAIL_SINK"] = "http://127.0.0.1:9"
+    done = shop.command("agent", "run", "payer-sag")
+    assert done.returncode == 1
+    assert "nobody listens at http://127.0.0.1:9" in done.stderr
 
 
 def test_a_reconcilable_act_whose_lookup_cannot_tell_is_in_doubt(shop: Shop) -> None:

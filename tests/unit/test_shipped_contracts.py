@@ -64,6 +64,8 @@ FITS: list[tuple[str, object]] = [
     ("hiring_review", {"letters": [], "failed": [{"index": 0, "type": "t", "message": "m"}], "figures": ANALYSIS}),
     ("record_put_input", {"key": "a", "value": None}),
     ("record_put_output", {"key": "a"}),
+    ("offer_letter", {"to": "a@b", "subject": "Offer", "text": "Dear Ann"}),
+    ("receipt", {"message_id": "k", "to": "a@b"}),
     ("record_get_input", {"key": "a"}),
     ("record_get_output", {"found": False, "value": None}),
     ("record_get_output", {"found": True, "value": [1]}),
@@ -120,6 +122,8 @@ REFUSED: list[tuple[str, object, str]] = [
     ("record_put_input", {"key": "a"}, "value"),
     ("record_put_input", {"key": "a" * 513, "value": 1}, "/key"),
     ("record_put_output", {}, "key"),
+    ("offer_letter", {"to": "a@b", "subject": "Offer"}, "text"),
+    ("receipt", {"to": "a@b"}, "message_id"),
     ("record_get_input", {"key": ""}, "/key"),
     ("record_get_output", {"found": True}, "value"),
 ]

@@ -108,6 +108,7 @@ def test_the_shipped_skills_have_no_effect_outside_but_those_that_say_so() -> No
         "record-put": Effect.TRANSACTIONAL,
         "result-aggregation": Effect.PURE,
         "salary-band-lookup": Effect.READ,
+        "send-offer": Effect.RECONCILABLE,
         "task-decomposition": Effect.PURE,
     }
 

@@ -1,23 +1,34 @@
-"""A small HTTP server on the loopback interface that counts effects by their key: what really happened outside."""
+"""A small HTTP server on the loopback interface that counts effects by their key: what really happened outside.
+
+In tests `with Sink() as sink`; as a process of its own: `magsag.testing.mailbox`.
+"""
 
 import threading
 from collections import Counter
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
+Heard = Callable[[str, str, bytes], None]
+"""told the name, the key and the body of every call"""
+
 
 class Sink:
-    """`POST url/NAME` with the header `Idempotency-Key` is one call; `GET url/KEY` says whether there was one.
+    """`POST url/NAME` with the header `Idempotency-Key` is one call; `GET url/KEY` gives its body, 404 without one.
 
     Use it with `with`. Safe to ask from any thread and by any process.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0, heard: Heard | None = None) -> None:
+        """Port 0 is any that is free."""
         self._lock = threading.Lock()
         self.calls: list[tuple[str, str]] = []
         """(name, key) of every call, in the order in which they came"""
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self.bodies: dict[str, bytes] = {}
+        """what the first call of each key brought"""
+        self._heard = heard
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 
     @property
@@ -29,6 +40,14 @@ class Sink:
         """How many calls each key has made, of one name or of all."""
         with self._lock:
             return Counter(key for called, key in self.calls if name in (None, called))
+
+    def take(self, name: str, key: str, body: bytes) -> None:
+        """A call has come."""
+        with self._lock:
+            self.calls.append((name, key))
+            self.bodies.setdefault(key, body)
+        if self._heard is not None:
+            self._heard(name, key, body)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -46,18 +65,21 @@ class Sink:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                with sink._lock:
-                    sink.calls.append((self.path.strip("/"), self.headers.get("Idempotency-Key", "")))
-                self._answer(200)
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                sink.take(self.path.strip("/"), self.headers.get("Idempotency-Key", ""), body)
+                self._answer(200, b"")
+
+            do_PUT = do_PATCH = do_DELETE = do_POST
 
             def do_GET(self) -> None:
-                self._answer(200 if sink.count()[self.path.strip("/")] else 404)
+                body = sink.bodies.get(self.path.strip("/"))
+                self._answer(404 if body is None else 200, body or b"")
 
-            def _answer(self, status: int) -> None:
+            def _answer(self, status: int, body: bytes) -> None:
                 self.send_response(status)
-                self.send_header("Content-Length", "0")
+                self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
+                self.wfile.write(body)
 
             def log_message(self, *_: Any) -> None:
                 """Say nothing on stderr."""
