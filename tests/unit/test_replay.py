@@ -20,7 +20,7 @@ from tests.unit.world import KINDS, USES, WORLD, Bench, agent
 
 Program = dict[str, Any]
 
-INTERPRETER: Final = '''
+INTERPRETER: Final = """
 from magsag.domain.errors import StepFailed
 
 async def do(program, ctx, seen):
@@ -48,10 +48,10 @@ async def do(program, ctx, seen):
         if program["catch"]:
             return ["caught", error.type.value, {"at": str(ctx.now())}]
         raise
-'''
-AGENT: Final = '''
+"""
+AGENT: Final = """
 return [await do(payload, ctx, None), ctx.random()]
-'''
+"""
 FILES: Final = {
     **KINDS,
     **agent("main", AGENT, f"{USES}, agent:inner", INTERPRETER),
@@ -67,7 +67,7 @@ def programs() -> st.SearchStrategy[Program]:
     )
 
     def around(part: st.SearchStrategy[Program]) -> st.SearchStrategy[Program]:
-        parts = st.lists(part, min_size=1, max_size=3)
+        parts = st.lists(part, min_size=1, max_size=4)
         return st.one_of(
             st.fixed_dictionaries({"do": st.just("seq"), "parts": parts, "catch": st.booleans()}),
             st.fixed_dictionaries(
@@ -81,7 +81,7 @@ def programs() -> st.SearchStrategy[Program]:
             st.fixed_dictionaries({"do": st.just("child"), "parts": parts, "catch": st.booleans()}),
         )
 
-    return st.recursive(step, around, max_leaves=7)
+    return st.recursive(step, around, max_leaves=12)
 
 
 def acting(seed: int) -> Any:

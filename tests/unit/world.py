@@ -6,12 +6,13 @@ What acts do outside the product is noted in `WORLD`, which catalog code imports
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
+from copy import copy
 from pathlib import Path
 from textwrap import dedent, indent
 from typing import Any, Final
 
 from magsag.adapters.store.memory import MemoryStore
-from magsag.app import App
+from magsag.app import App, build
 from magsag.domain.facts import Fact
 from magsag.domain.ids import RunId, StepId
 from magsag.engine.chain import unseal
@@ -66,7 +67,10 @@ WORLD: Final = World()
 
 def skill(slug: str, effect: str, code: str | None = None, **manifest: object) -> dict[str, str]:
     """A skill; without code it acts in the `WORLD`. `manifest` adds keys in YAML."""
-    acts = f"from tests.unit.world import WORLD\nasync def run(payload, ctx):\n    return await WORLD.act({slug!r}, payload, ctx)\n"
+    acts = (
+        "from tests.unit.world import WORLD\n"
+        f"async def run(payload, ctx):\n    return await WORLD.act({slug!r}, payload, ctx)\n"
+    )
     if effect == "reconcilable":
         manifest = {"lookup": "skill.py:find", **manifest}
         acts += f"async def find(payload, ctx):\n    return WORLD.find({slug!r}, payload, ctx)\n"
@@ -116,6 +120,7 @@ class Bench:
 
     def __init__(self, folder: Path, files: Files, store: Store | None = None, **settings: Any) -> None:
         self.time = VirtualTime()
+        self.apps: list[App] = []
         self.folder, self.files, self.settings = folder, files, settings
         self.store: Store = store or MemoryStore()
         self.app = self.process()
@@ -123,7 +128,9 @@ class Bench:
     def process(self, store: Store | None = None) -> App:
         """Another process on the same store, or on the one given."""
         clock = self.time.clock
-        return build_app(self.folder, self.files, store=store or self.store, clock=clock, **self.settings)
+        app = build_app(self.folder, self.files, store=store or self.store, clock=clock, **self.settings)
+        self.apps.append(app)
+        return app
 
     def run(self, payload: object = None, program: str = "agent:main", app: App | None = None) -> RunResult:
         """A run called `r`."""
@@ -132,6 +139,21 @@ class Bench:
     def resume(self, app: App | None = None) -> RunResult:
         """Drive the run again, in another process when none is given."""
         return self.time.run((app or self.process()).runs.resume(RunId("r")))
+
+    def on(self, store: Store) -> "Bench":
+        """The same project, read already, on another store and in a time of its own."""
+        other = copy(self)
+        other.time, other.store, other.apps = VirtualTime(), store, []
+        other.time.passed = self.time.passed + 1
+        other.app = build(self.app.settings, store, other.time.clock)
+        other.app.__dict__["catalog"] = self.app.catalog
+        other.apps.append(other.app)
+        return other
+
+    def close(self) -> None:
+        """Let go of all processes."""
+        for app in self.apps:
+            app.close()
 
     def state(self, run: str = "r", store: Store | None = None) -> Run:
         """The run as the ledger has it."""

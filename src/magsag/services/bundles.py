@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from magsag.catalog.bundle import Bundle
-from magsag.domain.errors import StoreBroken
+from magsag.domain.errors import Invalid, StoreBroken
 from magsag.ports.ledger import Ledger
 
 
@@ -31,10 +31,18 @@ class Bundles:
         known = self._known.get(hash)
         if known is not None:
             return known
-        if (today := self._current()).hash == hash:
+        today = self._today()
+        if today is not None and today.hash == hash:
             return today
         data = self._ledger.bundle(hash)
         if data is None:
             raise StoreBroken(f"bundle {hash[:12]} is not in the store: restore a backup that has it")
         thawed = self._known[hash] = self._thaw(data)
         return thawed
+
+    def _today(self) -> Bundle | None:
+        """Today's catalog, whose code has a place on the disk; None when it is gone: runs go on without it."""
+        try:
+            return self._current()
+        except Invalid:
+            return None

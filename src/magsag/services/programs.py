@@ -74,7 +74,7 @@ class Programs:
         """Give a run its place in a leg. Raises Invalid when its program is not in the bundle."""
         started = started_of(run)
         targets = self._targets(bundle, started.program)
-        seat = Seat(leg, run, targets, (started.program,), started.environment, started.mode)
+        seat = Seat(leg, run, targets, (started.program,), started.environment, started.mode, recorded=run.count)
         if above is not None:
             seat.lineage = (*above.seat.lineage, started.program)
             seat.above = above.branch

@@ -79,6 +79,8 @@ class Seat:
     mode: str
     above: Scope | None = None
     """of a child run: the delegation that waits for it"""
+    recorded: int = 0
+    """how many facts of the run earlier legs have left"""
     partial: bool = False
     """a step failed and the program went on by a written rule: skip, collect, fallback"""
     reasons: list[ParkReason] = field(default_factory=list)
@@ -86,7 +88,7 @@ class Seat:
 
     def root(self) -> Scope:
         """The trunk of the program. In a branch that was given up, nothing goes beyond what is on record."""
-        at = self.run.count if self.above is not None and self.above.given_up_at else 0
+        at = self.recorded if self.above is not None and self.above.given_up_at else 0
         return Scope(above=self.above, given_up_at=at)
 
     def park(self, on: ParkedOn, step: StepId, reason: str) -> None:
