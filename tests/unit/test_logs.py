@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from magsag.adapters.logs import level_of, set_up
+from magsag.domain.errors import Invalid
 from magsag.services.whereabouts import WHEREABOUTS
 
 log = logging.getLogger("tests.logs")
@@ -72,3 +73,8 @@ def test_setting_up_twice_writes_each_line_once() -> None:
     stream = lines("text")
     log.warning("once")
     assert stream.getvalue().count("once") == 1
+
+
+def test_a_format_that_is_not_known_is_refused() -> None:
+    with pytest.raises(Invalid, match="write text or json"):
+        lines("xml")

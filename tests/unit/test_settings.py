@@ -123,7 +123,19 @@ def test_an_unknown_variable_is_named(tmp_path: Path) -> None:
     assert settings_of(tmp_path, MAGSAG_LEGDER="x").notes == (
         "MAGSAG_LEGDER is no setting; did you mean ledger?; it is ignored",
     )
-    assert settings_of(tmp_path, MAGSAG_DEBUG="1", PATH="x").notes == ()
+    assert settings_of(tmp_path, MAGSAG_DEBUG="1", MAGSAG_LOG_FORMAT="json", PATH="x").notes == ()
+
+
+@pytest.mark.parametrize("name", ["MAGSAG_QUIET", "MAGSAG_VERBOSE", "MAGSAG_JSON", "AGDD_DEBUG"])
+def test_a_variable_that_nothing_reads_is_said_to_be_ignored(name: str, tmp_path: Path) -> None:
+    (note,) = settings_of(tmp_path, **{name: "1"}).notes
+    assert note.startswith(f"{name} is no setting")
+
+
+@pytest.mark.parametrize("name", ["MAGSAG_PROJECT", "AGDD_PROJECT"])
+def test_the_variable_that_names_the_project_is_its_source(name: str, tmp_path: Path) -> None:
+    found = settings_of(tmp_path, **{name: str(tmp_path)})
+    assert (found.settings.sources["project"], found.notes) == (name, ())
 
 
 def test_an_inline_table_has_the_line_of_its_name(tmp_path: Path) -> None:

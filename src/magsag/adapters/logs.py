@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 
+from magsag.domain.errors import Invalid
 from magsag.services.whereabouts import WHEREABOUTS
 
 FORMATS: Final = ("text", "json")
@@ -24,7 +25,9 @@ def level_of(verbose: int, quiet: bool) -> int:
 
 
 def set_up(level: int, form: str, stream: TextIO | None = None, muted: Sequence[str] = ()) -> None:
-    """Let all loggers but the muted ones write to the stream; a second call replaces the first."""
+    """Let all loggers but the muted ones write to the stream; a second call replaces the first. Raises Invalid."""
+    if form not in FORMATS:
+        raise Invalid(f"the log format {form!r} is not known; write {' or '.join(FORMATS)}")
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonLines() if form == "json" else TextLines())
     root = logging.getLogger()

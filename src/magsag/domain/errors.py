@@ -5,9 +5,11 @@
     ├─ StepFailed    a step ended without a result; the type is one of ErrorType        exit 1
     ├─ Retryable     an act did not work this time; the step's retry policy decides
     ├─ Refused       a rule said no to the caller                                       exit 1
+    ├─ ConditionInvalid, ConditionFailed   of one expression (`domain.condition`): a finding, a failed step, a deny
     └─ Broken        we are broken: store unreachable, a bug                            exit 4
        ├─ StoreBroken
-       └─ LeaseLost  another process drives this run now
+       ├─ LeaseLost  another process drives this run now
+       └─ Illegal    a fact that may not follow (`engine.table`)
 
 `Stopped` is outside the tree, a BaseException: it leaves a program whose run parks, and no
 `except Exception` of a user may hold it.
@@ -15,6 +17,9 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Final
+
+_YEAR_SECONDS: Final = 365 * 86_400
 
 
 class ErrorType(StrEnum):
@@ -91,6 +96,8 @@ class Retryable(MagsagError):
 
     def __init__(self, type: str, message: str, retry_after_seconds: float | None = None) -> None:
         super().__init__(message)
+        if retry_after_seconds is not None and not retry_after_seconds <= _YEAR_SECONDS:
+            raise ValueError(f"retry_after_seconds is {retry_after_seconds}; write a number of seconds below a year")
         self.type = ErrorType(type)
         self.message = message
         self.retry_after_seconds = retry_after_seconds

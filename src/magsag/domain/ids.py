@@ -15,9 +15,9 @@ _GIVEN = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9-]{0,127}")
 
 
 def run_id(millis: int, chance: bytes) -> RunId:
-    """Write 48 bits of time (milliseconds since 1970) and 48 of chance as 20 sortable characters.
+    """Write 48 bits of time (milliseconds since 1970) and 52 of chance as 20 sortable characters.
 
-    Source: the layout is UUID version 7's (RFC 9562, 5.7), the alphabet Crockford's base32.
+    `chance` has 7 bytes. Source: time first as in UUID version 7 (RFC 9562, 5.7), the alphabet Crockford's base32.
     """
     number = (millis & (1 << 48) - 1) << 52 | int.from_bytes(chance[:7], "big") >> 4
     return RunId("".join(_ALPHABET[number >> shift & 31] for shift in range(95, -1, -5)))

@@ -13,9 +13,6 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 from magsag.domain.errors import ErrorType, StepFailed
 from magsag.domain.large import MARK, MARK_BYTES
 
-Json = object
-"""what JSON can say: dict, list, str, int, float, bool, None"""
-
 MAX_DEPTH: Final = 200
 
 

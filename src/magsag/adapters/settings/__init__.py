@@ -21,8 +21,8 @@ __all__ = ["IS_SHIPPED", "Found", "packaged_catalog", "read_settings"]
 IS_SHIPPED: Final = "comes with MAGSAG"
 """the source of a catalog that is nobody's own"""
 
-OF_THE_PROCESS: Final = frozenset({"project", "debug", "log_format", "verbose", "quiet", "json"})
-"""variables that are no settings of a project"""
+OF_THE_PROCESS: Final = frozenset({"MAGSAG_PROJECT", "AGDD_PROJECT", "MAGSAG_DEBUG", "MAGSAG_LOG_FORMAT"})
+"""variables that are read, but are no settings of a project"""
 _NOT_THERE: Final = "the part behind it is not in this version"
 
 
@@ -94,13 +94,14 @@ class _Project:
 
 def _project(flag: object, environ: Mapping[str, str], cwd: Path) -> _Project:
     """As named; else the nearest folder upwards with a settings file; else the working directory."""
-    named = flag or environ.get("MAGSAG_PROJECT") or environ.get("AGDD_PROJECT")
+    variable = next((name for name in ("MAGSAG_PROJECT", "AGDD_PROJECT") if environ.get(name)), "")
+    named = flag or environ.get(variable)
     if named:
         folder = (cwd / str(named)).absolute()
         if not folder.is_dir():
             raise Invalid(f"{named}: there is no such project folder; `magsag init {named}` makes one")
         file = folder / FILE
-        return _Project(folder, file if file.is_file() else None, "--project" if flag else "MAGSAG_PROJECT")
+        return _Project(folder, file if file.is_file() else None, "--project" if flag else variable)
     for folder in (cwd, *cwd.parents):
         if (folder / FILE).is_file():
             return _Project(folder, folder / FILE, f"found by its {FILE}")
@@ -111,7 +112,7 @@ def _take_variables(environ: Mapping[str, str], search: _Search) -> None:
     for prefix in ("MAGSAG_", "AGDD_"):
         for name in sorted(environ):
             short = name.removeprefix(prefix).lower()
-            if not name.startswith(prefix) or short in OF_THE_PROCESS:
+            if not name.startswith(prefix) or name in OF_THE_PROCESS:
                 continue
             key = key_of(short)
             if short.removeprefix("features_") in LATER_FEATURES:

@@ -6,8 +6,8 @@ from magsag.catalog.check.index import Index, mentions
 from magsag.catalog.document import Pointer
 from magsag.catalog.survey import Candidate
 
-Edges = Mapping[str, Mapping[str, Pointer]]
-"""node -> the nodes it leads to, each with the place in the manifest that says so"""
+Edges = Mapping[str, Sequence[str] | Mapping[str, Pointer]]
+"""node -> the nodes it leads to, or each of them with the place in the manifest that says so"""
 
 
 def check_call_cycles(index: Index) -> None:
@@ -29,7 +29,7 @@ def check_call_cycles(index: Index) -> None:
         callers[cycle[0]].notes.add(pointer, f"{path} call one another without end", "remove one of these uses")
 
 
-def find_cycles(edges: Mapping[str, Sequence[str] | Mapping[str, Pointer]]) -> list[list[str]]:
+def find_cycles(edges: Edges) -> list[list[str]]:
     """Cycles whose removal leaves none: one for each edge that leads back, beginning with its smallest node."""
     found: list[list[str]] = []
     done: set[str] = set()
@@ -39,9 +39,7 @@ def find_cycles(edges: Mapping[str, Sequence[str] | Mapping[str, Pointer]]) -> l
     return sorted(found)
 
 
-def _cycles_from(
-    start: str, edges: Mapping[str, Sequence[str] | Mapping[str, Pointer]], done: set[str]
-) -> list[list[str]]:
+def _cycles_from(start: str, edges: Edges, done: set[str]) -> list[list[str]]:
     """Depth first, without recursion: flows may be long."""
     found: list[list[str]] = []
     path, place = [start], {start: 0}
