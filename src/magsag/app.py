@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from magsag.services.insight import Insight
     from magsag.services.keeper import Keeper
     from magsag.services.large import Values
+    from magsag.services.parcels import Parcels
     from magsag.services.programs import Programs
     from magsag.services.recorder import Recorder
     from magsag.services.replay import Replay
@@ -212,6 +213,14 @@ class App:
         from magsag.services.compare import Compare
 
         return Compare(self.store)
+
+    @cached_property
+    def parcels(self) -> "Parcels":
+        """Runs on their way from ledger to ledger."""
+        from magsag.catalog.bundle import Bundle
+        from magsag.services.parcels import Parcels
+
+        return Parcels(self.store, lambda data: Bundle.from_bytes(data, self.conditions))
 
     @cached_property
     def insight(self) -> "Insight":

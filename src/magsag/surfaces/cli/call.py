@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from magsag.services.fork import Forks
     from magsag.services.health import Health
     from magsag.services.insight import Insight
+    from magsag.services.parcels import Parcels
     from magsag.services.replay import Replay
     from magsag.services.runs import Runs
     from magsag.services.scaffold import Scaffold
@@ -40,6 +41,8 @@ class Services(Protocol):
     def forks(self) -> "Forks": ...
     @property
     def compare(self) -> "Compare": ...
+    @property
+    def parcels(self) -> "Parcels": ...
     @property
     def summary(self) -> "Summary": ...
     @property

@@ -4,10 +4,12 @@ from dataclasses import asdict
 
 import click
 
+from magsag.domain.facts import RunStatus
 from magsag.surfaces.cli.call import Call
 from magsag.surfaces.cli.failing import NO, YES
 from magsag.surfaces.cli.groups import Leaf
-from magsag.surfaces.cli.writing import note, put_json, put_table, say
+from magsag.surfaces.cli.reading import read_bytes, stdin_bytes
+from magsag.surfaces.cli.writing import note, put_json, put_table, say, write_file
 
 
 @click.command("replay", cls=Leaf)
@@ -83,4 +85,37 @@ def diff(call: Call, first: str, second: str) -> int:
     return NO if found else YES
 
 
-COMMANDS = (replay, fork, diff)
+@click.command("export", cls=Leaf)
+@click.argument("run")
+@click.option("--output", metavar="FILE", help="The file to write; stdout without it.")
+@click.pass_obj
+def export(call: Call, run: str, output: str | None) -> None:
+    """Write a run, with all below it and its bundle, to one file that another ledger can import.
+
+    Refused when a field that a contract marks x-redact holds a value.
+    """
+    app = call.app
+    id = app.insight.find(run)
+    write_file(output or "-", app.parcels.export(id))
+    if app.insight.show(id).status is RunStatus.PARKED and not call.is_quiet:
+        note(f"run {id} is parked in both ledgers now: cancel it in one of them before it goes on in the other")
+
+
+@click.command("import", cls=Leaf)
+@click.argument("file", metavar="FILE")
+@click.pass_obj
+def take_in(call: Call, file: str) -> None:
+    """Put an exported run into this ledger, after everything in the file was verified.
+
+    FILE is - for stdin. Refused when the run is here already.
+    """
+    data = stdin_bytes() if file == "-" else read_bytes(file)
+    run = call.app.parcels.take_in(data, file)
+    view = call.app.insight.show(run)
+    if call.wants_json:
+        put_json({"run": run, "status": view.status.value, "head": view.row.head.hex()})
+    else:
+        say(f"run {run} is imported: {view.started.program}, {view.status}")
+
+
+COMMANDS = (replay, fork, diff, export, take_in)
