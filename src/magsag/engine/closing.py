@@ -1,15 +1,20 @@
 """What is left to say of the steps of a run that ends. Pure.
 
 A step that was held, waits for another attempt, or acted without effect is cancelled. An act with an effect that has
-no outcome may have happened: that is said, and nothing is guessed.
+no outcome may have happened: that is said, and nothing is guessed. Only a transactional one has not, for certain: its
+act and its outcome are one commit.
 """
 
 from collections.abc import Iterator
+from typing import Final
 
-from magsag.domain.effects import EFFECTFUL
-from magsag.domain.facts import StepCancelled, StepFact, StepInDoubt, StepStatus
+from magsag.domain.effects import EFFECTFUL, Effect
+from magsag.domain.errors import ErrorType
+from magsag.domain.facts import StepCancelled, StepFact, StepFailed, StepInDoubt, StepStatus
 from magsag.engine.run import Run
 from magsag.engine.table import ENDS
+
+_NOTHING_HAPPENED: Final = b'{"type":"raised","message":"its run ended before it acted","details":{},"step":null}'
 
 
 def closing(run: Run, at: int) -> list[StepFact]:
@@ -21,7 +26,11 @@ def _facts(run: Run, at: int) -> Iterator[StepFact]:
     for step in run.steps.values():
         if step.status in ENDS or step.status is StepStatus.IN_DOUBT:
             continue
-        if step.status is StepStatus.STARTED and (step.proposal is None or step.proposal.effect in EFFECTFUL):
-            yield StepInDoubt(at=at, step=step.id, reason="its run ended before its outcome was known")
-        else:
+        effect = step.proposal.effect if step.proposal is not None else None
+        if step.status is not StepStatus.STARTED or effect not in EFFECTFUL:
             yield StepCancelled(at=at, step=step.id)
+        elif effect is Effect.TRANSACTIONAL:
+            error = ErrorType.RAISED
+            yield StepFailed(at=at, step=step.id, type=error, attempt=step.attempt, output=_NOTHING_HAPPENED)
+        else:
+            yield StepInDoubt(at=at, step=step.id, reason="its run ended before its outcome was known")

@@ -30,7 +30,7 @@ from magsag.services.outcomes import Outcomes, breach, failure
 from magsag.services.performing import Performing
 from magsag.services.recorder import Recorder
 from magsag.services.seat import Scope, Seat
-from magsag.services.targets import ONCE, Target
+from magsag.services.targets import ONCE, Target, for_input
 
 ALWAYS_STARTS: Final = EFFECTFUL | {Effect.DELEGATE}
 """kinds whose intent is a fact of its own"""
@@ -61,6 +61,8 @@ class Gate:
 
     def step(self, seat: Seat, scope: Scope, id: StepId, target: Target, payload: object) -> Coroutine[Any, Any, Told]:
         """Take one step. Raises StepFailed as recorded, Stopped when the run cannot go on in this leg."""
+        if target.by is not None:
+            target = for_input(target, payload)
         if scope.given_up_at:
             return self._retold(seat, scope, id, target, payload)
         return self._step(seat, scope, id, target, payload)
@@ -90,12 +92,20 @@ class Gate:
         return await self._step(seat, scope, id, target, payload)
 
     async def recover(self, seat: Seat, step: Step) -> None:
-        """Bring a begun act to its end without its program. Raises StepFailed as recorded, Stopped for a doubt."""
+        """Bring a begun act to its end without its program, starting nothing. Raises Stopped for a doubt."""
         assert step.proposal is not None
         target = replace(seat.targets.recorded(step.proposal), retry=ONCE)
         data = step.input or b"null"
-        attempt = Attempt(seat, Scope(), step.id, target, data, self._values.decode(seat.leg.tree, data), 1)
-        await self._resume(attempt, step)
+        value = self._values.decode(seat.leg.tree, data)
+        attempt = Attempt(seat, Scope(), step.id, target, data, value, max(1, step.attempt), cancelled=True)
+        try:
+            if step.status is StepStatus.STARTED and step.proposal.effect is Effect.TRANSACTIONAL:
+                raise await self._outcomes.fail(attempt, StepFailed(ErrorType.RAISED, _NOT_ACTED))
+            await self._resume(attempt, step)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
 
     def _admit(self, attempt: Attempt, payload: object, known: Step | None) -> None:
         """Contract, then redaction: what is judged is what is stored is what is acted on. Raises StepFailed."""

@@ -31,9 +31,10 @@ class Leftovers:
         """Raises Stopped when the run cannot end: a step of it, or of a run below, is in doubt or diverged."""
         if not seat.leg.resumed and not seat.reasons:
             return
-        parked = {reason.step for reason in seat.reasons}
+        parked = [reason.step for reason in seat.reasons]
         for step in list(seat.run.steps.values()):
-            if step.id not in parked and step.proposal is not None:
+            waits = any(id == step.id or id.startswith(f"{step.id}/") for id in parked)
+            if step.proposal is not None and not waits:
                 await self._clear(seat, step, step.proposal.effect)
         if any(reason.on in _FINAL for reason in seat.reasons):
             raise Stopped("a step that the program gave up has no certain end")
