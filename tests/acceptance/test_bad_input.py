@@ -201,52 +201,52 @@ def test_a_thousand_sub_agents_are_too_many(folder: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_at_any_time_leaves_a_run_that_can_be_resumed(folder: Path, number: signal.Signals) -> None:
-    resumed = 0
-    for index, seconds in enumerate((0.1, 0.2, 0.3, 0.5, 0.8, 1.1)):
+    for index, seconds in enumerate((0.0, 0.03, 0.1, 0.4)):
         run = f"r{index}"
         done = interrupted(folder, run, number, seconds)
-        if run not in magsag("run", "list", cwd=folder).out:
-            continue  # it came before there was a run
         assert done.code == 130, (seconds, done.err)
         assert "Traceback" not in done.err, (seconds, done.err)
         assert f"run {run} can be resumed: magsag agent run --resume {run}" in done.err, (seconds, done.err)
         assert magsag("agent", "run", "--resume", run, cwd=folder).value == {"answer": 42}
-        resumed += 1
-    assert resumed >= 2
     assert is_sound(folder)
 
 
 def test_an_interrupt_before_there_is_a_run_says_so(folder: Path) -> None:
+    os.mkfifo(folder / "slow")
     with subprocess.Popen(
-        command("agent", "run", "echo-mag"),
+        command("agent", "run", "echo-mag", "--input", "slow"),
         cwd=folder,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment(),
     ) as process:
-        time.sleep(1.5)  # it waits for its input by now
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 130
+        with (folder / "slow").open("wb"):  # opens when the command does
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 130
         assert process.stderr is not None
         assert process.stderr.read() == b"magsag: interrupted; no run was under way\n"
     assert magsag("run", "list", cwd=folder).out == "no runs\n"
 
 
 def interrupted(folder: Path, run: str, number: signal.Signals, seconds: float) -> Done:
-    """Start a run of about a second and send it a signal after so many seconds."""
-    words = command("agent", "run", "behave-mag", "--run-id", run)
-    process = subprocess.Popen(
-        words, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
-    )
-    assert process.stdin is not None
-    process.stdin.write(b'{"do": "steps", "count": 15, "seconds": 0.1}')
-    process.stdin.close()
-    process.stdin = None
-    time.sleep(seconds)
-    process.send_signal(number)
-    out, err = process.communicate(timeout=30)
-    return Done(process.returncode, out.decode(), err.decode())
+    """Start a run of some seconds, and send it a signal so long after it is heard of."""
+    with subprocess.Popen(
+        command("agent", "run", "behave-mag", "--run-id", run, "--watch"),
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    ) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        process.stdin.write(b'{"do": "steps", "count": 20, "seconds": 0.1}')
+        process.stdin.close()
+        process.stdin = None
+        first = process.stderr.readline()
+        time.sleep(seconds)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    return Done(process.returncode, out.decode(), (first + err).decode())
 
 
 def test_a_second_interrupt_stops_at_once(folder: Path) -> None:

@@ -152,6 +152,14 @@ def test_log_lines_carry_run_and_step(folder: Path) -> None:
     assert "warning mine: heed this  run r1" in behave("print", folder, "--run-id", "r2").err.replace("r2", "r1")
 
 
+def test_verbose_tells_each_change_of_a_run(folder: Path) -> None:
+    done = behave("steps", folder, "--verbose", "--log-format", "json", "--run-id", "r1", count=1, seconds=0)
+    lines = [json.loads(line) for line in done.err.splitlines() if line.startswith("{")]
+    told = [(line["message"], line["run"], line["step"]) for line in lines if line["logger"] == "magsag.run"]
+    assert told[0] == ("behave-mag 0.1.0 running", "r1", "")
+    assert told[1:] == [("nap succeeded", "r1", "nap#1"), ("behave-mag 0.1.0 succeeded", "r1", "")]
+
+
 def test_a_scripted_model_answers_and_says_so(folder: Path) -> None:
     assert behave("model", folder, "--run-id", "r1", prompt="hello").value == {"answer": 5}
     facts = json.loads(magsag("run", "facts", "r1", "--json", cwd=folder).out)

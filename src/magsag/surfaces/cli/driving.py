@@ -18,6 +18,7 @@ from magsag.surfaces.cli.writing import complain, json_text, note, write_file
 
 if TYPE_CHECKING:
     from magsag.services.runs import Order, RunResult
+    from magsag.services.tree import TreeNode
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,9 @@ def check_output(path: str | None) -> None:
     """Before anything acts: whether the result can be written there. Raises Invalid."""
     if path is None or path == "-":
         return
-    folder = Path(path).absolute().parent
-    if Path(path).is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+    file = Path(path).absolute()
+    is_device = file.exists() and not file.is_file()
+    if file.is_dir() or not file.parent.is_dir() or not os.access(file if is_device else file.parent, os.W_OK):
         raise Invalid(f"--output {path}: this file cannot be written; choose another one")
 
 
@@ -75,15 +77,28 @@ def drive(call: Call, what: "Order | RunId", asked: Asked) -> int:
         known.append(run)
         return await app.runs.resume(run)
 
-    with Signals(app.runner.interrupt, hint, INTERRUPTED) as signals, _prints_aside(asked):
-        if asked.watch:
-            from magsag.surfaces.cli.live import live
-
-            with live(app.watch()):
-                result = asyncio.run(driven())
-        else:
-            result = asyncio.run(driven())
+    with Signals(app.runner.interrupt, hint, INTERRUPTED) as signals, _prints_aside(asked), _shown(call, asked):
+        result = asyncio.run(driven())
     return _put(call, result, asked)
+
+
+def _shown(call: Call, asked: Asked) -> AbstractContextManager[None]:
+    """What is seen of a run while it is driven: with --watch its tree, with --verbose a log line for each change."""
+    if asked.watch:
+        from magsag.surfaces.cli.live import live
+
+        return live(call.app.watch())
+    if call.flags.get("verbose"):
+        call.app.watch().told = _log
+    return nullcontext()
+
+
+def _log(node: "TreeNode", depth: int) -> None:
+    import logging
+
+    fields = {"kind": node.kind} if node.ms is None else {"kind": node.kind, "ms": round(node.ms, 1)}
+    about = {"run": node.run, "step": node.step or "", "fields": fields}
+    logging.getLogger("magsag.run").info("%s %s", node.name, node.status, extra=about)
 
 
 def _prints_aside(asked: Asked) -> AbstractContextManager[object]:
