@@ -315,6 +315,72 @@ def test_only_a_transactional_skill_may_put(shop: Shop) -> None:
     assert shop.record("payments")["found"] is False
 
 
+def asks(shop: Shop, method: str, *lines: str) -> None:
+    """A flow of one request to the sink."""
+    step = (f"method: {method}, url: '{shop.sink.url}/pay'", ", body: {n: 1}" if method != "GET" else "")
+    head = "kind: flow\nschema: 1\nslug: ask\nversion: 1.0.0\noutput: steps.ask.status\nsteps:\n"
+    more = "".join(f"    {line}\n" for line in lines)
+    shop.write(
+        "catalog/flows/ask.yaml",
+        f"{head}  - id: ask\n    uses: skill:http-request\n{more}    with: {{{''.join(step)}}}\n",
+    )
+
+
+def killed_by_its_server(shop: Shop) -> None:
+    """The process dies while the sink handles its first request: it has acted, and has no answer."""
+    command = [sys.executable, "-m", "magsag", "flow", "run", "ask", "--run-id", "r", "--input", "-"]
+    with subprocess.Popen(command, cwd=shop.folder, env=shop.environment, stdin=subprocess.PIPE) as process:
+        shop.sink.heard = lambda *_: process.kill()
+        process.communicate(b"{}", timeout=60)
+    shop.sink.heard = None
+    assert process.returncode == -9
+
+
+@pytest.mark.parametrize(
+    ("method", "lines"),
+    [("PUT", ()), ("DELETE", ()), ("POST", ("effect: idempotent",)), ("PATCH", ("effect: idempotent",))],
+)
+def test_a_request_that_may_be_repeated_is_sent_again_with_its_key(
+    shop: Shop, method: str, lines: tuple[str, ...]
+) -> None:
+    asks(shop, method, *lines)
+    killed_by_its_server(shop)
+    done = shop.command("flow", "run", "--resume", "r")
+    assert (done.returncode, done.stdout) == (0, "200\n"), done.stderr
+    ((key, count),) = shop.sink.count("pay").items()
+    assert (len(key), count) == (32, 2)
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+def test_a_request_that_may_not_be_repeated_is_in_doubt(shop: Shop, method: str) -> None:
+    asks(shop, method)
+    killed_by_its_server(shop)
+    assert shop.command("flow", "run", "--resume", "r").returncode == 3
+    done = shop.resolve("ask", "--succeeded", '{"status": 200, "headers": {}, "body": null}')
+    assert (done.returncode, done.stdout) == (0, "200\n"), done.stderr
+    assert len(shop.sink.calls) == 1
+
+
+def test_a_request_that_only_reads_needs_no_rule(shop: Shop) -> None:
+    shop.write("catalog/policies/allow.yaml", "kind: policy\nschema: 1\nrules: []\n")
+    asks(shop, "GET")
+    done = shop.command("flow", "run", "ask")
+    assert (done.returncode, "answered 404" in done.stderr) == (1, True), done.stderr
+    shop.sink.take("known", "pay", b"{}")
+    assert shop.command("flow", "run", "ask").stdout == "200\n"
+    asks(shop, "POST")
+    assert shop.command("flow", "run", "ask").returncode == 3
+    assert shop.sink.calls == [("known", "pay")]
+
+
+def test_only_a_request_may_declare_its_effect_in_the_step(shop: Shop) -> None:
+    asks(shop, "POST", "effect: reconcilable")
+    assert "a step cannot be reconcilable" in shop.command("catalog", "validate").stdout
+    flow = shop.folder / "catalog/flows/ask.yaml"
+    flow.write_text(flow.read_text().replace("reconcilable", "idempotent").replace("http-request", "thank"))
+    assert "a skill declares its own" in shop.command("catalog", "validate").stdout
+
+
 def test_an_unrepeatable_act_is_in_doubt_until_a_person_says_that_it_happened(shop: Shop) -> None:
     shop.pays("unrepeatable")
     shop.killed("after")

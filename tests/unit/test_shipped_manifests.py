@@ -104,6 +104,7 @@ def test_the_shipped_skills_have_no_effect_outside_but_those_that_say_so() -> No
     skills = [each for path in manifests(ROOT) if isinstance(each := manifest(path), Skill)]
     assert {skill.slug: skill.effect for skill in skills} == {
         "doc-gen": Effect.PURE,
+        "http-request": Effect.UNREPEATABLE,
         "record-get": Effect.READ,
         "record-put": Effect.TRANSACTIONAL,
         "result-aggregation": Effect.PURE,

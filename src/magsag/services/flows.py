@@ -155,7 +155,7 @@ class FlowProgram:
         if step.uses is None:
             return for_step(targets.shell(step), step)
         if step.uses.startswith(("skill:", "magsag://skill.")):
-            return for_step(targets.skill(step.uses), step)
+            return for_step(targets.declared(targets.skill(step.uses), step.effect), step)
         return for_step(targets.child(step.uses), step)
 
 

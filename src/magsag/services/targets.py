@@ -53,6 +53,14 @@ Act = FunctionAct | ShellAct | ModelAct | ChildAct
 
 
 @dataclass(frozen=True, slots=True)
+class ByField:
+    """Some inputs have another effect, by the value of one of their fields."""
+
+    field: str
+    kinds: Mapping[str, tuple[Proposal, Applicable]]
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """One callable thing, resolved."""
 
@@ -69,6 +77,7 @@ class Target:
     """its outcome is written at once"""
     lookup: FunctionAct | None = None
     """of a reconcilable skill: asked whether it has acted"""
+    by: ByField | None = None
 
 
 @dataclass(slots=True)
@@ -89,6 +98,13 @@ class Targets:
     def skill(self, ref: str) -> Target:
         """Raises Invalid for an unknown skill."""
         return self._known.get(("skill", ref)) or self._keep("skill", ref, self._skill(ref))
+
+    def declared(self, target: Target, effect: Effect | None) -> Target:
+        """The target with the effect that a step declares."""
+        if effect is None or (effect is target.proposal.effect and target.by is None):
+            return target
+        proposal = replace(target.proposal, effect=effect)
+        return replace(target, proposal=proposal, found=self._permitted(proposal), by=None)
 
     def child(self, ref: str) -> Target:
         """An agent or a flow. Raises Invalid when it is unknown."""
@@ -114,7 +130,7 @@ class Targets:
         """What a step on record called. Raises Invalid when the bundle does not have it."""
         match proposal.call:
             case "skill":
-                return self.skill(proposal.target)
+                return self.declared(self.skill(proposal.target), proposal.effect)
             case "delegate":
                 return self.child(proposal.target)
             case _:
@@ -139,7 +155,14 @@ class Targets:
             manifest.timeout,
             manifest.retry or ONCE,
             lookup=function_act(lookup) if lookup is not None else None,
+            by=self._by_field(manifest, proposal),
         )
+
+    def _by_field(self, manifest: Skill, proposal: Proposal) -> ByField | None:
+        for name, effects in (manifest.effect_by or {}).items():
+            proposals = {value: replace(proposal, effect=Effect(effect)) for value, effect in effects.items()}
+            return ByField(name, {value: (one, self._permitted(one)) for value, one in proposals.items()})
+        return None
 
     def _child(self, ref: str) -> Target:
         kind = ref.partition(":")[0] if ref.startswith(("agent:", "flow:")) else "agent"
@@ -211,6 +234,15 @@ class Targets:
 def function_act(function: Callable[..., Any]) -> FunctionAct:
     """How catalog code is to be called: async or not, with `ctx` or without."""
     return FunctionAct(function, iscoroutinefunction(function), len(signature(function).parameters) > 1)
+
+
+def for_input(target: Target, payload: object) -> Target:
+    """The target with the effect that it has for this input."""
+    if target.by is None or not isinstance(payload, Mapping):
+        return target
+    value = payload.get(target.by.field)
+    kind = target.by.kinds.get(value) if isinstance(value, str) else None
+    return target if kind is None else replace(target, proposal=kind[0], found=kind[1])
 
 
 def for_step(target: Target, step: FlowStep) -> Target:

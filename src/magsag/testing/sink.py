@@ -27,7 +27,7 @@ class Sink:
         """(name, key) of every call, in the order in which they came"""
         self.bodies: dict[str, bytes] = {}
         """what the first call of each key brought"""
-        self._heard = heard
+        self.heard = heard
         self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 
@@ -46,8 +46,8 @@ class Sink:
         with self._lock:
             self.calls.append((name, key))
             self.bodies.setdefault(key, body)
-        if self._heard is not None:
-            self._heard(name, key, body)
+        if self.heard is not None:
+            self.heard(name, key, body)
 
     def __enter__(self) -> Self:
         self._thread.start()

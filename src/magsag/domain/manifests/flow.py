@@ -42,7 +42,7 @@ class FlowStep(Part):
     steps: tuple["FlowStep", ...] | None = Field(default=None, strict=False)
     """the inner steps of a loop"""
     effect: DeclaredEffect | None = None
-    """of a `run` step, which must declare it"""
+    """of a `run` step, which must declare it; of skill:http-request, when the server honours the idempotency key"""
     with_: dict[str, Any] | str | None = Field(default=None, alias="with")
     """the input; values that start with `=` are CEL. Without it: `item` under `for_each`, else the flow's input"""
     when: Expression | None = None
@@ -69,9 +69,9 @@ class FlowStep(Part):
         if self.run is not None and self.effect is None:
             raise ValueError("a shell step must declare its `effect`: " + ", ".join(_NAMES))
         if self.effect in (Effect.TRANSACTIONAL, Effect.RECONCILABLE):
-            raise ValueError(f"a shell step cannot be {self.effect}: nobody can ask or undo it; write unrepeatable")
-        if self.run is None and self.effect is not None:
-            raise ValueError("`effect` belongs to `run` steps; a skill declares its own")
+            raise ValueError(f"a step cannot be {self.effect}: nobody can ask or undo it; write unrepeatable")
+        if self.run is None and self.effect is not None and not _is_request(self.uses):
+            raise ValueError("`effect` belongs to `run` steps and to skill:http-request; a skill declares its own")
         if self.run is not None and self.with_ is not None:
             raise ValueError("a shell step takes no `with`: put values into `run`")
         if self.on_error == "collect" and self.for_each is None:
@@ -81,6 +81,11 @@ class FlowStep(Part):
         if self.concurrency is not None and self.for_each is None:
             raise ValueError("`concurrency` belongs to a step with `for_each`")
         return self
+
+
+def _is_request(uses: str | None) -> bool:
+    """The one skill whose effect the step may know better: what a server does with a key is not the skill's to say."""
+    return uses is not None and uses.partition("@")[0] in ("skill:http-request", "magsag://skill.http-request")
 
 
 _NAMES = tuple(effect.value for effect in Effect if effect not in (Effect.DELEGATE, Effect.WAIT))

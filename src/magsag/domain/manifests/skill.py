@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from magsag.domain.effects import Effect
 from magsag.domain.manifests.base import Contracts, Duration, Manifest, Retry, Slug, Version
 
@@ -13,6 +15,9 @@ DeclaredEffect = Literal[
     Effect.RECONCILABLE,
     Effect.UNREPEATABLE,
 ]
+
+RepeatedEffect = Literal[Effect.PURE, Effect.READ, Effect.IDEMPOTENT, Effect.UNREPEATABLE]
+"""kinds that need nothing else declared"""
 
 
 class Skill(Manifest):
@@ -29,6 +34,9 @@ class Skill(Manifest):
     """`file.py:function` beside the manifest; `(payload)` or `(payload, ctx)`, async or sync"""
     effect: DeclaredEffect
     """what repeating it would do; there is no default"""
+    effect_by: dict[str, dict[str, RepeatedEffect]] | None = Field(default=None, max_length=1, min_length=1)
+    """the effect of some inputs, by the value of one field: `{method: {GET: read, PUT: idempotent}}`; all others have
+    `effect`"""
     lookup: str | None = None
     """of a `reconcilable` skill, which must have one: `file.py:function` beside the manifest, `(payload)` or
     `(payload, ctx)`, asked after a crash whether the act happened; `{found: true, output: ...}` or `{found: false}`"""
