@@ -141,5 +141,23 @@ def test_a_large_array_is_read_only_too(change: Callable[[Any], Any]) -> None:
     assert large == [1] == pickle.loads(pickle.dumps(large))
 
 
+@given(JSON)
+def test_nothing_inside_a_large_value_can_be_changed(value: object) -> None:
+    large = handle({"a": [{"b": [value]}]}, "id")
+    assert isinstance(large, dict)
+    for inside in (large["a"], large["a"][0], large["a"][0]["b"]):
+        with pytest.raises(TypeError, match="read-only handle"):
+            inside.clear()
+    assert large == {"a": [{"b": [value]}]} == copy.deepcopy(large)
+    copy.deepcopy(large)["a"][0]["b"].clear()
+
+
+def test_a_part_of_a_large_value_is_written_out_and_handles_in_it_are_not() -> None:
+    inner = handle([1], "inner")
+    outer = handle({"o": {"in": inner, "n": 1}}, "outer")
+    assert isinstance(outer, dict)
+    assert lifted({"part": outer["o"]}) == {"part": {"in": {MARK: "inner"}, "n": 1}}
+
+
 def test_a_large_text_has_no_handle() -> None:
     assert handle("long", "id") == "long"

@@ -1,7 +1,8 @@
 """Large values: kept once per run tree, and passed on by name.
 
 A value whose JSON is longer than LARGE_BYTES stands in the ledger as `{"\\u0000blob": id}`; programs get a
-read-only handle (a dict or a list like any other) that carries the id, so that passing it on costs nothing.
+read-only handle (a dict or a list like any other, to its last part) that carries the id, so that passing it on costs
+nothing.
 """
 
 from collections.abc import Callable
@@ -11,6 +12,7 @@ LARGE_BYTES: Final = 64 * 1024
 MARK: Final = "\x00blob"
 MARK_BYTES: Final = b'{"\\u0000blob":'
 """how the mark stands in JSON bytes: a cheap way to see that there is none"""
+_OPEN: Final = frozenset({dict, list})
 
 
 def _read_only(self: object, *_: object, **__: object) -> NoReturn:
@@ -19,22 +21,20 @@ def _read_only(self: object, *_: object, **__: object) -> NoReturn:
     )
 
 
-class LargeDict(dict[str, Any]):
-    """A large JSON object."""
+class ReadOnlyDict(dict[str, Any]):
+    """An object inside a large value: what the ledger holds under the name must not change in memory either."""
 
-    __slots__ = ("id",)
-    id: str
+    __slots__ = ()
     __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = __ior__ = _read_only
 
     def __reduce__(self) -> tuple[object, ...]:
         return (dict, (dict(self),))
 
 
-class LargeList(list[Any]):
-    """A large JSON array."""
+class ReadOnlyList(list[Any]):
+    """An array inside a large value."""
 
-    __slots__ = ("id",)
-    id: str
+    __slots__ = ()
     __setitem__ = __delitem__ = append = extend = insert = pop = remove = clear = sort = reverse = _read_only
     __iadd__ = __imul__ = _read_only
 
@@ -42,31 +42,49 @@ class LargeList(list[Any]):
         return (list, (list(self),))
 
 
-Handle = LargeDict | LargeList
+class LargeDict(ReadOnlyDict):
+    """A large JSON object."""
+
+    __slots__ = ("id",)
+    id: str
+
+
+class LargeList(ReadOnlyList):
+    """A large JSON array."""
+
+    __slots__ = ("id",)
+    id: str
 
 
 def handle(value: object, id: str) -> object:
     """The handle of a large value; what is neither object nor array (a long text) has none and stays as it is."""
-    made: Handle
+    made: LargeDict | LargeList
     if isinstance(value, dict):
-        made = LargeDict(value)
+        made = LargeDict(_closed(dict(value)))
     elif isinstance(value, list):
-        made = LargeList(value)
+        made = LargeList(_closed(list(value)))
     else:
         return value
     made.id = id
     return made
 
 
+def _closed(value: Any) -> Any:
+    """A copy of an object or an array that is read-only to its last part; handles are already."""
+    if type(value) is dict:
+        return ReadOnlyDict({key: _closed(part) if type(part) in _OPEN else part for key, part in value.items()})
+    return ReadOnlyList([_closed(part) if type(part) in _OPEN else part for part in value])
+
+
 def lifted(value: Any) -> Any:
     """The value with every handle in it replaced by its mark. Raises ValueError for a mark of the program's own."""
     if isinstance(value, LargeDict | LargeList):
         return {MARK: value.id}
-    if type(value) is dict:
+    if type(value) in (dict, ReadOnlyDict):
         if MARK in value:
             raise ValueError(f"the key {MARK!r} is not for programs")
         return {key: lifted(part) for key, part in value.items()}
-    if type(value) is list:
+    if type(value) in (list, ReadOnlyList):
         return [lifted(part) for part in value]
     return value
 
