@@ -141,6 +141,9 @@ class DecliningSuite:
     def test_a_run_that_does_not_exist_takes_no_facts(self, store: Store) -> None:
         assert store.write([Write(RUN, RUN, [done("a#1")])], SYNCED) == [Declined("unknown")]
         assert store.read(RUN) == []
+        lease, child = begin(store), RunId(f"{RUN}.ask#1")
+        assert store.write([Write(child, RUN, [done("a#1")], lease)], SYNCED) == [Declined("unknown")]
+        assert store.write([Write(child, RUN, [done("a#1")], replace(lease, fence=7))], SYNCED) == [Declined("lease")]
 
     def test_the_write_of_an_old_lease_is_declined(self, store: Store) -> None:
         old = begin(store)
@@ -249,8 +252,8 @@ class LeasesSuite:
 
     def test_a_lease_that_ended_is_taken_over(self, store: Store) -> None:
         old = begin(store, owner=ELSEWHERE)
-        store.renew(ELSEWHERE, 0.05)
         assert isinstance(store.acquire(RUN, store.owner(), 60), Occupied)
+        store.renew(ELSEWHERE, 0.05)
         time.sleep(0.1)
         assert not store.holds(old)
         assert store.acquire(RUN, store.owner(), 60) == Lease(RUN, store.owner(), 2)

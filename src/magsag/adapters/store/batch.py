@@ -127,7 +127,7 @@ def append(connection: sqlite3.Connection, sql: Mapping[str, str], item: Write) 
     """The most frequent write alone, spelled out: facts of one known run, nothing beside them."""
     found = connection.execute(sql["run_to_extend"], (item.run,)).fetchone()
     if found is None:
-        return Declined("unknown" if item.lease is None else "lease")
+        return Batch(connection, sql).write([item])[0]
     seq, head, owner, fence = found
     if item.lease is not None and not is_held(item.lease, (owner, fence)):
         return Declined("lease")
