@@ -99,9 +99,10 @@ from magsag.adapters.store.sqlite import SqliteStore
 from magsag.app import build
 from magsag.domain.settings import Settings
 from magsag.services.runs import Order
-from magsag.testing import When, dying
+from magsag.testing import When, dying, forgetful
 
-store = dying(SqliteStore(Path(".magsag/ledger.db")), int(sys.argv[1]), When(sys.argv[2]))
+store = SqliteStore(Path(".magsag/ledger.db"))
+store = forgetful(store) if sys.argv[1] == "forgetful" else dying(store, int(sys.argv[1]), When(sys.argv[2]))
 app = build(Settings(project=".", catalog="catalog", ledger=".magsag/ledger.db", actor="tester"), store)
 asyncio.run(app.runs.run(Order("agent:payer-sag", {"amount": 7}, run_id="r")))
 """
@@ -155,9 +156,13 @@ class Shop:
         self.write(when, "")
         assert self.command("agent", "run", agent, "--run-id", "r").returncode == -9
 
-    def dies_at_write(self, number: int, when: str) -> bool:
-        """Run `r` in a process that kills itself beside its write of that number; False when there is none."""
-        command = [sys.executable, "-c", DYING, str(number), when]
+    def dies(self, *how: str) -> bool:
+        """Run `r` in a process that kills itself beside its write of a number; False when there is none.
+
+        `forgetful`: its store drops intents.
+        """
+        (self.folder / ".magsag").mkdir(exist_ok=True)
+        command = [sys.executable, "-c", DYING, *how]
         return subprocess.run(command, cwd=self.folder, timeout=60, check=False).returncode == -9
 
     def record(self, key: str) -> Any:
@@ -288,15 +293,13 @@ def test_what_a_transactional_act_puts_is_there_once_wherever_it_is_killed(shop:
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_record_and_its_outcome_are_one_commit(shop: Shop, when: str) -> None:
     counts(shop)
-    (shop.folder / ".magsag").mkdir()
     number = 0
-    while shop.dies_at_write(number := number + 1, when):
+    while shop.dies(str(number := number + 1), when):
         assert shop.command("agent", "run", "payer-sag", "--run-id", "r").returncode == 0
         facts = json.loads(shop.command("run", "facts", "r", "--json").stdout)
         assert [fact["kind"] for fact in facts].count("StepSucceeded") == 1
         assert shop.record("payments")["value"] == 1
         shutil.rmtree(shop.folder / ".magsag")
-        (shop.folder / ".magsag").mkdir()
     assert number > 3
 
 
@@ -400,6 +403,14 @@ def test_an_unrepeatable_act_that_did_not_happen_is_tried_again_when_a_person_sa
     assert shop.resume().returncode == 3
     assert shop.sink.calls == []
     shop.ends_as_the_clean_run(shop.resolve("pay#1", "--retry"))
+
+
+def test_a_store_that_forgets_intents_would_be_noticed(shop: Shop) -> None:
+    shop.pays("unrepeatable")
+    shop.write("after", "")
+    assert shop.dies("forgetful")
+    assert shop.resume().returncode == 0
+    assert list(shop.sink.count().values()) == [2]
 
 
 def test_a_doubt_that_ends_as_failed_fails_the_run(shop: Shop) -> None:
