@@ -17,6 +17,7 @@ from magsag.ports.model import ModelProvider
 
 if TYPE_CHECKING:
     from magsag.catalog.beside import Beside
+    from magsag.catalog.bundle import Bundle
     from magsag.catalog.load import Loaded
     from magsag.domain.manifests.policy import FlowGovernance
     from magsag.runners.local import LocalRunner
@@ -195,10 +196,14 @@ class App:
     @cached_property
     def replay(self) -> "Replay":
         """Replays recorded runs; it needs no catalog of today."""
+        from magsag.adapters.settings import packaged_catalog
         from magsag.catalog.load import load
         from magsag.services.replay import Replay
 
-        return Replay(self.store, self.bundles.find, lambda folder: load(folder, self.conditions).bundle)
+        def read(folder: Path) -> Bundle:
+            return load(folder, self.conditions, shipped=packaged_catalog()).bundle
+
+        return Replay(self.store, self.bundles.find, read)
 
     @cached_property
     def forks(self) -> "Forks":
