@@ -200,7 +200,7 @@ class App:
         from magsag.catalog.load import load
         from magsag.services.replay import Replay
 
-        def read(folder: Path) -> Bundle:
+        def read(folder: Path) -> "Bundle":
             return load(folder, self.conditions, shipped=packaged_catalog()).bundle
 
         return Replay(self.store, self.bundles.find, read)
