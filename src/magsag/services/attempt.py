@@ -33,6 +33,8 @@ class Told:
     value: Any
     order: int
     at: int
+    partial: bool = False
+    """its child run ended `partial`"""
 
 
 @dataclass(frozen=True, slots=True)

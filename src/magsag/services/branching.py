@@ -29,7 +29,7 @@ class Branching:
         self._notes = notes
         self._seat = seat
         self._scopes = scopes
-        self._turnstile = Turnstile()
+        self._turnstile = Turnstile(max((id.count("/") for id in seat.run.steps), default=0))
 
     async def together(
         self, scope: Scope, verb: str, starts: Sequence[Callable[[], Call]], bound: int, on_error: str, ordered: bool
@@ -62,9 +62,10 @@ class Branching:
         if any(end.stopped for end in ends.values()):
             self._drop(scope)
         scope.now = max(scope.now, crew.latest)
+        scope.partial = scope.partial or any(end.partial for end in ends.values())
         if on_error == "fail":
             return [ends[index].value for index in range(len(starts))]
-        return self._collected(ends)
+        return _collected(scope, ends)
 
     async def race(self, scope: Scope, calls: tuple[Call, ...]) -> tuple[int, Any]:
         """The branch that ends first, by value or by error; the others are given up."""
@@ -74,7 +75,7 @@ class Branching:
         def decided(index: int, end: End) -> bool:
             nonlocal note
             if note is None and not end.stopped:
-                note = self._notes.note(self._seat, id, "race", index)
+                note = self._notes.note(self._seat, id, "race", index, self._turnstile.passed)
             return note is not None and index == note.value
 
         branches = (
@@ -95,11 +96,11 @@ class Branching:
         def decided(index: int, end: End) -> bool:
             nonlocal note
             if note is None and not end.stopped:
-                note = self._notes.note(self._seat, id, "timeout", index == 1)
+                note = self._notes.note(self._seat, id, "timeout", index == 1, self._turnstile.passed)
             return index == 0 if note is None or not note.value else index == 1
 
         timer = self._timer(note, self._notes.due(self._seat, scope, seconds), scope.depth)
-        within = scope.branch(f"{mark}/", self._turnstile, note.order if note is not None and note.value else 0)
+        within = scope.branch(f"{mark}/", self._turnstile, note.told if note is not None and note.value else 0)
         branches = iter([(within, partial(_same, call)), (Scope(), partial(_same, timer))])
         try:
             ends = await self._all(Crew(self._scopes, branches, 2, decided), scope, id)
@@ -156,21 +157,12 @@ class Branching:
         scope.now = max(scope.now, note.at)
         raise end.error
 
-    def _collected(self, ends: dict[int, End]) -> Collected:
-        errors = []
-        for index, end in sorted(ends.items()):
-            if end.error is not None:
-                error = as_step_failed(end.error)
-                listed = {"index": index, "type": error.type.value, "message": error.message, "details": error.details}
-                errors.append(listed)
-        self._seat.partial = self._seat.partial or bool(errors)
-        return Collected([end.value for _, end in sorted(ends.items()) if end.error is None], errors)
-
     def _settled(self, scope: Scope, note: Note, end: End | None) -> Any:
         """What the branch that a note names gave."""
         if end is None or end.stopped:
             self._drop(scope)
         scope.now = max(scope.now, note.at)
+        scope.partial = scope.partial or end.partial
         if end.error is not None:
             raise end.error
         return end.value
@@ -181,7 +173,7 @@ class Branching:
             await self._notes.sleep_until(due)
             await self._turnstile.wait(LAST, depth)
         elif note.value:
-            await self._turnstile.wait(note.order, depth)
+            await self._turnstile.wait(note.told + 0.5, depth)
         else:
             await self._notes.forever()
 
@@ -199,10 +191,21 @@ async def _same(call: Call) -> Any:
     return await call
 
 
+def _collected(scope: Scope, ends: dict[int, End]) -> Collected:
+    errors = []
+    for index, end in sorted(ends.items()):
+        if end.error is not None:
+            error = as_step_failed(end.error)
+            listed = {"index": index, "type": error.type.value, "message": error.message, "details": error.details}
+            errors.append(listed)
+    scope.partial = scope.partial or bool(errors)
+    return Collected([end.value for _, end in sorted(ends.items()) if end.error is None], errors)
+
+
 def _never(index: int, end: End) -> bool:
     return False
 
 
 def _given_up(note: Note | None, index: int) -> int:
     """When the branch of this index was given up, by the record."""
-    return note.order if note is not None and note.value != index else 0
+    return note.told if note is not None and note.value != index else 0

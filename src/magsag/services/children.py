@@ -54,9 +54,7 @@ class ChildRuns:
         assert run.ended is not None
         head = leg.tree.heads.get(child, b"").hex()
         if run.ended.status in (RunStatus.SUCCEEDED, RunStatus.PARTIAL):
-            partial = run.ended.status is RunStatus.PARTIAL
-            place.seat.partial = place.seat.partial or partial
-            return ChildEnd(run.ended.output, None, head, partial)
+            return ChildEnd(run.ended.output, None, head, run.ended.status is RunStatus.PARTIAL)
         return ChildEnd(None, _child_error(place, run.ended), head)
 
     async def give_up(self, place: ChildPlace, clear: Callable[[Seat], Awaitable[None]]) -> None:

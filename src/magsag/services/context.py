@@ -162,6 +162,7 @@ class ProgramContext:
             self._branching.cancelled(scope, scope.prefix + name)
             raise
         scope.now = max(scope.now, told.at)
+        scope.partial = scope.partial or told.partial
         return told.value
 
     def _scope(self, verb: str, *calls: Coroutine[Any, Any, Any]) -> Scope:

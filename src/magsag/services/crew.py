@@ -25,6 +25,8 @@ class End:
     error: Exception | None = None
     stopped: bool = False
     cancelled: bool = False
+    partial: bool = False
+    """something in it failed, and it went on by a written rule"""
 
 
 class Crew:
@@ -98,7 +100,8 @@ class Crew:
 
 async def _branch(start: Start, scope: Scope, task: "asyncio.Task[Any]") -> End:
     try:
-        end = End(value=await start())
+        value = await start()
+        end = End(value, partial=scope.partial)
     except (Stopped, Broken):
         end = End(stopped=True)
     except asyncio.CancelledError:

@@ -100,7 +100,7 @@ class FlowProgram:
             scope = self._root.branch(prefix)
             target = self._target(node)
             told = await self._gate.step(self._seat, scope, StepId(prefix + node.id), target, _input(node, start.input))
-            return StepResult(StepStatus.SUCCEEDED, told.value)
+            return StepResult(StepStatus.SUCCEEDED, told.value, partial=told.partial)
         except StepFailed as error:
             return StepResult(StepStatus.FAILED, error=_document(error))
         except Broken as error:
@@ -215,7 +215,7 @@ def _input(node: Node, value: object) -> object:
 
 def _result(end: End) -> StepResult:
     if end.error is None:
-        return StepResult(StepStatus.SUCCEEDED, end.value.value)
+        return StepResult(StepStatus.SUCCEEDED, end.value.value, partial=end.value.partial)
     if isinstance(end.error, StepFailed):
         error = end.error
         listed = {"type": error.type.value, "message": error.message, "details": error.details}

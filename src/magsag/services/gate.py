@@ -280,5 +280,4 @@ class Gate:
         """What the record says of a step that has ended. Raises the recorded StepFailed."""
         if step.status is StepStatus.FAILED:
             raise failure(step)
-        seat.partial = seat.partial or step.partial
-        return Told(self._values.decode(seat.leg.tree, step.output), step.order, step.at)
+        return Told(self._values.decode(seat.leg.tree, step.output), step.order, step.at, step.partial)

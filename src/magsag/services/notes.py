@@ -22,6 +22,9 @@ class Note:
     """What the program decided by itself, with its place in the order of the ledger."""
 
     value: Any
+    """the branch that won or failed; whether the time ran out"""
+    told: int
+    """the order of the last outcome that its branches had been told of by then"""
     order: int
     at: int
 
@@ -36,10 +39,13 @@ class Notes:
     def noted(self, seat: Seat, id: StepId) -> Note | None:
         """What the record says, if it says anything."""
         step = seat.run.steps.get(id)
-        return None if step is None or step.output is None else Note(decode(step.output), step.order, step.at)
+        if step is None or step.output is None:
+            return None
+        said: Any = decode(step.output)
+        return Note(said["decided"], said["told"] or step.order, step.order, step.at)
 
-    def note(self, seat: Seat, id: StepId, call: str, value: Any) -> Note:
-        """Put it on record."""
+    def note(self, seat: Seat, id: StepId, call: str, value: Any, told: int = 0) -> Note:
+        """Put it on record; `told` is left out where branches are told as outcomes come."""
         now = self._clock.now()
         verdict = Verdict(Decision.ALLOW, "allow-without-effects", BUILT_IN, "", seat.targets.policies.hash)
         fact = facts.StepDone(
@@ -50,10 +56,11 @@ class Notes:
             attempt=1,
             took=0,
             input=b"null",
-            output=encode_known(value),
+            output=encode_known({"decided": value, "told": told}),
         )
         self._recorder.keep(seat.leg.tree, seat.run, fact)
-        return Note(value, seat.run.steps[id].order, now)
+        order = seat.run.steps[id].order
+        return Note(value, told or order, order, now)
 
     def skip(self, seat: Seat, id: StepId, why: str) -> None:
         """A flow's step does not run; a resume finds it skipped already."""

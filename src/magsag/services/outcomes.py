@@ -96,7 +96,7 @@ class Outcomes:
                 output=output,
             )
         await self._settle(attempt, fact, acted.records)
-        return Told(value, attempt.seat.run.steps[attempt.id].order, now)
+        return Told(value, attempt.seat.run.steps[attempt.id].order, now, acted.partial is True)
 
     def _outcome(self, attempt: Attempt, result: object) -> tuple[bytes, object]:
         """The result as JSON, under its contract, redacted."""

@@ -145,6 +145,7 @@ class Programs:
         finally:
             WHEREABOUTS.set(before)
             context.close()
+            seat.partial = context.root.partial
             _require_going_on(context.root)
 
     async def _flow(self, seat: Seat, entry: Entry[Flow], payload: object) -> object:

@@ -65,8 +65,7 @@ class Reading(Gate):
             raise failure(known)
         if known.output is None:
             self._stop(id, What.ERASED, "its output was erased: what followed from it cannot be replayed")
-        seat.partial = seat.partial or known.partial
-        return Told(self._read_values.decode(seat.leg.tree, known.output), known.order, known.at)
+        return Told(self._read_values.decode(seat.leg.tree, known.output), known.order, known.at, known.partial)
 
     async def recover(self, seat: Seat, step: Step) -> None:
         """A program that has ended left this step behind."""
@@ -129,11 +128,11 @@ class _Notes(Notes):
         self._course.ask(id)
         return super().noted(seat, id)
 
-    def note(self, seat: Seat, id: StepId, call: str, value: Any) -> Note:
+    def note(self, seat: Seat, id: StepId, call: str, value: Any, told: int = 0) -> Note:
         decided = "wins" if call == "race" else "fails"
         said = "its time is over" if call == "timeout" else f"branch {value} {decided}"
         self._more(id, f"now {said}, which the record does not have of this {call}")
-        return super().note(seat, id, call, value)
+        return super().note(seat, id, call, value, told)
 
     def skip(self, seat: Seat, id: StepId, why: str) -> None:
         known = self._course.ask(id)

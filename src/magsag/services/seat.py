@@ -41,6 +41,8 @@ class Scope:
     """given up by `ctx` in this leg: a race was lost, a sibling failed, the time is over"""
     stopped: bool = False
     """the program was dropped here; every later call is refused"""
+    partial: bool = False
+    """a step failed in it and the program went on by a written rule: skip, collect, fallback"""
     now: int = 0
     counters: dict[str, int] = field(default_factory=dict)
 
@@ -82,7 +84,7 @@ class Seat:
     recorded: int = 0
     """how many facts of the run earlier legs have left"""
     partial: bool = False
-    """a step failed and the program went on by a written rule: skip, collect, fallback"""
+    """its program went on although a step had failed"""
     reasons: list[ParkReason] = field(default_factory=list)
     """why the run cannot go on in this leg"""
 

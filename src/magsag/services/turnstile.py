@@ -19,12 +19,15 @@ _TURNS_PER_LEVEL: Final = 3
 class Turnstile:
     """One per program that races."""
 
-    def __init__(self) -> None:
-        self._waiting: list[tuple[float, int, int, asyncio.Future[None]]] = []
+    def __init__(self, depth: int = 0) -> None:
+        """`depth`: how deep the branches of the program are known to go."""
+        self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []
         self._coming: set[int] = set()
         self._arrivals = 0
-        self._depth = 0
+        self._depth = depth
         self._turning = False
+        self.passed = 1
+        """the highest order that has passed; 1 is the run's own beginning"""
 
     def announce(self, order: int) -> None:
         """An outcome of this order is on its way to the disk; nothing after it passes before it is there."""
@@ -40,14 +43,19 @@ class Turnstile:
         passed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._arrivals += 1
         self._depth = max(self._depth, depth)
-        heappush(self._waiting, (order, self._arrivals, depth, passed))
+        heappush(self._waiting, (order, self._arrivals, passed))
         self._start()
         await passed
 
     def _start(self) -> None:
         if not self._turning and self._waiting:
             self._turning = True
-            self._turn(_FIRST_TURNS + _TURNS_PER_LEVEL * self._depth)
+            self._turn(self._settling)
+
+    @property
+    def _settling(self) -> int:
+        """Turns until whatever was woken has asked for its next step or ended."""
+        return _FIRST_TURNS + _TURNS_PER_LEVEL * self._depth
 
     def _turn(self, left: int) -> None:
         loop = asyncio.get_running_loop()
@@ -55,7 +63,7 @@ class Turnstile:
             loop.call_soon(self._turn, left - 1)
             return
         while self._waiting:
-            order, _, depth, passed = self._waiting[0]
+            order, _, passed = self._waiting[0]
             if passed.done():
                 heappop(self._waiting)
             elif self._coming and min(self._coming) < order:
@@ -63,6 +71,8 @@ class Turnstile:
             else:
                 heappop(self._waiting)
                 passed.set_result(None)
-                loop.call_soon(self._turn, _FIRST_TURNS + _TURNS_PER_LEVEL * depth)
+                if order != LAST:
+                    self.passed = max(self.passed, int(order))
+                loop.call_soon(self._turn, self._settling)
                 return
         self._turning = False
