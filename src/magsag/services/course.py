@@ -135,7 +135,8 @@ def _rule(step: Step) -> tuple[str, str | None] | None:
     if match is None or step.proposal is None or step.proposal.call != match[2] or step.output is None:
         return None
     prefix, verb, number = match[1] or "", match[2], match[3]
-    value: Any = decode(step.output)
+    said: Any = decode(step.output)
+    value = said["decided"] if isinstance(said, dict) else said
     if verb == "timeout":
         return (f"{prefix}t{number}/", None) if value is True else None
     return f"{prefix}{verb[0]}{number}.", str(value)
