@@ -1,7 +1,10 @@
-"""Markers, hypothesis profiles, and what happens to a test whose program is missing. Refuses nothing else."""
+"""Markers, hypothesis profiles, whose processes are measured, and what happens to a test whose program is missing.
+
+Refuses nothing else.
+"""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any, Final
 
 import pytest
@@ -15,13 +18,31 @@ settings.register_profile("ci", max_examples=50, derandomize=True, print_blob=Tr
 settings.register_profile("slow", max_examples=2000, **_SLOW_MACHINES)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
+_MEASURING: Final = "COVERAGE_PROCESS_CONFIG"
+"""the variable by which coverage follows into processes"""
+_measuring: Final[dict[str, str]] = {}
 _left_out: Final[dict[str, list[str]]] = {}
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: takes long; run by `make test-slow`")
     config.addinivalue_line("markers", "prove: a proof with full counts; run by `make prove`")
+    config.addinivalue_line("markers", "measured(yes=True): the processes it starts count for coverage")
     config.addinivalue_line("markers", f"needs(program): runs where the program works: {', '.join(NEEDS)}")
+    if (told := os.environ.pop(_MEASURING, None)) is not None:
+        _measuring[_MEASURING] = told
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Follow into processes only where a test says so: measuring is slow, and breaks under failing disks."""
+    marker = item.get_closest_marker("measured")
+    if marker is not None and marker.args != (False,):
+        os.environ.update(_measuring)
+    try:
+        return (yield)
+    finally:
+        os.environ.pop(_MEASURING, None)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

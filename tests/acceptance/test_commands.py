@@ -12,6 +12,8 @@ import pytest
 
 from tests.acceptance.workshop import Done, behave, build, command, environment, is_sound, magsag
 
+pytestmark = pytest.mark.measured
+
 ROLE = '{"role":"Engineer","level":"Mid"}'
 CHAIN = """\
 kind: flow
@@ -503,6 +505,7 @@ def test_a_reader_that_goes_away_is_no_error(folder: Path) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+@pytest.mark.measured(False)
 @pytest.mark.parametrize(
     ("words", "heavy"),
     [

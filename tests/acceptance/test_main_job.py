@@ -11,6 +11,8 @@ import pytest
 
 from magsag.catalog.contracts import Contract
 
+pytestmark = pytest.mark.measured
+
 ROOT = Path(__file__).parents[2]
 JOB = '{"role":"Engineer","level":"Mid"}'
 

@@ -8,6 +8,8 @@ import pytest
 from tests.acceptance.workshop import Done, is_sound, magsag
 from tests.unit.trip import write_trip
 
+pytestmark = pytest.mark.measured
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
