@@ -27,7 +27,7 @@ class Bundles:
             self._known[bundle.hash] = bundle
 
     def find(self, hash: str) -> Bundle:
-        """The bundle of a run. Raises StoreBroken when the store has lost it."""
+        """The bundle of a run. Raises StoreBroken when the store has lost it, or holds another under its hash."""
         known = self._known.get(hash)
         if known is not None:
             return known
@@ -37,7 +37,10 @@ class Bundles:
         data = self._ledger.bundle(hash)
         if data is None:
             raise StoreBroken(f"bundle {hash[:12]} is not in the store: restore a backup that has it")
-        thawed = self._known[hash] = self._thaw(data)
+        thawed = self._thaw(data)
+        if thawed.hash != hash:
+            raise StoreBroken(f"bundle {hash[:12]} does not match its hash: it was changed; run `magsag data check`")
+        self._known[hash] = thawed
         return thawed
 
     def _today(self) -> Bundle | None:

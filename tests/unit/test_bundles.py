@@ -1,0 +1,41 @@
+"""The bundle that a run is pinned to: found, lost, or not the one that its hash names."""
+
+from pathlib import Path
+
+import pytest
+
+from magsag.adapters.conditions import CelConditions
+from magsag.adapters.store.memory import MemoryStore
+from magsag.catalog.bundle import Bundle
+from magsag.catalog.load import load
+from magsag.domain.errors import Invalid, StoreBroken
+from magsag.services.bundles import Bundles
+
+CONDITIONS = CelConditions()
+SHIPPED = Path(__file__).parents[2] / "catalog"
+
+
+def thaw(data: bytes) -> Bundle:
+    return Bundle.from_bytes(data, CONDITIONS)
+
+
+def gone() -> Bundle:
+    raise Invalid("the catalog is gone")
+
+
+def test_a_kept_bundle_is_found_without_todays_catalog() -> None:
+    store, bundle = MemoryStore(), load(SHIPPED, CONDITIONS).bundle
+    Bundles(lambda: bundle, store, thaw).keep(bundle)
+    assert Bundles(gone, store, thaw).find(bundle.hash).hash == bundle.hash
+
+
+def test_a_bundle_that_the_store_has_lost_is_said() -> None:
+    with pytest.raises(StoreBroken, match="restore a backup"):
+        Bundles(gone, MemoryStore(), thaw).find("0" * 64)
+
+
+def test_another_bundle_under_a_runs_hash_runs_no_code() -> None:
+    store, bundle = MemoryStore(), load(SHIPPED, CONDITIONS).bundle
+    store.put_bundle("0" * 64, bundle.to_bytes())
+    with pytest.raises(StoreBroken, match="does not match its hash"):
+        Bundles(gone, store, thaw).find("0" * 64)
