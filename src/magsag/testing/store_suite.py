@@ -153,6 +153,13 @@ class DecliningSuite:
         assert store.write([Write(RUN, RUN, [done("a#1")], old)], SYNCED) == [Declined("lease")]
         assert len(store.read(RUN)) == 1
 
+    def test_the_lease_of_another_tree_is_declined(self, store: Store) -> None:
+        other = RunId("other")
+        begin(store)
+        lease = begin(store, other)
+        assert store.write([Write(RUN, RUN, [done("a#1")], lease)], SYNCED) == [Declined("lease")]
+        assert isinstance(store.write([Write(other, other, [done("a#1")], lease)], SYNCED)[0], Written)
+
     def test_the_same_owner_with_an_old_fence_is_declined(self, store: Store) -> None:
         lease = begin(store)
         assert store.write([Write(RUN, RUN, [done("a#1")], replace(lease, fence=7))], SYNCED) == [Declined("lease")]

@@ -14,7 +14,7 @@ from magsag.adapters.store.anchors import Rest
 from magsag.domain.facts import RunStatus
 from magsag.domain.ids import RunId
 from magsag.engine.chain import link
-from magsag.ports.ledger import Change, Declined, Lease, NewRun, Sealed, Write, Written
+from magsag.ports.ledger import Change, Declined, NewRun, Sealed, Write, Written
 
 _Holder = tuple[str | None, int | None]
 """owner and fence of the lease in force"""
@@ -64,7 +64,7 @@ class Batch:
 
     def _add(self, item: Write) -> Written | Declined:
         run, state = item.run, self._runs.get(item.run)
-        if item.lease is not None and not is_held(item.lease, self._holder(item.lease.root)):
+        if item.lease is not None and not is_held(item, self._holder(item.lease.root)):
             return Declined("lease")
         if item.create is not None:
             if state is not None:
@@ -129,7 +129,7 @@ def append(connection: sqlite3.Connection, sql: Mapping[str, str], item: Write) 
     if found is None:
         return Batch(connection, sql).write([item])[0]
     seq, head, owner, fence = found
-    if item.lease is not None and not is_held(item.lease, (owner, fence)):
+    if item.lease is not None and not is_held(item, (owner, fence)):
         return Declined("lease")
     rows: list[tuple[object, ...]] = []
     seq, head = place(item.run, item.facts, seq, head, rows)
@@ -144,9 +144,10 @@ def only_appends(item: Write) -> bool:
     return item.create is None and item.change is None and not item.release and not item.blobs and not item.records
 
 
-def is_held(lease: Lease, holder: _Holder) -> bool:
-    """Whether the lease is the one in force. One that ended and that nobody took over still is: its fence stands."""
-    return lease.owner == holder[0] and lease.fence == holder[1]
+def is_held(item: Write, holder: _Holder) -> bool:
+    """Whether the write's lease is its tree's and in force; one that ended and nobody took over still is."""
+    lease = item.lease
+    return lease is not None and lease.root == item.root and (lease.owner, lease.fence) == holder
 
 
 def place(

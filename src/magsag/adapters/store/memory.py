@@ -83,7 +83,7 @@ class MemoryStore:
 
     def _write(self, item: Write) -> Written | Declined:
         run = self._runs.get(item.run)
-        if item.lease is not None and not self._in_force(item.lease):
+        if item.lease is not None and not (item.lease.root == item.root and self._in_force(item.lease)):
             return Declined("lease")
         if item.create is not None:
             if run is not None:
