@@ -39,6 +39,8 @@ class World:
     def __init__(self) -> None:
         self.calls: list[tuple[str, str]] = []
         self.on_act: Callable[[str, Any, Any], Any] | None = None
+        self.ask: Callable[[Any], Any] = _nothing
+        """what a program that depends on the world asks of its `ctx`"""
 
     def reset(self) -> None:
         """A new world."""
@@ -60,6 +62,10 @@ class World:
     def find(self, name: str, payload: Any, ctx: Any) -> dict[str, Any]:
         """What the lookup of a reconcilable skill answers: whether its key was used."""
         return {"found": True, "output": payload} if self.count(name)[ctx.idempotency_key] else {"found": False}
+
+
+def _nothing(ctx: Any) -> Any:
+    raise AssertionError("the test has not said what to ask")
 
 
 WORLD: Final = World()
