@@ -55,6 +55,7 @@ class Drive:
         self._keeper = keeper
         self._lease_seconds = lease_seconds
         self._begun: dict[RunId, tuple[Tree, Run]] = {}
+        self._driving: set[RunId] = set()
         self._legs: dict[RunId, _Driven] = {}
         self._watching = False
 
@@ -67,15 +68,24 @@ class Drive:
         return self._store.due(self._clock.now(), limit)
 
     async def drive(self, run: RunId, stop: asyncio.Event) -> Told:
-        """Drive one leg. Raises Broken when the store cannot be reached, Invalid for an unknown run."""
-        found = self._begun.pop(run, None) or self._take(run)
-        if isinstance(found, Occupied):
-            return Busy(found.seconds)
-        if isinstance(found, RunStatus):
-            return Finished(found)
-        tree, state = found
-        with self._keeper:
-            return await self._leg(*self._seated(tree, state), stop)
+        """Drive one leg. Raises Broken when the store cannot be reached, Invalid for an unknown run.
+
+        Of two legs of one run in this process the second is told Busy: a lease knows owners, not legs.
+        """
+        if run in self._driving:
+            return Busy(WATCH_SECONDS)
+        self._driving.add(run)
+        try:
+            found = self._begun.pop(run, None) or self._take(run)
+            if isinstance(found, Occupied):
+                return Busy(found.seconds)
+            if isinstance(found, RunStatus):
+                return Finished(found)
+            tree, state = found
+            with self._keeper:
+                return await self._leg(*self._seated(tree, state), stop)
+        finally:
+            self._driving.discard(run)
 
     def _take(self, id: RunId) -> tuple[Tree, Run] | Occupied | RunStatus:
         """Take the lease and fold the ledger."""

@@ -150,12 +150,14 @@ class Recorder:
     def _propose(self, tree: Tree, run: Run, fact: Fact) -> None:
         if tree.lost is not None:
             raise tree.lost
+        pending = self._pending.get(run.id)
+        if pending is not None and pending.tree is not tree and pending.tree.lost is None:
+            raise RunExists(f"run {run.id} is being created by this process already")
         sealed = seal(fact, self._clock.chance(16))
         evolve(run, fact)
         if self.heard is not None:
             self.heard(run.id, fact)
-        pending = self._pending.get(run.id)
-        if pending is None:
+        if pending is None or pending.tree is not tree:
             pending = self._pending[run.id] = _Pending(tree)
         pending.facts.append(sealed)
         self._count += 1

@@ -111,6 +111,7 @@ class Runs:
         try:
             await self._create(id, started)
         except RunExists:
+            await self._recorder.settle()
             known = self._known(order, entry, data)
             assert known is not None
             return known
