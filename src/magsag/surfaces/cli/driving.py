@@ -175,12 +175,12 @@ def wake_of(reason: ParkReason, run: RunId) -> str:
     cancel = f"magsag run cancel {run} ends it"
     match reason.on:
         case ParkedOn.APPROVAL:
-            return f"a policy rule that allows the step lets `{again}` go on; {cancel}"
+            return f"approvals come with a later version; until then only `magsag run cancel {run}` ends it"
         case ParkedOn.DOUBT:
             ended = f"`magsag run resolve {run} {reason.step} --succeeded JSON | --failed | --retry`"
             return f"look outside whether {reason.step} happened, then {ended} goes on; {cancel}"
         case ParkedOn.DIVERGENCE:
-            return f"with the code as it was, `{again}` goes on; {cancel}"
+            return f"the program has to do again what is on record; `{again}` tries it once more; {cancel}"
         case ParkedOn.EVENT | ParkedOn.TIME | ParkedOn.CHILD:
             return f"`{again}` looks again; {cancel}"
         case _:
