@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
+from magsag.catalog.redactable import MARK, REDACTED, redactable
 from magsag.catalog.subschemas import Lookup, Schema, resolve_pointer, self_contained, subschemas
 from magsag.domain.errors import Invalid
 
 if TYPE_CHECKING:
     from jsonschema_rs import Draft202012Validator
 
-REDACTED: Final = "[redacted]"
-MARK: Final = "x-redact"
 _MOST: Final = 20
 """problems of one value that are worth reading"""
 _LONGEST: Final = 300
@@ -67,7 +66,7 @@ class Contract:
         from jsonschema_rs import ValidationError
 
         try:
-            return compile_schema(self.schema, mask=self.redacts)
+            return compile_schema(redactable(self.schema) if self.redacts else self.schema, mask=self.redacts)
         except ValidationError as error:
             raise Invalid(
                 f"contract {self.name} does not compile: {error.message}; `magsag catalog validate`"

@@ -4,9 +4,10 @@ from collections.abc import Set
 from typing import Any, Final
 
 from magsag.catalog.bundle import Bundle
-from magsag.catalog.contracts import MARK, compile_schema
+from magsag.catalog.contracts import compile_schema
 from magsag.catalog.document import Pointer
 from magsag.catalog.findings import Notebook, Notes
+from magsag.catalog.redactable import MARK
 from magsag.catalog.references import did_you_mean
 from magsag.catalog.subschemas import BadRef, Schema, describes_no_field, locate, self_contained, subschemas
 from magsag.catalog.survey import Survey

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-from magsag.catalog.contracts import MARK
+from magsag.catalog.redactable import MARK
 from magsag.catalog.subschemas import Schema, resolve_pointer
 
 Path = tuple[str, ...]
