@@ -29,8 +29,6 @@ ACTS: Final = ("put", "book", "pay", "mail")
 POINTS: Final = [f"{number}:{when}" for number in range(1, WRITES + 1) for when in ("before", "after")]
 IN_ACTS: Final = [f"{slug}:{when}" for slug in ACTS for when in ("before", "after")]
 
-pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
-
 
 class Answer(NamedTuple):
     """What a process said, if it lived to say it."""

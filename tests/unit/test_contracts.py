@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from magsag.catalog.contracts import REDACTED, Contract
+from magsag.catalog.contracts import Contract
+from magsag.catalog.redactable import REDACTED
 from magsag.catalog.subschemas import BadRef
 from magsag.domain.errors import Invalid
 from tests.unit.catalogs import loaded, told
