@@ -11,9 +11,9 @@ from typing import Any, NoReturn
 
 from magsag.domain.context import Collected
 from magsag.domain.errors import Broken, ErrorType, Invalid, StepFailed, Stopped
-from magsag.domain.facts import ParkedOn, StepStatus
+from magsag.domain.facts import ParkedOn
 from magsag.domain.ids import StepId
-from magsag.services.crew import Crew, End, as_step_failed
+from magsag.services.crew import Crew, End, as_step_failed, close_unused
 from magsag.services.notes import Note, Notes
 from magsag.services.seat import Scope, Seat
 from magsag.services.turnstile import LAST, Turnstile
@@ -57,7 +57,6 @@ class Branching:
         crew = Crew(self._scopes, branches, bound, failed if on_error == "fail" else _never)
         ends = await self._all(crew, scope, id)
         if note is not None:
-            await self._in_turn(scope, f"{mark}.", note)
             self._raise_failure(scope, id, note, ends)
         if any(end.stopped for end in ends.values()):
             self._drop(scope)
@@ -85,7 +84,6 @@ class Branching:
         ends = await self._all(Crew(self._scopes, branches, len(calls), decided), scope, id)
         if note is None:
             self._drop(scope)
-        await self._in_turn(scope, f"{mark}.", note)
         return note.value, self._settled(scope, note, ends.get(note.value))
 
     async def timeout(self, scope: Scope, seconds: float, call: Call) -> Any:
@@ -105,10 +103,9 @@ class Branching:
         try:
             ends = await self._all(Crew(self._scopes, branches, 2, decided), scope, id)
         finally:
-            timer.close()
+            close_unused((timer,))
         if note is None:
             self._drop(scope)
-        await self._in_turn(scope, f"{mark}/", note)
         if note.value:
             scope.now = max(scope.now, note.at)
             raise StepFailed(ErrorType.TIMEOUT, f"it did not end within {seconds:g} s", step=id)
@@ -126,24 +123,15 @@ class Branching:
 
     async def _all(self, crew: Crew, scope: Scope, id: StepId) -> dict[int, End]:
         try:
-            return await crew.run()
+            ends = await crew.run()
+            self._seat.stragglers |= crew.stragglers
+            return ends
         except asyncio.CancelledError:
             self.cancelled(scope, id)
             raise
         except Broken as error:
             scope.stopped = True
             raise Stopped(str(error)) from error
-
-    async def _in_turn(self, scope: Scope, branches: str, note: Note) -> None:
-        """Within a race the others see when this one goes on: once all that it gave up has ended, as on record."""
-        if scope.turnstile is None:
-            return
-        order = note.order
-        for step in self._seat.run.steps.values():
-            if step.id.startswith(scope.prefix + branches):
-                begun = step.status is StepStatus.STARTED
-                order = max(order, step.order, self._seat.recorded if begun else 0)
-        await scope.turnstile.wait(order, scope.depth)
 
     def _raise_failure(self, scope: Scope, id: StepId, note: Note, ends: dict[int, End]) -> NoReturn:
         """The failure that the note names, live and in every resume."""

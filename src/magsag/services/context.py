@@ -18,6 +18,7 @@ from uuid import UUID
 from magsag.domain.errors import Invalid, StepFailed, Stopped
 from magsag.domain.ids import StepId
 from magsag.services.branching import Branching
+from magsag.services.crew import close_unused
 from magsag.services.gate import Gate
 from magsag.services.seat import Scope, Seat
 from magsag.services.targets import Target
@@ -89,7 +90,7 @@ class ProgramContext:
             starts = [partial(_same, call) for call in calls]
             return await self._branching.together(scope, "gather", starts, len(calls), on_error, ordered)
         finally:
-            _close(calls)
+            close_unused(calls)
 
     async def map(
         self,
@@ -115,7 +116,7 @@ class ProgramContext:
         try:
             return await self._branching.race(scope, calls)
         finally:
-            _close(calls)
+            close_unused(calls)
 
     async def timeout(self, seconds: float, call: Coroutine[Any, Any, Any]) -> Any:
         """The call's result, or StepFailed(timeout) when it takes longer."""
@@ -123,7 +124,7 @@ class ProgramContext:
         try:
             return await self._branching.timeout(scope, seconds, call)
         finally:
-            call.close()
+            close_unused((call,))
 
     def now(self) -> datetime:
         """The time of the last fact this code has seen."""
@@ -171,10 +172,10 @@ class ProgramContext:
         scope = self._scopes.get(task) if task is not None else None
         if scope is not None and task is not None and not (self._closed or scope.stopped or task.cancelling()):
             if calls and not all(isinstance(call, CoroutineType) for call in calls):
-                _close(calls)
+                close_unused(calls)
                 raise Invalid(f"ctx.{verb} takes calls that were not awaited yet, e.g. ctx.{verb}(ctx.skill(...), ...)")
             return scope
-        _close(calls)
+        close_unused(calls)
         if scope is None and not self._closed:
             raise Invalid(
                 f"ctx.{verb} was called from a task that ctx did not start. Use ctx.gather, ctx.map, ctx.race or "
@@ -198,10 +199,3 @@ class SyncContext:
 
 async def _same(call: Coroutine[Any, Any, Any]) -> Any:
     return await call
-
-
-def _close(calls: Iterable[Any]) -> None:
-    """Calls that never ran would warn when they are collected."""
-    for call in calls:
-        if isinstance(call, CoroutineType):
-            call.close()

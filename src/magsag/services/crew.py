@@ -6,8 +6,10 @@ cancelled or dropped is not believed: swallowing it changes nothing.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
+from inspect import CORO_CREATED, getcoroutinestate
+from types import CoroutineType
 from typing import Any
 
 from magsag.domain.errors import Broken, ErrorType, StepFailed, Stopped
@@ -44,33 +46,48 @@ class Crew:
         self._until = until
         self._active: dict[int, tuple[Scope, asyncio.Task[Any]]] = {}
         self._over = False
+        self._given_up = False
         self._bound = bound
+        self._left = 0
+        self._woken: asyncio.Future[None] | None = None
         self.ends: dict[int, End] = {}
+        self.stragglers: set[asyncio.Task[Any]] = set()
+        """tasks of branches that were given up and still have an act with an effect to bring to its end"""
         self.latest = 0
         """the latest time that a branch has seen, in microseconds since 1970"""
 
     async def run(self) -> dict[int, End]:
         """Run until all branches have ended, or `until(index, end)` is true: then the rest are given up."""
         loop = asyncio.get_running_loop()
-        workers = {loop.create_task(self._work()) for _ in range(self._bound)}
+        workers = [loop.create_task(self._work()) for _ in range(self._bound)]
+        self._left = len(workers)
+        for worker in workers:
+            worker.add_done_callback(self._ended)
         outer: BaseException | None = None
-        while True:
-            waiting = {worker for worker in workers if not worker.done()}
-            if not waiting:
-                break
+        while self._left and (outer is not None or not self._given_up):
+            self._woken = loop.create_future()
             try:
-                await asyncio.wait(waiting)
+                await self._woken
             except asyncio.CancelledError as error:
-                outer = error
-                self._over = True
-                for worker in waiting:
+                outer, self._over = error, True
+                for worker in workers:
                     worker.cancel()
         if outer is not None:
             raise outer
         for worker in workers:
-            if not worker.cancelled() and (broken := worker.exception()) is not None:
+            if worker.done() and not worker.cancelled() and (broken := worker.exception()) is not None:
                 raise broken
+        self.stragglers = {worker for worker in workers if not worker.done()}
         return self.ends
+
+    def _ended(self, _: "asyncio.Task[Any]") -> None:
+        self._left -= 1
+        if self._left == 0:
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._woken is not None and not self._woken.done():
+            self._woken.set_result(None)
 
     async def _work(self) -> None:
         task = asyncio.current_task()
@@ -90,7 +107,8 @@ class Crew:
             self._scopes.pop(task, None)
 
     def _give_up(self) -> None:
-        self._over = True
+        self._over = self._given_up = True
+        self._wake()
         own = asyncio.current_task()
         for scope, task in self._active.values():
             if task is not own:
@@ -113,6 +131,13 @@ async def _branch(start: Start, scope: Scope, task: "asyncio.Task[Any]") -> End:
     if task.cancelling():
         raise asyncio.CancelledError
     return End(stopped=True) if scope.stopped else end
+
+
+def close_unused(calls: Iterable[Any]) -> None:
+    """Close calls that never began: they would warn when they are collected."""
+    for call in calls:
+        if isinstance(call, CoroutineType) and getcoroutinestate(call) == CORO_CREATED:
+            call.close()
 
 
 def as_step_failed(error: Exception) -> StepFailed:

@@ -117,6 +117,7 @@ class FlowProgram:
             (lambda _, end: False) if collect else (lambda _, end: end.error is not None),
         )
         ends = await crew.run() if indexes else {}
+        self._seat.stragglers |= crew.stragglers
         if any(end.stopped for end in ends.values()):
             raise Stopped("an item does not go on in this leg")
         outcomes = {indexes[at]: _result(end) for at, end in ends.items() if not end.cancelled}

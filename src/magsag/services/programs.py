@@ -95,7 +95,10 @@ class Programs:
         if (cancelled := _cancelled(seat)) is not None:
             return cancelled
         try:
-            ended = await self._to_its_end(seat)
+            try:
+                ended = await self._to_its_end(seat)
+            finally:
+                await seat.join()
             await self._leftovers.clear(seat)
             return ended
         except Broken as error:

@@ -1,6 +1,8 @@
 """Where a run sits in a leg: its state, its tree, what it may call, and why it cannot go on."""
 
+import asyncio
 from dataclasses import dataclass, field
+from typing import Any
 
 from magsag.domain.facts import ParkedOn, ParkReason, RunStatus
 from magsag.domain.ids import StepId
@@ -85,6 +87,8 @@ class Seat:
     """how many facts of the run earlier legs have left"""
     partial: bool = False
     """its program went on although a step had failed"""
+    stragglers: "set[asyncio.Task[Any]]" = field(default_factory=set)
+    """tasks of branches that were given up: the run does not rest before they have ended"""
     reasons: list[ParkReason] = field(default_factory=list)
     """why the run cannot go on in this leg"""
 
@@ -92,6 +96,20 @@ class Seat:
         """The trunk of the program. In a branch that was given up, nothing goes beyond what is on record."""
         at = self.recorded if self.above is not None and self.above.given_up_at else 0
         return Scope(above=self.above, given_up_at=at)
+
+    async def join(self) -> None:
+        """Wait for the stragglers, whatever happens to the task meanwhile."""
+        cancelled = False
+        while self.stragglers:
+            try:
+                ended, self.stragglers = await asyncio.wait(self.stragglers)
+                for task in ended:
+                    if not task.cancelled():
+                        task.exception()  # a branch that broke has lost its tree, which says why
+            except asyncio.CancelledError:
+                cancelled = True
+        if cancelled:
+            raise asyncio.CancelledError
 
     def park(self, on: ParkedOn, step: StepId, reason: str) -> None:
         """Note one reason; the program is dropped by `Stopped`."""
