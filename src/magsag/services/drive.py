@@ -63,6 +63,10 @@ class Drive:
         """A run that this process has just created: its first leg need not read it again."""
         self._begun[run.id] = tree, run
 
+    def forget(self, run: RunId) -> None:
+        """Somebody has appended to it meanwhile: its first leg has to read it after all."""
+        self._begun.pop(run, None)
+
     def due(self, limit: int) -> list[RunId]:
         """Runs that want a leg and have no live driver."""
         return self._store.due(self._clock.now(), limit)

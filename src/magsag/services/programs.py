@@ -211,7 +211,10 @@ def _cancelled(seat: Seat) -> Ended | None:
 
 def _is_cancelled() -> bool:
     """Whether somebody cancelled the task at hand, and not the program itself."""
-    task = asyncio.current_task()
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return False  # the loop is gone, and the program is being thrown away
     return task is not None and task.cancelling() > 0
 
 

@@ -157,6 +157,7 @@ class Runs:
         fact = facts.CancelRequested(at=self._clock.now(), by=by)
         write = Write(row.root, row.root, [seal(fact, self._clock.chance(16))])
         self._store.write([write], Level.SYNCED)
+        self._drive.forget(row.root)
         return await self.resume(row.root)
 
     def result(self, run: RunId) -> RunResult:
