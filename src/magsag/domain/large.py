@@ -5,7 +5,7 @@ read-only handle (a dict or a list like any other, to its last part) that carrie
 nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any, Final, NoReturn
 
 LARGE_BYTES: Final = 64 * 1024
@@ -56,6 +56,10 @@ class LargeList(ReadOnlyList):
     id: str
 
 
+_OBJECTS: Final[tuple[type, ...]] = (dict, ReadOnlyDict, LargeDict)
+_ARRAYS: Final[tuple[type, ...]] = (list, ReadOnlyList, LargeList)
+
+
 def handle(value: object, id: str) -> object:
     """The handle of a large value; what is neither object nor array (a long text) has none and stays as it is."""
     made: LargeDict | LargeList
@@ -76,16 +80,19 @@ def _closed(value: Any) -> Any:
     return ReadOnlyList([_closed(part) if type(part) in _OPEN else part for part in value])
 
 
-def lifted(value: Any) -> Any:
-    """The value with every handle in it replaced by its mark. Raises ValueError for a mark of the program's own."""
-    if isinstance(value, LargeDict | LargeList):
+def lifted(value: Any, known: Container[str]) -> Any:
+    """The value with every handle in it replaced by its mark. Raises ValueError for a mark of the program's own.
+
+    A handle whose id is not `known` comes from another run tree: here it is a value like any other.
+    """
+    if isinstance(value, LargeDict | LargeList) and value.id in known:
         return {MARK: value.id}
-    if type(value) in (dict, ReadOnlyDict):
+    if type(value) in _OBJECTS:
         if MARK in value:
             raise ValueError(f"the key {MARK!r} is not for programs")
-        return {key: lifted(part) for key, part in value.items()}
-    if type(value) in (list, ReadOnlyList):
-        return [lifted(part) for part in value]
+        return {key: lifted(part, known) for key, part in value.items()}
+    if type(value) in _ARRAYS:
+        return [lifted(part, known) for part in value]
     return value
 
 

@@ -1,5 +1,6 @@
 """Values on their way into the ledger and out of it: large ones become blobs, and blobs become handles."""
 
+from collections.abc import Container
 from hashlib import sha256
 
 from magsag.domain.errors import ErrorType, StepFailed
@@ -25,7 +26,7 @@ class Values:
     def encode(self, tree: Tree, run: Run, value: object, what: str) -> tuple[bytes, object]:
         """The bytes to record and the value to hand on. Raises StepFailed(invalid_value)."""
         if tree.handles:
-            data, copy = encode(_lifted(value, what), what, marks=True)
+            data, copy = encode(_lifted(value, tree.handles, what), what, marks=True)
             if MARK_BYTES in data:
                 copy = lowered(copy, tree.handles.__getitem__)
         else:
@@ -34,7 +35,7 @@ class Values:
 
     def known(self, tree: Tree, run: Run, value: object) -> tuple[bytes, object]:
         """The same for a value that is JSON for certain."""
-        data = encode_known(lifted(value) if tree.handles else value)
+        data = encode_known(lifted(value, tree.handles) if tree.handles else value)
         return (data, value) if len(data) <= LARGE_BYTES else self._split(tree, run, value)
 
     def decode(self, tree: Tree, data: bytes | None) -> object:
@@ -54,11 +55,11 @@ class Values:
             value = {key: self._part(tree, run, part) for key, part in value.items()}
         elif type(value) is list:
             value = [self._part(tree, run, part) for part in value]
-        data = encode_known(lifted(value))
+        data = encode_known(lifted(value, tree.handles))
         return (data, value) if len(data) <= LARGE_BYTES else self._keep(tree, run, data, value)
 
     def _part(self, tree: Tree, run: Run, part: object) -> object:
-        if type(part) not in (dict, list) or len(encode_known(lifted(part))) <= LARGE_BYTES:
+        if type(part) not in (dict, list) or len(encode_known(lifted(part, tree.handles))) <= LARGE_BYTES:
             return part
         return self._split(tree, run, part)[1]
 
@@ -79,9 +80,9 @@ class Values:
         return tree.handles[id]
 
 
-def _lifted(value: object, what: str) -> object:
+def _lifted(value: object, known: Container[str], what: str) -> object:
     try:
-        return lifted(value)
+        return lifted(value, known)
     except (ValueError, RecursionError) as error:
         raise StepFailed(ErrorType.INVALID_VALUE, f"{what}: {error}") from None
 
