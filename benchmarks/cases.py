@@ -1,15 +1,17 @@
 """The cases B1 to B8: what is measured, how, and the goal."""
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import floors
 from measure import Row, clock, interleaved, row
-from product import App, Loop, app, folder, once
+from product import CATALOG, App, Loop, app, folder, once
 
 
 def in_memory(rounds: int) -> list[Row]:
@@ -142,6 +144,36 @@ def cold(rounds: int) -> list[Row]:
     ]
 
 
+def resume(rounds: int) -> list[Row]:
+    """B6: from `exec` of the resuming command to the first new step, after a kill in the sixth of eight steps."""
+    times = [_resumed_after_ms() for _ in range(max(rounds, 3))]
+    return [row("B6", "exec of --resume to its first new step", "ms", times, 200)]
+
+
+def _resumed_after_ms() -> float:
+    place = Path(folder())
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    command = [sys.executable, "-m", "magsag", "--catalog", str(CATALOG), "agent", "run"]
+    job = json.dumps({"folder": str(place)}).encode()
+    killed = subprocess.Popen(
+        [*command, "bench-stamp", "--run-id", "bench", "--input", "-"], cwd=place, env=environment,
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert killed.stdin is not None
+    killed.stdin.write(job)
+    killed.stdin.close()
+    while not (place / "waiting").exists():
+        time.sleep(0.01)
+    time.sleep(0.2)
+    killed.kill()
+    killed.wait()
+    before = (place / "stamps").read_text(encoding="utf-8").count("\n")
+    began = time.time()
+    subprocess.run([*command, "--resume", "bench"], cwd=place, env=environment, check=True, capture_output=True)
+    new = (place / "stamps").read_text(encoding="utf-8").splitlines()[before]
+    return (float(new.split()[1]) - began) * 1000
+
+
 def growth(rounds: int) -> list[Row]:
     """B7: late steps cost what early ones do, and a large value carried along costs almost nothing."""
     loop, running = Loop(), app(None)
@@ -220,6 +252,7 @@ CASES: dict[str, Callable[[int], list[Row]]] = {
     "B3": wide,
     "B4": many,
     "B5": cold,
+    "B6": resume,
     "B7": growth,
     "B8": memory,
 }
