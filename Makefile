@@ -43,8 +43,8 @@ test: static needs ## everything, with small counts, and the coverage gate; what
 	@$(BIN)/coverage report
 	@$(MAKE) --no-print-directory docs-check size
 
-test-slow: $(STAMP) needs ## the long tests: many seeds, big counts
-	@$(PYTEST) tests/unit tests/contract tests/acceptance -m slow --hypothesis-profile=slow --timeout=1800
+test-slow: $(STAMP) needs ## unit and contract tests with many more examples each
+	@$(PYTEST) tests/unit tests/contract -q -n 2 -m "not prove" --hypothesis-profile=slow --timeout=1800
 
 prove: $(STAMP) needs ## every proof in full
 	@$(PYTEST) tests/unit tests/contract tests/acceptance -m prove --hypothesis-profile=slow --timeout=3600
