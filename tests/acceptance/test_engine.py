@@ -26,8 +26,6 @@ LONG: Final = 'return await ctx.skill("act", {**payload, "seconds": 30})'
 TWO: Final = 'await ctx.skill("act", {**payload, "seconds": 3})\nreturn await ctx.skill("act", payload)'
 BLOCKS: Final = "time.sleep(30)"
 
-pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="needs SIGSTOP")
-
 
 class Drivers:
     """Processes on one project, ended with the test."""
