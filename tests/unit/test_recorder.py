@@ -1,0 +1,223 @@
+"""Group commit: what is believed at once, what is written when, and what a failed commit takes with it."""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+
+from magsag.adapters.clock import SystemClock
+from magsag.adapters.store.memory import MemoryStore
+from magsag.domain.effects import Level
+from magsag.domain.errors import Invalid, LeaseLost, StoreBroken
+from magsag.domain.ids import RunId, StepId
+from magsag.engine.run import Run
+from magsag.ports.ledger import Declined, Lease, Store, Write, Written
+from magsag.services.beginnings import new_run
+from magsag.services.driven import Tree
+from magsag.services.recorder import KEPT_FACTS, KEPT_SECONDS, Recorder
+from magsag.testing import VirtualTime
+from tests.unit.examples import DONE, RUN_STARTED, STARTED
+
+R = RunId("r")
+
+
+class Noting:
+    """Passes everything on, notes each commit, and does as it is told before."""
+
+    def __init__(self, store: Store, before: Callable[[int], None] = lambda number: None) -> None:
+        self._store = store
+        self._before = before
+        self.commits: list[tuple[Level, list[str]]] = []
+
+    def write(self, writes: Sequence[Write], level: Level) -> list[Written | Declined]:
+        self._before(len(self.commits) + 1)
+        self.commits.append((level, [fact.kind for write in writes for fact in write.facts]))
+        return self._store.write(writes, level)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+class Desk:
+    """A recorder over a noting store, and one tree that it drives."""
+
+    def __init__(self, before: Callable[[int], None] = lambda number: None, virtual: bool = True) -> None:
+        self.time = VirtualTime()
+        self.store = Noting(cast(Store, MemoryStore()), before)
+        self.recorder = Recorder(cast(Store, self.store), self.time.clock if virtual else SystemClock())
+        self._virtual = virtual
+
+    def run(self, work: Callable[["Desk", Tree, Run], Coroutine[Any, Any, Any]]) -> Any:
+        async def begun() -> Any:
+            self.recorder.enter()
+            tree, run = await self.begin(R)
+            return await work(self, tree, run)
+
+        return self.time.run(begun()) if self._virtual else asyncio.run(begun())
+
+    async def begin(self, id: RunId) -> tuple[Tree, Run]:
+        owner = self.store.owner()
+        tree, run = Tree(id, Lease(id, owner, 1)), Run(id)
+        create = new_run(RUN_STARTED, id, owner, 60)
+        await self.recorder.record(tree, run, [RUN_STARTED], Level.WRITTEN, create=create)
+        return tree, run
+
+
+def done(number: int) -> Any:
+    return replace(DONE, step=StepId(f"look#{number}"))
+
+
+def test_a_kept_fact_is_believed_at_once_and_written_soon() -> None:
+    async def work(desk: Desk, tree: Tree, run: Run) -> None:
+        desk.recorder.keep(tree, run, done(1))
+        assert StepId("look#1") in run.steps
+        assert len(desk.store.commits) == 1
+        await asyncio.sleep(KEPT_SECONDS * 1.1)
+        assert desk.store.commits[1] == (Level.WRITTEN, ["StepDone"])
+
+    Desk().run(work)
+
+
+def test_many_kept_facts_do_not_wait() -> None:
+    async def work(desk: Desk, tree: Tree, run: Run) -> None:
+        for number in range(KEPT_FACTS):
+            desk.recorder.keep(tree, run, done(number))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert len(desk.store.commits) == 2
+
+    Desk().run(work)
+
+
+def test_what_is_proposed_in_one_turn_is_one_commit_at_the_highest_level() -> None:
+    async def work(desk: Desk, tree: Tree, run: Run) -> None:
+        other_tree, other = await desk.begin(RunId("other"))
+        desk.recorder.keep(tree, run, done(1))
+        await asyncio.gather(
+            desk.recorder.record(tree, run, [STARTED], Level.SYNCED),
+            desk.recorder.record(other_tree, other, [done(2)], Level.WRITTEN),
+        )
+        assert desk.store.commits[2:] == [(Level.SYNCED, ["StepDone", "StepStarted", "StepDone"])]
+
+    Desk().run(work)
+
+
+def test_a_failed_commit_loses_the_trees_in_it_and_no_other() -> None:
+    def fail(number: int) -> None:
+        if number == 3:
+            raise StoreBroken("the disk is full")
+
+    async def work(desk: Desk, tree: Tree, run: Run) -> None:
+        other_tree, other = await desk.begin(RunId("other"))
+        lost: list[str] = []
+        tree.when_lost = lambda: lost.append("told")
+        with pytest.raises(StoreBroken, match="the disk is full"):
+            await desk.recorder.record(tree, run, [done(1)], Level.WRITTEN)
+        with pytest.raises(StoreBroken):
+            desk.recorder.keep(tree, run, done(2))
+        assert lost == ["told"]
+        await desk.recorder.record(other_tree, other, [done(1)], Level.WRITTEN)
+
+    Desk(_on_third(fail)).run(work)
+
+
+def _on_third(fail: Callable[[int], None]) -> Callable[[int], None]:
+    calls = iter(range(1, 100))
+    return lambda number: fail(next(calls))
+
+
+def test_a_bug_of_the_store_does_not_leave_anybody_waiting() -> None:
+    def fail(number: int) -> None:
+        if number == 2:
+            raise ZeroDivisionError("oops")
+
+    async def work(desk: Desk, tree: Tree, run: Run) -> None:
+        with pytest.raises(StoreBroken, match="in a way it should not: ZeroDivisionError: oops"):
+            await desk.recorder.record(tree, run, [done(1)], Level.WRITTEN)
+
+    Desk(fail).run(work)
+
+
+def test_a_lost_lease_loses_the_tree() -> None:
+    async def work(desk: Desk, tree: Tree, run: Run) -> None:
+        desk.store.renew(desk.store.owner(), -1)
+        desk.store.acquire(R, "another", 60)
+        with pytest.raises(LeaseLost, match="another process drives it now"):
+            await desk.recorder.record(tree, run, [done(1)], Level.WRITTEN)
+        desk.recorder.append(tree, run, done(2))
+        assert desk.store.commits[-1] == (Level.WRITTEN, ["StepDone"])
+
+    Desk().run(work)
+
+
+def test_a_run_that_exists_is_not_created_again() -> None:
+    async def work(desk: Desk, tree: Tree, run: Run) -> None:
+        with pytest.raises(Invalid, match="run r exists already"):
+            await desk.begin(R)
+
+    Desk().run(work)
+
+
+def test_slow_commits_leave_the_loop_free_and_keep_their_order() -> None:
+    """Beyond some milliseconds a commit goes to a thread: what the loop does meanwhile is one commit more."""
+
+    async def work(desk: Desk, tree: Tree, run: Run) -> None:
+        for number in range(3):
+            await desk.recorder.record(tree, run, [done(number)], Level.WRITTEN)
+        ticks = 0
+
+        async def tick() -> None:
+            nonlocal ticks
+            while True:
+                await asyncio.sleep(0.001)
+                ticks += 1
+
+        ticking = asyncio.ensure_future(tick())
+        records = [desk.recorder.record(tree, run, [done(number)], Level.WRITTEN) for number in range(10, 20)]
+        await asyncio.gather(*records)
+        desk.recorder.keep(tree, run, done(30))
+        await desk.recorder.settle()
+        ticking.cancel()
+        assert ticks > 3
+        assert desk.store.check() == []
+        assert run.count == len(desk.store.read(R)) == 15
+        desk.recorder.close()
+
+    Desk(lambda number: time.sleep(0.02), virtual=False).run(work)
+
+
+def test_a_slow_commit_that_fails_loses_the_tree() -> None:
+    def slow(number: int) -> None:
+        time.sleep(0.02)
+        if number == 4:
+            raise StoreBroken("gone")
+
+    async def work(desk: Desk, tree: Tree, run: Run) -> None:
+        for number in range(2):
+            await desk.recorder.record(tree, run, [done(number)], Level.WRITTEN)
+        with pytest.raises(StoreBroken, match="gone"):
+            await desk.recorder.record(tree, run, [done(5)], Level.WRITTEN)
+        await desk.recorder.settle()
+        desk.recorder.close()
+
+    Desk(slow, virtual=False).run(work)
+
+
+def test_a_loop_that_is_gone_holds_nothing_up() -> None:
+    desk = Desk(virtual=False)
+    trees: list[tuple[Tree, Run]] = []
+
+    async def first(desk: Desk, tree: Tree, run: Run) -> None:
+        trees.append((tree, run))
+        desk.recorder.keep(tree, run, done(1))
+
+    async def second() -> None:
+        desk.recorder.enter()
+        await desk.recorder.record(*trees[0], [done(2)], Level.WRITTEN)
+
+    desk.run(first)
+    asyncio.run(asyncio.wait_for(second(), 5))
+    assert len(desk.store.read(R)) == 3
