@@ -31,7 +31,7 @@ async def in_thread(function: Callable[..., Any], arguments: Sequence[Any], late
         try:
             result = context.run(function, *arguments)
         except StopIteration as stop:
-            error = RuntimeError(f"StopIteration: {stop.value!r}")
+            error = RuntimeError(f"StopIteration: {stop.value!r}").with_traceback(stop.__traceback__)
         except BaseException as caught:
             error = caught
         try:
