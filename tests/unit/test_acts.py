@@ -18,10 +18,8 @@ from magsag.services.runs import Order, RunResult
 from magsag.testing import build_app
 from tests.unit.world import ALLOW, agent, skill
 
-SYNC = skill(
-    "once", "unrepeatable", "import time\ndef run(payload, ctx):\n    time.sleep(payload)\n    return 'done'\n"
-)
-Run = Callable[..., RunResult]
+SLEEPS = "import time\ndef run(payload, ctx):\n    time.sleep(payload)\n    return 'done'\n"
+SYNC = skill("once", "unrepeatable", SLEEPS)
 
 
 class Shop:
@@ -68,11 +66,9 @@ class TestFunctions:
 
     def test_a_late_error_is_on_record_too(self, shop: Shop) -> None:
         code = "import time\ndef run(payload):\n    time.sleep(0.3)\n    raise ValueError('late')\n"
-        files = {
-            **skill("look", "read", code, timeout="50ms"),
-            **skill("wait", "read", "import time\ndef run(p): time.sleep(0.6)\n"),
-        }
-        body = 'return (await ctx.gather(ctx.skill("look"), ctx.skill("wait"), on_error="collect")).errors[0]["type"]'
+        files = {**skill("look", "read", code, timeout="50ms"), **skill("wait", "read", SLEEPS)}
+        both = 'ctx.gather(ctx.skill("look"), ctx.skill("wait", 0.6), on_error="collect")'
+        body = f'return (await {both}).errors[0]["type"]'
         assert shop.run({**files, **agent("main", body, "skill:look, skill:wait")}, "agent:main").output == "timeout"
         assert b"ValueError: late" in shop.late()[0].output
 
