@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from magsag.domain.errors import ErrorType, Retryable, StepFailed
@@ -24,6 +25,8 @@ from magsag.services.whereabouts import WHEREABOUTS
 
 OUTPUT_LIMIT: Final = 64 * 1024
 """how much of a program's stdout and of its stderr is kept, in bytes"""
+_REAP_SECONDS: Final = 2.0
+"""how long a program that was killed may take to be gone"""
 _log = logging.getLogger("magsag.act")
 
 
@@ -130,6 +133,9 @@ async def _shell(value: Mapping[str, Any]) -> object:
         stdout, stderr, code = await asyncio.gather(_capped(process.stdout), _capped(process.stderr), process.wait())
     except asyncio.CancelledError:
         _kill_group(process.pid)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_REAP_SECONDS):
+                await asyncio.gather(_capped(process.stdout), _capped(process.stderr), process.wait())
         raise
     output = {"code": code, "stdout": stdout, "stderr": stderr}
     if code != 0:
