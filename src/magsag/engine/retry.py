@@ -8,6 +8,8 @@ REPEATABLE = frozenset(
     {Effect.PURE, Effect.READ, Effect.IDEMPOTENT, Effect.TRANSACTIONAL, Effect.DELEGATE, Effect.WAIT}
 )
 """kinds that may act again even if the attempt that failed did act"""
+DID_NOT_ACT = frozenset({ErrorType.RATE_LIMIT, ErrorType.UNAVAILABLE})
+"""errors by which a skill says that nothing happened; any other one leaves that open"""
 
 
 def retry_delay(
@@ -20,7 +22,7 @@ def retry_delay(
     """
     if attempt >= retry.attempts or type not in retry.on:
         return None
-    if type is ErrorType.TIMEOUT and effect not in REPEATABLE:
+    if effect not in REPEATABLE and type not in DID_NOT_ACT:
         return None
     delay: float = min(retry.max_backoff, retry.backoff * 2 ** (attempt - 1))
     return max(asked_seconds or 0.0, delay * (0.5 + chance / 2))

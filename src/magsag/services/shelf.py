@@ -61,6 +61,10 @@ class Shelf:
         loaded = self._loaded()
         return sum(finding.severity == "error" for finding in loaded.findings) - len(loaded.concerning(ref))
 
+    def policies_broken(self) -> str | None:
+        """Why the policies cannot be used, so that everything is denied; None when they can."""
+        return self._loaded().policies.broken
+
     def entry(self, ref: str) -> Entry[Any]:
         """The manifest that is meant. Raises Invalid, with the nearest name."""
         return self._loaded().bundle.find(ref)

@@ -2,9 +2,10 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from magsag.domain.effects import Effect
+from magsag.domain.errors import ErrorType
 from magsag.domain.manifests.base import Contracts, Duration, Manifest, Retry, Slug, Version
 
 DeclaredEffect = Literal[
@@ -18,6 +19,9 @@ DeclaredEffect = Literal[
 
 RepeatedEffect = Literal[Effect.PURE, Effect.READ, Effect.IDEMPOTENT, Effect.UNREPEATABLE]
 """kinds that need nothing else declared"""
+
+
+_SAID_BY_THE_ACT = frozenset({ErrorType.TIMEOUT, ErrorType.RATE_LIMIT, ErrorType.UNAVAILABLE, ErrorType.RAISED})
 
 
 class Skill(Manifest):
@@ -48,3 +52,19 @@ class Skill(Manifest):
     """how often it is tried, and after which errors"""
     deprecated: str | None = None
     """why not to use it any more, and what instead"""
+
+    @model_validator(mode="after")
+    def _retries_what_may_be_tried_again(self) -> "Skill":
+        """What `retry.on` names is tried again, or it may not be named."""
+        if self.retry is None:
+            return self
+        once = self.effect in (Effect.RECONCILABLE, Effect.UNREPEATABLE)
+        useful = _SAID_BY_THE_ACT - ({ErrorType.RAISED} if once else set())
+        if idle := [type.value for type in self.retry.on if type not in useful]:
+            why = (
+                f"an attempt of a skill that is {self.effect.value} may have acted"
+                if once
+                else "trying again cannot help"
+            )
+            raise ValueError(f"`retry.on` names {idle[0]}, which is never tried again here: {why}; take it out")
+        return self

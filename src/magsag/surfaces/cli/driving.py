@@ -36,6 +36,8 @@ def refuse_findings(call: Call, ref: str) -> int | None:
     """Exit code when the catalog forbids this run; a warning line when only other parts have findings."""
     shelf = call.app.shelf
     found = shelf.in_the_way(ref)
+    if (broken := shelf.policies_broken()) is not None and not call.is_quiet:
+        note(f"warning: every act is denied: {broken}")
     if not found:
         if (elsewhere := shelf.elsewhere(ref)) and not call.is_quiet:
             noun = "finding" if elsewhere == 1 else "findings"

@@ -31,7 +31,7 @@ _PLAIN_MARKS: Final = {
     "waiting": "waits", "in_doubt": "in doubt", "new": "",
 }  # fmt: skip
 _MARKS: Final = {
-    "succeeded": "✓", "partial": "✓", "failed": "✗", "denied": "✗", "cancelled": "⊘", "skipped": "⊘",
+    "succeeded": "✓", "partial": "◐", "failed": "✗", "denied": "✗", "cancelled": "⊘", "skipped": "⊘",
     "started": "⏵", "running": "⏵", "held": "⏸", "parked": "⏸", "waiting": "⏸", "in_doubt": "?", "new": "·",
 }  # fmt: skip
 UNICODE: Final = Pen(_MARKS, "├─ ", "└─ ", "│  ", "   ")
