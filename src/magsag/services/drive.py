@@ -11,7 +11,7 @@ from typing import Final
 
 from magsag.domain import facts
 from magsag.domain.effects import Level
-from magsag.domain.errors import Broken, ErrorType, Invalid, LeaseLost, StepFailed, Stopped, StoreBroken
+from magsag.domain.errors import ErrorType, Invalid, LeaseLost, StepFailed, Stopped, StoreBroken
 from magsag.domain.facts import RunStatus
 from magsag.domain.ids import RunId
 from magsag.engine.chain import unseal
@@ -154,21 +154,16 @@ class Drive:
                 return await self._park(seat)
             if not isinstance(error, Stopped):
                 raise error
-        return await self._given_back(seat, task)
+        return await self._given_back(seat)
 
-    async def _given_back(self, seat: Seat, task: "asyncio.Task[Ended]") -> Told:
-        """Neither an end nor a park: the tree is lost to us, cancelled, or yielded."""
+    async def _given_back(self, seat: Seat) -> Told:
+        """Neither an end nor a park: the tree is lost to us, or the process wants its legs back."""
         tree = seat.leg.tree
         await self._recorder.settle()
         if tree.lost is not None:
             self._give_back(tree.lease)
             raise tree.lost
-        if seat.leg.cancelled_by is not None:
-            cancelled = error_bytes(StepFailed(ErrorType.RAISED, f"cancelled by {seat.leg.cancelled_by}"))
-            return await self._finish(seat, Ended(RunStatus.CANCELLED, cancelled))
         self._store.release(tree.lease)
-        if not task.cancelled() and isinstance(cause := _cause(task), Broken):
-            raise cause
         return Yielded()
 
     async def _finish(self, seat: Seat, ended: Ended) -> Told:
@@ -253,9 +248,3 @@ class _Driven:
 def _cancel(task: "asyncio.Task[Ended]") -> None:
     if not task.done():
         task.cancel()
-
-
-def _cause(task: "asyncio.Task[Ended]") -> BaseException | None:
-    """What broke a program that stopped without a reason of its own."""
-    error = task.exception()
-    return error.__cause__ if error is not None else None
