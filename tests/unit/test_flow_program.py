@@ -56,6 +56,9 @@ FLOWS = {
         - {id: bad, uses: "skill:look", with: {n: 0}, needs: [first]}
         - {id: never, uses: "skill:idem", needs: [bad], with: {n: 1}}
         """,
+    "ends early": """
+        - {id: each, uses: "skill:look", for_each: "[9, 0, 9, 9]", concurrency: 2, with: {n: =item}}
+        """,
     "wrong": """
         - {id: first, uses: "skill:pure", with: {n: =input.n}}
         - {id: second, uses: "skill:pure", with: {n: "=steps.first.n + input.list[9]"}}

@@ -285,6 +285,26 @@ class TestRecovery:
             assert [reason.on for reason in result.reasons] == [ParkedOn.DOUBT]
             assert "the process ended between the intent and the outcome" in result.reasons[0].reason
 
+    def test_what_a_lookup_finds_is_adopted(self, make: Make) -> None:
+        bench = make('return await ctx.skill("recon", 7)')
+        history = History(bench.app)
+        bench.run()
+        resumed = bench.on(history.cut(2))
+        resumed.time.passed += 1000
+        assert resumed.resume().output == 7
+        assert WORLD.count("recon").total() == 1
+
+    def test_a_lookup_that_cannot_tell_leaves_a_doubt(self, make: Make) -> None:
+        files = skill("recon", "reconcilable")
+        code = files["skills/recon/skill.py"]
+        files["skills/recon/skill.py"] = code.replace("return WORLD.find", "return 1 / 0 or WORLD.find")
+        bench = make('return await ctx.skill("recon", 7)', files)
+        history = History(bench.app)
+        bench.run()
+        resumed = bench.on(history.cut(2))
+        resumed.time.passed += 1000
+        assert [reason.on for reason in resumed.resume().reasons] == [ParkedOn.DOUBT]
+
     def test_what_is_on_record_is_not_acted_again(self, make: Make) -> None:
         bench = make('return [await ctx.skill("once", 1), await ctx.skill("look", 2)]')
         history = History(bench.app)

@@ -9,6 +9,7 @@ import pytest
 
 from magsag.domain.errors import StepFailed
 from magsag.domain.facts import ParkedOn, RunStatus, StepStatus
+from magsag.ports.runner import Yielded
 from magsag.testing import History
 from tests.unit.world import KINDS, USES, WORLD, Bench, agent
 
@@ -136,3 +137,37 @@ def test_a_timeout_does_not_wait_for_the_effect_that_it_gives_up(make: Any) -> N
     assert bench.step("timeout.1").at - began < 2_000_000
     assert result.output is not None
     assert bench.step("t1/once#1").status is StepStatus.SUCCEEDED
+
+
+def test_a_branch_that_lost_is_told_again_what_it_was_told_and_no_more(make: Any) -> None:
+    body = """
+    seen = []
+    async def loser():
+        seen.append(await ctx.skill("look", 1))
+        seen.append(await ctx.skill("look", 9, key="second"))
+        seen.append(await ctx.skill("idem", 1, key="third"))
+    won, _ = await ctx.race(ctx.skill("pure", 3), loser())
+    return [won, seen]
+    """
+    bench = make(body)
+    history = History(bench.app)
+    assert bench.run().output == [0, [1]]
+    WORLD.reset()
+    WORLD.on_act = timed
+    assert bench.on(history.cut(len(history.facts) - 1)).resume().output == [0, [1]]
+    assert not WORLD.calls
+
+
+def test_clearing_up_can_be_stopped_and_goes_on_in_the_next_leg(make: Any) -> None:
+    other = killed(make(RACE.format("idem")), "race.1")
+
+    async def stopped() -> object:
+        stop = asyncio.Event()
+        driving = asyncio.ensure_future(other.app.drive.drive(other.state().id, stop))
+        await asyncio.sleep(2)
+        stop.set()
+        return await driving
+
+    assert other.time.run(stopped()) == Yielded()
+    assert other.step("r1.1/idem#1").status is StepStatus.SUCCEEDED, "it had its time"
+    assert other.resume().output == [0, 1]
