@@ -19,6 +19,7 @@ from magsag.testing import build_app
 from tests.unit.world import ALLOW, agent, skill
 
 SLEEPS = "import time\ndef run(payload, ctx):\n    time.sleep(payload)\n    return 'done'\n"
+LOOK = 'return await ctx.skill("look", payload)'
 SYNC = skill("once", "unrepeatable", SLEEPS)
 
 
@@ -26,11 +27,11 @@ class Shop:
     """A project and its last app."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self.app: App | None = None
 
     def run(self, files: dict[str, str], program: str, payload: Any = None) -> RunResult:
-        self.app = build_app(self._folder, {**ALLOW, **files}, store=MemoryStore())
+        self.app = build_app(self.folder, {**ALLOW, **files}, store=MemoryStore())
         return asyncio.run(self.app.runs.run(Order(program, payload, run_id="r")))
 
     def flow(self, steps: str, payload: Any = None, more: dict[str, str] | None = None) -> RunResult:
@@ -71,6 +72,28 @@ class TestFunctions:
         body = f'return (await {both}).errors[0]["type"]'
         assert shop.run({**files, **agent("main", body, "skill:look, skill:wait")}, "agent:main").output == "timeout"
         assert b"ValueError: late" in shop.late()[0].output
+
+    def test_a_late_result_that_is_no_json_says_so(self, shop: Shop) -> None:
+        code = "import time\ndef run(payload):\n    time.sleep(0.2)\n    return {1, 2}\n"
+        files = {**skill("look", "read", code, timeout="50ms"), **skill("wait", "read", SLEEPS)}
+        body = 'await ctx.gather(ctx.skill("look"), ctx.skill("wait", 0.5), on_error="collect")'
+        shop.run({**files, **agent("main", body, "skill:look, skill:wait")}, "agent:main")
+        assert b"late output of step g1.0/look#1 holds a set" in shop.late()[0].output
+
+    def test_a_late_result_of_a_step_that_is_not_on_record_is_dropped(self, shop: Shop) -> None:
+        """The leg was stopped, so the step begins again in the next one."""
+        app = build_app(shop.folder, {**skill("look", "read", SLEEPS), **agent("main", LOOK, "skill:look")})
+
+        async def stopped() -> None:
+            driving = asyncio.ensure_future(app.runs.run(Order("agent:main", 0.3, run_id="r")))
+            await asyncio.sleep(0.1)
+            driving.cancel()
+            await asyncio.wait({driving})
+            await asyncio.sleep(0.4)
+
+        asyncio.run(stopped())
+        assert [stored.kind for stored in app.store.read(RunId("r"))] == ["RunStarted"]
+        app.close()
 
     @pytest.mark.parametrize("raising", ["raise StopIteration(3)", "raise SystemExit(3)", "raise KeyError('k')"])
     def test_what_a_sync_function_raises_is_a_failed_step(self, shop: Shop, raising: str) -> None:

@@ -70,6 +70,10 @@ class TestContracts:
         assert result.error.type is ErrorType.OUTPUT_CONTRACT
         assert WORLD.count("once").total() == 1
 
+    def test_what_fits_its_contracts_passes(self, make: Make) -> None:
+        files = {**NUMBER, **skill("once", "unrepeatable", contracts="{input: number, output: number}")}
+        assert make('return await ctx.skill("once", {"n": 7})', files).run().output == {"n": 7}
+
     @pytest.mark.parametrize("value", ["{1: 2}", "(1, 2)", "float('nan')", "'\\ud800'", "{1, 2}", "object()"])
     def test_what_json_cannot_hold_is_refused_with_the_name_of_the_step(self, make: Make, value: str) -> None:
         bench = make(f'return await ctx.skill("pure", {value})')
