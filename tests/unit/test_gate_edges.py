@@ -29,7 +29,9 @@ def make(tmp_path: Path) -> Make:
         files = files_and_settings.pop("files", {})
         child = agent("child", 'return await ctx.skill("look", payload)', USES)
         main = agent("main", body, f"{USES}, agent:child")
-        return Bench(tmp_path, {**KINDS, **child, **main, **files}, store, **files_and_settings)
+        bench = Bench(tmp_path, {**KINDS, **child, **main, **files}, store, **files_and_settings)
+        bench.time.at_most = 120
+        return bench
 
     return made
 
@@ -109,6 +111,8 @@ class TestStopping:
 
 
 class TestLosingTheLease:
+    """Nobody gives the lease back in these, so the run is asked for in vain until the test has had enough."""
+
     def test_whoever_stood_still_between_intent_and_act_does_not_act(self, make: Make) -> None:
         store = Robbed("StepStarted")
         bench = make('return await ctx.skill("once", 7)', cast(Store, store))

@@ -1,6 +1,6 @@
 """One step on its way through the gate, and what it is handed at the ends of the way."""
 
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Protocol
@@ -121,5 +121,5 @@ class ChildPlace:
 class Children(Protocol):
     """Drives child runs; `services.programs`."""
 
-    async def run(self, place: ChildPlace, input: bytes) -> ChildEnd:
+    def run(self, place: ChildPlace, input: bytes) -> Coroutine[Any, Any, ChildEnd]:
         """Start or go on with the child run of a step. Raises Stopped when it parked, with the reason noted."""

@@ -1,9 +1,8 @@
 """Performs an attempt's act under its timeout, here or as a child run. Only the gate calls this file."""
 
 import asyncio
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
-from typing import Any, Final
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
 
 from magsag.domain.effects import EFFECTFUL
 from magsag.domain.errors import ErrorType, LeaseLost, StepFailed
@@ -18,6 +17,7 @@ from magsag.services.records import RecordShelf
 from magsag.services.seat import Scope
 from magsag.services.targets import ChildAct, Target
 
+T = TypeVar("T")
 _LOOK_AGAIN: Final = 1_000_000
 """an intent older than this many microseconds: the process may have stood still, and another may drive the run"""
 
@@ -93,8 +93,8 @@ class Performing:
         task, limit = asyncio.current_task(), attempt.target.timeout_seconds
         timer = asyncio.get_running_loop().call_later(limit, _expire, branch, task) if limit and task else None
         try:
-            with self._limited(limit):
-                end = await self.children.run(place, attempt.data)
+            child = self.children.run(place, attempt.data)
+            end = await (child if limit is None else self._limited(child, limit))
         except asyncio.CancelledError:
             if attempt.given_up:
                 self._outcomes.cancelled(attempt)
@@ -110,22 +110,18 @@ class Performing:
 
     async def _timed(self, act: Coroutine[Any, Any, Any], limit: float, attempt: Attempt) -> Any:
         try:
-            with self._limited(attempt.target.timeout_seconds):
-                async with asyncio.timeout(limit):
-                    return await act
+            async with asyncio.timeout(limit):
+                declared = attempt.target.timeout_seconds
+                return await (act if declared is None else self._limited(act, declared))
         except TimeoutError as error:
             name = attempt.target.proposal.target
             raise StepFailed(ErrorType.TIMEOUT, f"{name} did not end within {limit:g} s") from error
 
-    @contextmanager
-    def _limited(self, seconds: float | None) -> Iterator[None]:
+    async def _limited(self, act: Coroutine[Any, Any, T], seconds: float) -> T:
         """Let it be known how long the loop may be blocked at most while this act is under way."""
-        if seconds is None:
-            yield
-            return
         self.limits.append(seconds)
         try:
-            yield
+            return await act
         finally:
             self.limits.remove(seconds)
 

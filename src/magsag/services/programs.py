@@ -7,8 +7,6 @@ reasons noted in the seat. The program's code is dropped then, and `ctx` refuses
 import asyncio
 from collections.abc import Mapping
 from functools import partial
-from inspect import iscoroutinefunction
-from typing import Any
 
 from magsag.catalog.bundle import Bundle, Entry
 from magsag.domain import facts
@@ -132,18 +130,18 @@ class Programs:
         if entry.manifest.flow is not None:
             flow: Entry[Flow] = seat.targets.bundle.find(entry.manifest.flow, "flow")
             return await self._flow(seat, flow, payload)
-        return await self._agent(seat, entry, payload)
+        return await self._agent(seat, payload)
 
-    async def _agent(self, seat: Seat, entry: AgentOrFlow, payload: object) -> object:
-        function: Any = seat.targets.bundle.function(entry)
+    async def _agent(self, seat: Seat, payload: object) -> object:
+        code = seat.targets.code
         context = ProgramContext(self._gate, seat)
         before = WHEREABOUTS.get()
         WHEREABOUTS.set((seat.run.id, ""))
         try:
-            if iscoroutinefunction(function):
-                result: object = await function(payload, context)
+            if code.is_async:
+                result: object = await code.function(payload, context)
             else:
-                result = await in_thread(function, [payload, SyncContext(context)], _drop)
+                result = await in_thread(code.function, [payload, SyncContext(context)], _drop)
             return result
         finally:
             WHEREABOUTS.set(before)

@@ -50,9 +50,10 @@ class Scope:
 
     def branch(self, prefix: str, turnstile: Turnstile | None = None, given_up_at: int = 0) -> "Scope":
         """A branch of this one."""
-        at = min(self.given_up_at or given_up_at, given_up_at or self.given_up_at)
-        turnstile = self.turnstile or turnstile
-        return Scope(f"{self.prefix}{prefix}", self, turnstile, self.depth + 1, at, now=self.now)
+        if given_up_at and self.given_up_at:
+            given_up_at = min(given_up_at, self.given_up_at)
+        at = given_up_at or self.given_up_at
+        return Scope(self.prefix + prefix, self, self.turnstile or turnstile, self.depth + 1, at, now=self.now)
 
     @property
     def is_given_up(self) -> bool:

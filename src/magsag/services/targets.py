@@ -92,8 +92,16 @@ class Targets:
     uses: Sequence[str] | None
     """what its manifest allows; None for flows, whose steps are their uses"""
     _known: dict[tuple[str, str], Target] = field(default_factory=dict)
+    _code: FunctionAct | None = None
     _uses: dict[str, str] | None = None
     """`kind:slug` of the manifest's `uses` -> the exact reference that the first mention resolves to"""
+
+    @property
+    def code(self) -> FunctionAct:
+        """The function of an agent that is written in Python. Raises Invalid."""
+        if self._code is None:
+            self._code = function_act(self.bundle.function(self.entry))
+        return self._code
 
     def skill(self, ref: str) -> Target:
         """Raises Invalid for an unknown skill."""
