@@ -1,7 +1,7 @@
 """Legs on both stores: busy, cancelled, fenced, broken; and what another process finds."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,10 @@ from magsag.adapters.store.sqlite import SqliteStore
 from magsag.app import App
 from magsag.domain.effects import Level
 from magsag.domain.errors import Invalid, StoreBroken
-from magsag.domain.facts import CancelRequested, ParkedOn, RunStatus, StepStatus
+from magsag.domain.facts import CancelRequested, ParkedOn, RunStatus, StepStarted, StepStatus
 from magsag.domain.ids import RunId
-from magsag.engine.chain import seal
-from magsag.ports.ledger import RunQuery, Store, Write
+from magsag.engine.chain import seal, unseal
+from magsag.ports.ledger import Declined, RunQuery, Store, Write, Written
 from magsag.ports.runner import Busy, Finished, Parked, Yielded
 from magsag.services.beginnings import read_run
 from magsag.services.runs import Order, RunResult
@@ -299,6 +299,61 @@ class TestBreaking:
         run(app)
         with pytest.raises(Exception, match="StepSucceeded cannot follow new"):
             state(app)
+
+
+class TestLevels:
+    @pytest.mark.parametrize("slug", ["idem", "trans", "recon", "once"])
+    def test_at_the_moment_of_the_act_its_intent_is_read_by_others(self, make: Make, opened: Open, slug: str) -> None:
+        seen: list[tuple[str, str]] = []
+
+        def act(name: str, payload: Any, ctx: Any) -> Any:
+            last = unseal(opened().read(R)[-1])
+            assert isinstance(last, StepStarted)
+            seen.append((last.proposal.effect, last.key))
+            assert last.key == ctx.idempotency_key
+            return payload
+
+        WORLD.on_act = act
+        result = run(make(f'return await ctx.skill("{slug}", 1)'))
+        assert result.output == 1, result
+        assert len(seen) == 1
+
+    @pytest.mark.parametrize("slug", ["pure", "look"])
+    def test_what_has_no_effect_leaves_one_fact_and_no_intent(self, make: Make, slug: str) -> None:
+        app = make(f'return await ctx.skill("{slug}", 1)')
+        run(app)
+        assert [stored.kind for stored in app.store.read(R)] == ["RunStarted", "StepDone", "RunEnded"]
+
+    def test_intents_and_ends_are_synced_and_outcomes_of_effects_written(self, make: Make, opened: Open) -> None:
+        store = Levels(opened())
+        run(make('await ctx.skill("pure", 1)\nreturn await ctx.skill("once", 1)', store))
+        assert store.seen == [
+            (["RunStarted"], Level.WRITTEN),
+            (["StepDone", "StepStarted"], Level.SYNCED),
+            (["StepSucceeded"], Level.WRITTEN),
+            (["RunEnded"], Level.SYNCED),
+        ]
+
+    def test_every_step_syncs_every_outcome(self, make: Make, opened: Open) -> None:
+        store = Levels(opened())
+        body = 'await ctx.skill("pure", 1)\nreturn await ctx.skill("once", 1)'
+        run(make(body, store, durability="every_step"))
+        assert [level for kinds, level in store.seen if kinds != ["RunStarted"]] == [Level.SYNCED] * 4
+
+
+class Levels:
+    """Passes everything on and notes how far the facts of each commit had to go."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.seen: list[tuple[list[str], Level]] = []
+
+    def write(self, writes: Sequence[Write], level: Level) -> list[Written | Declined]:
+        self.seen.append(([fact.kind for write in writes for fact in write.facts], level))
+        return self._store.write(writes, level)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
 
 
 class TestTwoDrivers:
