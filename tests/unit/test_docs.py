@@ -20,7 +20,7 @@ from magsag.domain.manifests.flow import FlowStep, Loop
 from magsag.domain.manifests.policy import FlowGovernance, ModelLimits, Rule, StepLimits
 from tests.unit.pages import ROOT, Block, blocks, differences, pages, typed
 
-GUIDES = ROOT / "docs" / "guides"
+DOCS = ROOT / "docs"
 SICK = ("docs/guides/troubleshooting.md",)
 """pages whose manifests are wrong on purpose: what they print is tried by the acceptance tests"""
 READ = [
@@ -31,15 +31,25 @@ READ = [
 ]
 TYPED = [block for path in pages() for block in blocks(path) if block.language == "console"]
 WORDS = {
-    "agent-development.md": [*KINDS["agent"].model_fields, *KINDS["skill"].model_fields, *KINDS["eval"].model_fields],
-    "flows.md": [*KINDS["flow"].model_fields, *FlowStep.model_fields, *Loop.model_fields, "attempts", "max_backoff"],
-    "policies.md": [
+    "guides/agent-development.md": [
+        *KINDS["agent"].model_fields,
+        *KINDS["skill"].model_fields,
+        *KINDS["eval"].model_fields,
+    ],
+    "guides/flows.md": [
+        *KINDS["flow"].model_fields,
+        *FlowStep.model_fields,
+        *Loop.model_fields,
+        "attempts",
+        "max_backoff",
+    ],
+    "guides/policies.md": [
         model_field
         for model in (KINDS["policy"], Rule, FlowGovernance, StepLimits, ModelLimits)
         for model_field in model.model_fields
     ],
-    "recovery.md": [*map(str, DECLARABLE), *map(str, ParkedOn)],
-    "troubleshooting.md": [*map(str, ErrorType), "| 0 |", "| 1 |", "| 2 |", "| 3 |", "| 4 |", "| 130 |"],
+    "durable-run.md": [*map(str, DECLARABLE), *map(str, ParkedOn)],
+    "guides/troubleshooting.md": [*map(str, ErrorType), "| 0 |", "| 1 |", "| 2 |", "| 3 |", "| 4 |", "| 130 |"],
 }
 
 
@@ -86,12 +96,12 @@ def test_a_console_block_is_made_of_commands_and_what_they_print(block: Block) -
 
 @pytest.mark.parametrize("page", WORDS)
 def test_a_guide_names_all_that_it_is_about(page: str) -> None:
-    assert unnamed((GUIDES / page).read_text(encoding="utf-8"), WORDS[page]) == []
+    assert unnamed((DOCS / page).read_text(encoding="utf-8"), WORDS[page]) == []
 
 
 def test_the_verbs_of_ctx_are_all_named() -> None:
     verbs = [f"ctx.{name}" for name in (*Context.__annotations__, *vars(Context)) if not name.startswith("_")]
-    assert unnamed((GUIDES / "agent-development.md").read_text(encoding="utf-8"), verbs) == []
+    assert unnamed((DOCS / "guides" / "agent-development.md").read_text(encoding="utf-8"), verbs) == []
 
 
 def test_every_decision_is_listed() -> None:
