@@ -36,6 +36,7 @@ __all__ = [
     "Stored",
     "Upkeep",
     "Vacuumed",
+    "Wakes",
     "Write",
     "Written",
 ]
@@ -284,5 +285,17 @@ class Upkeep(Protocol):
         """Let go of files and locks; calling it twice is fine."""
 
 
-class Store(Ledger, Leases, Runs, Upkeep, Protocol):
+class Wakes(Protocol):
+    """Hints that a run may want a leg. They may be lost and may come for nothing: `due` alone decides."""
+
+    def wait(self, seconds: float) -> bool:
+        """Block until something was written, or the time is over; whether something was.
+
+        Counted is what others wrote since the last call ended; what this store object wrote itself may count too.
+        The first call begins to listen and answers True at once. One thread at a time; it keeps no other from
+        the store while it waits.
+        """
+
+
+class Store(Ledger, Leases, Runs, Wakes, Upkeep, Protocol):
     """All of it; what `app` builds and services take a part of."""

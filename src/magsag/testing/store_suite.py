@@ -9,6 +9,7 @@ Each call of `open_store` gives a store on the same data, as another process wou
 be opened twice gives the same object again.
 """
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -396,6 +397,40 @@ class RunsSuite:
         assert len(store.search("same", 3)) == 3
 
 
+class WakesSuite:
+    """Hearing that others have written."""
+
+    def test_the_first_wait_answers_at_once(self, store: Store) -> None:
+        assert store.wait(60)
+        assert not store.wait(0.01)
+
+    def test_what_another_wrote_since_the_last_wait_counts(self, open_store: OpenStore, store: Store) -> None:
+        other = open_store()
+        store.wait(60)
+        begin(other)
+        assert store.wait(60)
+        assert not store.wait(0.01)
+
+    def test_a_wait_ends_as_soon_as_another_writes(self, open_store: OpenStore, store: Store) -> None:
+        other, answers = open_store(), list[bool]()
+        store.wait(60)
+        waiter = threading.Thread(target=lambda: answers.append(store.wait(60)))
+        waiter.start()
+        begin(other)
+        waiter.join(10)
+        assert answers == [True]
+
+    def test_others_use_the_store_while_one_waits(self, store: Store) -> None:
+        store.wait(60)
+        waiter = threading.Thread(target=store.wait, args=(0.5,))
+        waiter.start()
+        lease = begin(store)
+        append(store, lease, done("a#1"))
+        assert len(store.read(RUN)) == 2
+        waiter.join(10)
+        assert not waiter.is_alive()
+
+
 class UpkeepSuite:
     """Keeping it in order."""
 
@@ -464,7 +499,7 @@ class UpkeepSuite:
         store.close()
 
 
-class StoreSuite(FactsSuite, DecliningSuite, RecordsSuite, LeasesSuite, RunsSuite, UpkeepSuite):
+class StoreSuite(FactsSuite, DecliningSuite, RecordsSuite, LeasesSuite, RunsSuite, WakesSuite, UpkeepSuite):
     """All of it. Subclasses give the fixture `open_store`."""
 
     @pytest.fixture

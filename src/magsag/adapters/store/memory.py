@@ -76,9 +76,14 @@ class MemoryStore:
         self._bundles: dict[str, bytes] = {}
         self._records: dict[tuple[str, str], bytes] = {}
         self._owner = f"memory:{next(_COUNT)}"
+        self._written = threading.Condition(self._lock)
+        self._count = 0
+        self._heard = -1
 
     def write(self, writes: Sequence[Write], level: Level) -> list[Written | Declined]:
         with self._lock:
+            self._count += 1
+            self._written.notify_all()
             return [self._write(item) for item in writes]
 
     def _write(self, item: Write) -> Written | Declined:
@@ -207,6 +212,12 @@ class MemoryStore:
         return run.status is RunStatus.RUNNING or (
             run.status is RunStatus.PARKED and run.due is not None and run.due <= now
         )
+
+    def wait(self, seconds: float) -> bool:
+        with self._lock:
+            was_written = self._written.wait_for(lambda: self._count != self._heard, seconds)
+            self._heard = self._count
+            return was_written
 
     def search(self, words: str, limit: int) -> list[Hit]:
         wanted = set(tokens(words))

@@ -10,6 +10,7 @@ from magsag.adapters.store.processlock import ProcessLock
 from magsag.adapters.store.reading import ReadingPart
 from magsag.adapters.store.searching import SearchingPart
 from magsag.adapters.store.upkeep import UpkeepPart
+from magsag.adapters.store.waking import WakingPart
 from magsag.adapters.store.writing import WritingPart
 
 
@@ -23,7 +24,7 @@ def installed_version() -> str:
         return "of a source tree"
 
 
-class SqliteStore(WritingPart, ReadingPart, SearchingPart, LeasingPart, UpkeepPart):
+class SqliteStore(WritingPart, ReadingPart, SearchingPart, LeasingPart, WakingPart, UpkeepPart):
     """All of `ports.ledger.Store` in one SQLite file, for any number of threads and processes of one machine."""
 
     def __init__(

@@ -242,3 +242,6 @@ insert into blobs(root, id, body) values('', 'log', zeroblob(?)) on conflict do 
 
 -- forget_growth: the log stays grown
 delete from blobs where root = '';
+
+-- data_version: another number after each commit of another connection, and in each new connection
+pragma data_version;
