@@ -8,6 +8,7 @@
     ├─ ConditionInvalid, ConditionFailed   of one expression (`domain.condition`): a finding, a failed step, a deny
     └─ Broken        we are broken: store unreachable, a bug                            exit 4
        ├─ StoreBroken
+       │  └─ LedgerClosed  the ledger was moved elsewhere: Invalid too          exit 2
        ├─ LeaseLost  another process drives this run now
        └─ Illegal    a fact that may not follow (`engine.table`)
 
@@ -55,6 +56,10 @@ class Broken(MagsagError):
 
 class StoreBroken(Broken):
     """The store cannot be reached, read or written."""
+
+
+class LedgerClosed(StoreBroken, Invalid):
+    """The ledger was moved elsewhere, or is not whole yet: nobody starts or drives runs in it (`domain.standing`)."""
 
 
 class LeaseLost(Broken):

@@ -3,12 +3,13 @@
 All methods are synchronous and thread-safe; a write may block for one disk sync, and whoever drives a loop
 decides where to call it (`services.recorder`). Times are microseconds since 1970 by the caller's clock, except
 lease ends, which go by the store's clock. Every method raises StoreBroken when the store cannot be reached,
-read or written; nothing of a failed call has happened.
+read or written; nothing of a failed call has happened. Once a ledger is closed (`Moving`), `write`, `acquire` and
+`renew` raise LedgerClosed, which is one.
 
 `root` is the run at the head of a tree; a lease covers the whole tree.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -16,22 +17,32 @@ from magsag.domain.effects import Level
 from magsag.domain.facts import ParkedOn, RunStatus
 from magsag.domain.ids import RunId
 from magsag.domain.sealed import Fault, Sealed, Stored
+from magsag.domain.standing import Course, Standing
 
 __all__ = [
+    "AnchorLines",
     "Change",
+    "Course",
     "Declined",
     "Fault",
     "Hit",
+    "KeptBlob",
+    "KeptBundle",
+    "KeptRecord",
+    "KeptRun",
     "Lease",
     "Leases",
     "Ledger",
+    "Moving",
     "NewRun",
     "Occupied",
+    "Piece",
     "Record",
     "RunQuery",
     "RunRow",
     "Runs",
     "Sealed",
+    "Standing",
     "Store",
     "Stored",
     "Upkeep",
@@ -297,5 +308,72 @@ class Wakes(Protocol):
         """
 
 
-class Store(Ledger, Leases, Runs, Wakes, Upkeep, Protocol):
+@dataclass(frozen=True, slots=True)
+class AnchorLines:
+    """Whole lines of the chain of anchors, as they stand."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KeptBundle:
+    """A frozen catalog."""
+
+    hash: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRun:
+    """A run with all its facts."""
+
+    row: RunRow
+    facts: Sequence[Stored]
+
+
+@dataclass(frozen=True, slots=True)
+class KeptBlob:
+    """A large value of a tree."""
+
+    root: RunId
+    id: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRecord:
+    """The last value of a key, and the run that put it."""
+
+    record: Record
+    run: RunId
+
+
+Piece = AnchorLines | KeptBundle | KeptRun | KeptBlob | KeptRecord
+"""what a ledger is made of; leases are not: they belong to processes"""
+
+
+class Moving(Protocol):
+    """The whole ledger on its way to another store (`services.moving`)."""
+
+    def standing(self) -> Standing | None:
+        """Why this ledger is closed; None for one in use."""
+
+    def stand(self, standing: Standing | None, was: Standing | None) -> None:
+        """Close the ledger or open it again, synced. Raises Invalid when its standing is no longer `was`.
+
+        LEAVING raises Invalid while somebody's lease is in force. FILLING empties a ledger that was FILLING before,
+        and raises Invalid for any other that holds something. Opening one that was filled anchors what is not.
+        """
+
+    def pieces(self) -> Iterator[Piece]:
+        """All of it, in this order: anchors, bundles, runs, large values, records; each sort by the bytes of its keys.
+
+        As of one moment.
+        """
+
+    def fill(self, pieces: Sequence[Piece]) -> None:
+        """Put pieces of another ledger into a FILLING one, as they are, in one commit."""
+
+
+class Store(Ledger, Leases, Runs, Wakes, Upkeep, Moving, Protocol):
     """All of it; what `app` builds and services take a part of."""

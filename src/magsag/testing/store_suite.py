@@ -22,6 +22,7 @@ from magsag.domain.facts import CancelRequested, ParkedOn, RunStatus
 from magsag.domain.ids import RunId
 from magsag.engine.chain import blob_id, link, unseal
 from magsag.ports.ledger import Change, Declined, Lease, Occupied, Record, RunQuery, Store, Write, Written
+from magsag.testing.moving_suite import MovingSuite
 from magsag.testing.sample_runs import (
     ELSEWHERE,
     RUN,
@@ -499,7 +500,9 @@ class UpkeepSuite:
         store.close()
 
 
-class StoreSuite(FactsSuite, DecliningSuite, RecordsSuite, LeasesSuite, RunsSuite, WakesSuite, UpkeepSuite):
+class StoreSuite(
+    FactsSuite, DecliningSuite, RecordsSuite, LeasesSuite, RunsSuite, WakesSuite, UpkeepSuite, MovingSuite
+):
     """All of it. Subclasses give the fixture `open_store`."""
 
     @pytest.fixture

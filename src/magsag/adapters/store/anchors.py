@@ -104,6 +104,16 @@ class Anchors:
         """From here on the ledger need not hold these runs; call it inside `held`. Raises OSError."""
         self._append({"vacuumed": list(runs)})
 
+    def take_over(self, lines: bytes) -> None:
+        """The chain of another ledger goes on here; call it inside `held`. Raises OSError."""
+        self._write(lines)
+        self._size = -1
+
+    def forget(self) -> None:
+        """Nothing was ever anchored; call it inside `held`. Raises OSError."""
+        os.ftruncate(self._descriptor, 0)
+        self._size = -1
+
     def claims(self) -> Claims:
         """Read and verify the whole file."""
         try:
@@ -154,11 +164,15 @@ class Anchors:
         record = to_json({"n": self._n + 1, "at": time.time_ns() // 1000, **content, "prev": self._hash})
         digest = sha256(record).hexdigest()
         line = b'%s,"hash":"%s"}\n' % (record[:-1], digest.encode())
-        size = self._size
-        if (done := os.write(self._descriptor, line)) != len(line):
+        self._write(line)
+        self._size, self._n, self._hash = self._size + len(line), self._n + 1, digest
+
+    def _write(self, lines: bytes) -> None:
+        """All of it, or nothing."""
+        size = os.fstat(self._descriptor).st_size
+        if (done := os.write(self._descriptor, lines)) != len(lines):
             os.ftruncate(self._descriptor, size)
-            raise OSError(f"only {done} of {len(line)} bytes of an anchor could be written")
-        self._size, self._n, self._hash = size + len(line), self._n + 1, digest
+            raise OSError(f"only {done} of {len(lines)} bytes of an anchor could be written")
 
     def _catch_up(self) -> None:
         """Know the last line, whoever wrote it; a line that was torn off by a crash is dropped."""

@@ -4,7 +4,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-from magsag.domain.errors import StoreBroken
+from magsag.domain.errors import LedgerClosed, StoreBroken
 
 _MOVES: Final = (
     ("SQLITE_FULL", "the disk is full", "free some space; then go on with --resume, nothing acknowledged is lost"),
@@ -25,12 +25,16 @@ _MOVES: Final = (
     ("SQLITE_BUSY", "another process kept it locked", "see who holds it (`fuser` on the file), or try again"),
     ("SQLITE_LOCKED", "another process kept it locked", "see who holds it (`fuser` on the file), or try again"),
 )
+_CLOSED: Final = "SQLITE_CONSTRAINT_TRIGGER"
+"""the only triggers are those of a ledger that was moved: `adapters.store.moving`"""
 _MEDIA: Final = ("SQLITE_IOERR", "SQLITE_FULL", "SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_CANTOPEN", "SQLITE_READONLY")
 
 
 def broken(path: Path, error: Exception) -> StoreBroken:
     """Our error for a foreign one; raise it `from` the cause."""
     name = _name(error)
+    if name == _CLOSED:
+        return LedgerClosed(f"{path}: {error}")
     for prefix, what, move in _MOVES:
         if name.startswith(prefix):
             return StoreBroken(f"{path}: {what} ({error}, {name}); {move}")

@@ -7,23 +7,31 @@ the same here, and there are no anchors.
 import itertools
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Final
+from typing import Final, assert_never
 
 from magsag.adapters.store.words import text_of, tokens
 from magsag.domain.effects import Level
-from magsag.domain.errors import Invalid, StoreBroken
+from magsag.domain.errors import Invalid, LedgerClosed, StoreBroken
 from magsag.domain.facts import ENDS, ParkedOn, RunStatus
 from magsag.domain.ids import RunId
+from magsag.domain.standing import Course, Standing
 from magsag.engine.chain import link, verify
 from magsag.ports.ledger import (
+    AnchorLines,
     Declined,
     Fault,
     Hit,
+    KeptBlob,
+    KeptBundle,
+    KeptRecord,
+    KeptRun,
     Lease,
     NewRun,
     Occupied,
+    Piece,
+    Record,
     RunQuery,
     RunRow,
     Sealed,
@@ -74,7 +82,8 @@ class MemoryStore:
         self._leases: dict[RunId, _Held] = {}
         self._blobs: dict[RunId, dict[str, bytes]] = {}
         self._bundles: dict[str, bytes] = {}
-        self._records: dict[tuple[str, str], bytes] = {}
+        self._records: dict[tuple[str, str], tuple[Record, RunId]] = {}
+        self._standing: Standing | None = None
         self._owner = f"memory:{next(_COUNT)}"
         self._written = threading.Condition(self._lock)
         self._count = 0
@@ -82,6 +91,7 @@ class MemoryStore:
 
     def write(self, writes: Sequence[Write], level: Level) -> list[Written | Declined]:
         with self._lock:
+            self._require_open()
             self._count += 1
             self._written.notify_all()
             return [self._write(item) for item in writes]
@@ -104,7 +114,7 @@ class MemoryStore:
         if item.blobs:
             self._blobs.setdefault(item.root, {}).update(item.blobs)
         for record in item.records:
-            self._records[record.tenant, record.key] = record.value
+            self._records[record.tenant, record.key] = record, item.run
         if (change := item.change) is not None:
             run.status, run.parked_on, run.due = change.status, change.parked_on, change.due
             run.updated = change.updated
@@ -136,7 +146,8 @@ class MemoryStore:
 
     def record(self, tenant: str, key: str) -> bytes | None:
         with self._lock:
-            return self._records.get((tenant, key))
+            found = self._records.get((tenant, key))
+            return None if found is None else found[0].value
 
     def seqs(self, roots: Sequence[RunId]) -> dict[RunId, int]:
         with self._lock:
@@ -156,6 +167,7 @@ class MemoryStore:
     def acquire(self, root: RunId, owner: str, seconds: float) -> Lease | Occupied:
         now = time.monotonic()
         with self._lock:
+            self._require_open()
             held = self._leases.setdefault(root, _Held("", 0, 0.0))
             if held.owner not in ("", owner) and held.until > now:
                 return Occupied(held.owner, held.until - now)
@@ -167,6 +179,7 @@ class MemoryStore:
     def renew(self, owner: str, seconds: float) -> None:
         until = time.monotonic() + seconds
         with self._lock:
+            self._require_open()
             for held in self._leases.values():
                 if held.owner == owner:
                     held.until = until
@@ -271,6 +284,67 @@ class MemoryStore:
         raise Invalid(
             f"{destination}: runs in memory cannot be copied; switch [features] durable on to keep them in a file"
         )
+
+    def standing(self) -> Standing | None:
+        return self._standing
+
+    def stand(self, standing: Standing | None, was: Standing | None) -> None:
+        with self._lock:
+            if self._standing != was:
+                raise Invalid(self._standing.why() if self._standing else "this ledger was opened again meanwhile")
+            if standing is not None and standing.course is Course.LEAVING:
+                self._require_nobody()
+            if standing is not None and standing.course is Course.FILLING:
+                self._empty()
+            self._standing = standing
+
+    def pieces(self) -> Iterator[Piece]:
+        with self._lock:
+            found: list[Piece] = [KeptBundle(hash, body) for hash, body in sorted(self._bundles.items())]
+            found += [KeptRun(_row(self._runs[id]), self.read(id)) for id in sorted(self._runs)]
+            blobs = [(root, id, body) for root, held in self._blobs.items() for id, body in held.items()]
+            found += [KeptBlob(*blob) for blob in sorted(blobs)]
+            found += [KeptRecord(*self._records[key]) for key in sorted(self._records)]
+        return iter(found)
+
+    def fill(self, pieces: Sequence[Piece]) -> None:
+        with self._lock:
+            if self._standing is None or self._standing.course is not Course.FILLING:
+                raise Invalid("this ledger is in use: nothing is put into it from elsewhere")
+            for piece in pieces:
+                self._put(piece)
+
+    def _put(self, piece: Piece) -> None:
+        match piece:
+            case AnchorLines():
+                pass  # there are none in memory
+            case KeptBundle(hash, body):
+                self._bundles[hash] = body
+            case KeptRun(row, facts):
+                given = {name: getattr(row, name) for name in _ROW_FIELDS}
+                self._runs[row.run] = _Run(**given, facts=[(fact, fact.head) for fact in facts])
+            case KeptBlob(root, id, body):
+                self._blobs.setdefault(root, {})[id] = body
+            case KeptRecord(record, run):
+                self._records[record.tenant, record.key] = record, run
+            case _:
+                assert_never(piece)
+
+    def _require_open(self) -> None:
+        if self._standing is not None:
+            raise LedgerClosed(self._standing.why())
+
+    def _require_nobody(self) -> None:
+        for root, held in self._leases.items():
+            if held.owner and held.until > time.monotonic():
+                raise Invalid(f"run {root} is being driven by {held.owner}: wait until it has come to rest")
+
+    def _empty(self) -> None:
+        again = self._standing is not None and self._standing.course is Course.FILLING
+        if not again and (self._runs or self._bundles or self._records):
+            raise Invalid("this ledger holds something already: name an empty one")
+        for held in (self._runs, self._bundles, self._blobs, self._records):
+            held.clear()
 
     def close(self) -> None:
         """Nothing is held outside this object."""

@@ -245,3 +245,55 @@ delete from blobs where root = '';
 
 -- data_version: another number after each commit of another connection, and in each new connection
 pragma data_version;
+
+-- standing: why the ledger is closed
+select course, elsewhere, since from standing;
+
+-- stand: closed from now on
+insert into standing(course, elsewhere, since) values(?, ?, ?);
+
+-- stand_open: in use
+delete from standing;
+
+-- live_leases: which have not ended
+select root, owner from leases
+where owner <> '' and until > cast((julianday('now') - 2440587.5) * 86400000 as integer) order by root;
+
+-- holds_something: whether anything was ever put into it
+select 1 where exists(select 1 from runs) or exists(select 1 from bundles) or exists(select 1 from records);
+
+-- take_bundle: of another ledger; wanted from now on
+insert into bundles(hash, body, put)
+values(?, ?, cast((julianday('now') - 2440587.5) * 86400000000 as integer));
+
+-- pieces_bundles: by the bytes of the hash
+select hash, cast(body as blob) from bundles order by hash;
+
+-- pieces_runs: by the bytes of the id
+select run, root, parent, program, bundle, tenant, actor, requester, trace_id, span_id,
+       status, parked_on, due, created, updated, seq, head
+from runs order by run;
+
+-- pieces_blobs: without that of the store itself
+select root, id, cast(body as blob) from blobs where root <> '' order by root, id;
+
+-- pieces_records: by tenant and key
+select tenant, key, cast(value as blob), run, updated from records order by tenant, key;
+
+-- empty_facts: what an earlier attempt put in
+delete from facts;
+
+-- empty_blobs: the same
+delete from blobs;
+
+-- empty_records: the same
+delete from records;
+
+-- empty_bundles: the same
+delete from bundles;
+
+-- empty_runs: the same
+delete from runs;
+
+-- empty_unanchored: all is anchored
+delete from unanchored;
