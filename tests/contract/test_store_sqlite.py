@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import sqlite3
 import threading
 from contextlib import closing
@@ -153,5 +154,5 @@ def test_every_statement_is_valid_on_the_schema(path: Path) -> None:
 
 
 def _parameters(statement: str) -> dict[str, None] | tuple[None, ...]:
-    names = ("program", "status", "parked_on", "since", "limit", "root", "prefix")
-    return dict.fromkeys(names) if ":" in statement else (None,) * statement.count("?")
+    names = re.findall(r":([a-z_]+)", statement)
+    return dict.fromkeys(names) if names else (None,) * statement.count("?")

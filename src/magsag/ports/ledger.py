@@ -131,6 +131,9 @@ class Write:
     """large values by id, kept once per run tree"""
     records: Sequence[Record] = ()
     """what a transactional act puts into the store, in order: it is there if and only if the facts are"""
+    wake: int | None = None
+    """the tree wants a leg: if its root is parked it is due at this time (microseconds since 1970) at the latest; if it
+    is being driven, its next park is, since its driver may not hear of these facts before it parks"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -309,6 +309,67 @@ class LeasesSuite:
         assert store.due(2_000, 1) == ["left"]
 
 
+class WakingSuite:
+    """What others append wakes a tree, whether it is parked or driven."""
+
+    def test_a_parked_run_that_is_woken_is_due_then(self, store: Store) -> None:
+        park(store, begin(store), due=5_000)
+        wake(store, RUN, at=1_000)
+        assert store.due(999, 10) == []
+        assert store.due(1_000, 10) == [RUN]
+        row = store.row(RUN)
+        assert row is not None
+        assert (row.status, row.parked_on, row.due, row.updated) == (RunStatus.PARKED, ParkedOn.TIME, 1_000, 10)
+        assert store.check() == []
+
+    def test_a_wake_makes_nothing_later(self, store: Store) -> None:
+        park(store, begin(store), due=1_000)
+        wake(store, RUN, at=5_000)
+        assert store.due(1_000, 10) == [RUN]
+
+    def test_who_is_woken_while_driven_is_due_at_the_next_park(self, store: Store) -> None:
+        lease = begin(store)
+        wake(store, RUN, at=1_000)
+        park(store, lease, due=5_000)
+        assert store.due(1_000, 10) == [RUN]
+        assert store.check() == []
+
+    def test_a_leg_that_begins_takes_the_wake_with_it(self, store: Store) -> None:
+        park(store, begin(store), due=5_000)
+        wake(store, RUN, at=1_000)
+        lease = store.acquire(RUN, store.owner(), 60)
+        assert isinstance(lease, Lease)
+        store.write([Write(RUN, RUN, [], lease, change=Change(RunStatus.RUNNING, updated=11))], WRITTEN)
+        park(store, lease, due=5_000)
+        assert store.due(4_999, 10) == []
+        assert store.due(5_000, 10) == [RUN]
+
+    def test_what_is_appended_to_a_child_run_wakes_its_tree(self, store: Store) -> None:
+        lease, child = begin(store), RunId(f"{RUN}.sub")
+        store.write([Write(child, RUN, [started()], lease, new_run(child, None, root=RUN))], WRITTEN)
+        park(store, lease, due=5_000)
+        wake(store, child, at=1_000)
+        assert store.due(1_000, 10) == [RUN]
+        row = store.row(child)
+        assert row is not None
+        assert (row.due, row.seq) == (None, 2)
+        assert store.check() == []
+
+    def test_an_ended_run_is_not_woken(self, store: Store) -> None:
+        end(store, begin(store))
+        wake(store, RUN, at=1_000)
+        row = store.row(RUN)
+        assert row is not None
+        assert (row.status, row.due) == (RunStatus.SUCCEEDED, None)
+        assert store.due(1_000, 10) == []
+
+    def test_a_declined_write_wakes_nobody(self, store: Store) -> None:
+        park(store, begin(store), due=5_000)
+        old = Lease(RUN, ELSEWHERE, 7)
+        assert store.write([Write(RUN, RUN, [done("a#1")], old, wake=1_000)], SYNCED) == [Declined("lease")]
+        assert store.due(1_000, 10) == []
+
+
 class RunsSuite:
     """Rows, lists and search."""
 
@@ -501,7 +562,7 @@ class UpkeepSuite:
 
 
 class StoreSuite(
-    FactsSuite, DecliningSuite, RecordsSuite, LeasesSuite, RunsSuite, WakesSuite, UpkeepSuite, MovingSuite
+    FactsSuite, DecliningSuite, RecordsSuite, LeasesSuite, WakingSuite, RunsSuite, WakesSuite, UpkeepSuite, MovingSuite
 ):
     """All of it. Subclasses give the fixture `open_store`."""
 
@@ -525,4 +586,10 @@ def record(key: str, value: bytes) -> Record:
 def put(store: Store, lease: Lease, *records: Record) -> None:
     """The outcome of an act, with what it puts."""
     (answer,) = store.write([Write(RUN, RUN, [done(f"put-{records[0].key}")], lease, records=records)], WRITTEN)
+    assert isinstance(answer, Written)
+
+
+def wake(store: Store, run: RunId, at: int) -> None:
+    """What somebody appends without a lease, to be looked at by a leg."""
+    (answer,) = store.write([Write(run, RUN, [sealed(CancelRequested(at=9, by="ann"))], wake=at)], SYNCED)
     assert isinstance(answer, Written)

@@ -19,6 +19,8 @@ from magsag.ports.ledger import Change, Declined, NewRun, Sealed, Write, Written
 _Holder = tuple[str | None, int | None]
 """owner and fence of the lease in force"""
 _NOBODY: _Holder = ("", 0)
+_Values = tuple[object, ...] | dict[str, object]
+"""what a statement is given"""
 
 
 @dataclass(slots=True)
@@ -78,7 +80,7 @@ class Batch:
         if item.change is not None:
             state.change = item.change
         self._touched[run] = state
-        if item.create is not None or item.release or item.blobs or item.records:
+        if item.create is not None or item.release or item.blobs or item.records or item.wake is not None:
             self._beside.append(item)
             if item.release and item.lease is not None:
                 self._holders[item.lease.root] = _NOBODY
@@ -93,12 +95,14 @@ class Batch:
         return holder
 
     def _flush(self) -> None:
-        created, changed, extended = [], [], []
+        created: list[_Values] = []
+        changed: list[_Values] = []
+        extended: list[_Values] = []
         for run, state in self._touched.items():
             if state.create is not None:
                 created.append(_row(run, state, state.create))
             elif (change := state.change) is not None:
-                changed.append((state.seq, state.head, *_status(change), change.updated, run))
+                changed.append(_changed(run, state, change))
             else:
                 extended.append((state.seq, state.head, run))
         self._many("insert_run", created)
@@ -109,16 +113,18 @@ class Batch:
             self._write_beside(item)
 
     def _write_beside(self, item: Write) -> None:
-        """Leases, large values and records."""
+        """Leases, large values, records and wakes."""
         new, lease = item.create, item.lease
         if new is not None and new.owner is not None:
             self._many("lease_new_tree", [(new.root, new.owner, int(new.lease_seconds * 1000))])
         self._many("insert_blob", [(item.root, id, data) for id, data in item.blobs.items()])
         self._many("put_record", [(put.tenant, put.key, put.value, item.run, put.at) for put in item.records])
+        if item.wake is not None:
+            self._many("wake", [{"at": item.wake, "root": item.root}])
         if item.release and lease is not None:
             self._many("release_lease", [(lease.root, lease.owner, lease.fence)])
 
-    def _many(self, name: str, rows: Sequence[tuple[object, ...]]) -> None:
+    def _many(self, name: str, rows: Sequence[_Values]) -> None:
         if rows:
             self._connection.executemany(self._sql[name], rows)
 
@@ -141,7 +147,8 @@ def append(connection: sqlite3.Connection, sql: Mapping[str, str], item: Write) 
 
 def only_appends(item: Write) -> bool:
     """Whether `append` may write it."""
-    return item.create is None and item.change is None and not item.release and not item.blobs and not item.records
+    beside = item.create or item.change or item.release or item.blobs or item.records
+    return not beside and item.wake is None
 
 
 def is_held(item: Write, holder: _Holder) -> bool:
@@ -167,6 +174,12 @@ def _row(run: RunId, state: _State, new: NewRun) -> tuple[object, ...]:
         run, new.root, new.parent, new.program, new.bundle, new.tenant, new.actor, new.requester, new.trace_id,
         new.span_id, *_status(change), new.created, change.updated, state.seq, state.head,
     )  # fmt: skip
+
+
+def _changed(run: RunId, state: _State, change: Change) -> dict[str, object]:
+    status, parked_on, due = _status(change)
+    about = {"status": status, "parked_on": parked_on, "due": due, "updated": change.updated}
+    return {"run": run, "seq": state.seq, "head": state.head, **about}
 
 
 def _status(change: Change) -> tuple[str, str | None, int | None]:

@@ -100,8 +100,9 @@ def _against_row(row: RunRow, facts: list[Stored]) -> Iterator[Fault]:
     if (row.root == row.run) != (row.parent is None):
         yield Fault(where, f"its row stands in the tree of {row.root} with the parent {row.parent}", row.run)
     if row.status is RunStatus.PARKED:
-        parked = (run.parked.on, run.parked.due) if run.parked is not None else (None, None)
-        if (row.parked_on, row.due) != parked:
+        parked = run.parked
+        is_as_said = parked is not None and row.parked_on is parked.on and row.due is not None
+        if parked is None or not is_as_said or (row.due or 0) > parked.due:  # whoever was woken is due earlier
             yield Fault(where, "its row is parked on something else than its facts say", row.run)
     if run.ended is not None and row.status is not run.status:
         yield Fault(where, f"its row says {row.status}, its facts say {run.status}", row.run)

@@ -116,8 +116,11 @@ class MemoryStore:
         for record in item.records:
             self._records[record.tenant, record.key] = record, item.run
         if (change := item.change) is not None:
-            run.status, run.parked_on, run.due = change.status, change.parked_on, change.due
-            run.updated = change.updated
+            woken = run.due if (run.status, change.status) == (RunStatus.RUNNING, RunStatus.PARKED) else None
+            run.status, run.parked_on = change.status, change.parked_on
+            run.due, run.updated = _sooner(change.due, woken), change.updated
+        if item.wake is not None and (root := self._runs.get(item.root)) is not None and root.status not in ENDS:
+            root.due = _sooner(root.due, item.wake)
         if item.release and item.lease is not None:
             self.release(item.lease)
         return Written(run.seq, head)
@@ -355,6 +358,10 @@ _ROW_FIELDS: Final = tuple(field.name for field in fields(RunRow))
 
 def _row(run: _Run) -> RunRow:
     return RunRow(**{name: getattr(run, name) for name in _ROW_FIELDS})
+
+
+def _sooner(one: int | None, other: int | None) -> int | None:
+    return min((due for due in (one, other) if due is not None), default=None)
 
 
 def _stored(fact: Sealed, seq: int, head: bytes) -> Stored:

@@ -21,8 +21,13 @@ insert into facts(run, seq, kind, body, digest, salt, input, output, head) value
 -- extend_run: the chain is longer, nothing else
 update runs set seq = ?, head = ? where run = ?;
 
--- change_run: the chain is longer and the run's status may be another
-update runs set seq = ?, head = ?, status = ?, parked_on = ?, due = ?, updated = ? where run = ?;
+-- change_run: the chain is longer and the run's status may be another; who was woken while running parks due
+update runs set seq = :seq, head = :head, status = :status, parked_on = :parked_on, updated = :updated,
+                due = case when :status = 'parked' and status = 'running' then coalesce(min(due, :due), :due) else :due end
+where run = :run;
+
+-- wake: the tree is due by then, now or as soon as it parks
+update runs set due = coalesce(min(due, :at), :at) where run = :root and status in ('running', 'parked');
 
 -- insert_blob: large values never change
 insert into blobs(root, id, body) values(?, ?, ?) on conflict do nothing;
