@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from magsag.services.keeper import Keeper
     from magsag.services.large import Values
     from magsag.services.parcels import Parcels
+    from magsag.services.people import Identity
     from magsag.services.programs import Programs
     from magsag.services.recorder import Recorder
     from magsag.services.replay import Replay
@@ -226,6 +227,18 @@ class App:
         from magsag.services.parcels import Parcels
 
         return Parcels(self.store, lambda data: Bundle.from_bytes(data, self.conditions))
+
+    @cached_property
+    def identity(self) -> "Identity":
+        """Who acts at this process."""
+        import os
+
+        from magsag.adapters.settings import API_KEY, os_user
+        from magsag.policy.people import Shown
+        from magsag.services.people import Identity
+
+        shown = Shown(os_user(), os.environ.get(API_KEY) or None)
+        return Identity(lambda: self.catalog.people, shown, self.settings.environment)
 
     @cached_property
     def insight(self) -> "Insight":

@@ -15,7 +15,7 @@ from magsag.catalog.findings import Notes
 from magsag.catalog.frozen import content_hash, freeze, thaw
 from magsag.catalog.references import CATALOG_KINDS, BadReference, Reference, did_you_mean
 from magsag.catalog.subschemas import BadRef, Schema
-from magsag.catalog.survey import Survey, survey
+from magsag.catalog.survey import OUTSIDE_THE_BUNDLE, Survey, survey
 from magsag.catalog.versions import SemVer
 from magsag.domain.condition import Conditions
 from magsag.domain.errors import Invalid
@@ -211,12 +211,12 @@ class Bundle:
 
 
 def _frozen(found: Survey) -> dict[str, bytes]:
-    """The files that the hash covers: all but policies."""
-    policies = {candidate.path for candidate in found.of_kind("policy")}
+    """The files that the hash covers: all but policies and people."""
+    outside = {candidate.path for kind in OUTSIDE_THE_BUNDLE for candidate in found.of_kind(kind)}
     return {
         path: content
         for path, content in sorted(found.files.items())
-        if path not in policies and not path.startswith("policies/")
+        if path not in outside and not path.startswith("policies/")
     }
 
 

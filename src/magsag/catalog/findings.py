@@ -23,7 +23,7 @@ class Finding:
     line: int
     column: int
     subject: str | None = None
-    """exact reference of what it is about (`skill:send-offer@0.3.0`, `contract:offer`); None for a policy"""
+    """exact reference of what it is about (`skill:send-offer@0.3.0`, `contract:offer`); None for policies and people"""
 
     def __str__(self) -> str:
         return f"{self.place}: {self.what}; {self.next}" if self.next else f"{self.place}: {self.what}"

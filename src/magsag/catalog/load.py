@@ -1,4 +1,4 @@
-"""Loads a catalog: files in, a bundle, the policies in force and all findings out."""
+"""Loads a catalog: files in, a bundle, the policies and people in force, and all findings out."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,12 +8,14 @@ from magsag.catalog.builtin import with_built_in
 from magsag.catalog.bundle import Bundle
 from magsag.catalog.check.everything import check
 from magsag.catalog.findings import Finding, Notes
+from magsag.catalog.people import read_people
 from magsag.catalog.policies import read_policies
 from magsag.catalog.reach import reached
 from magsag.catalog.source import read_folder
 from magsag.catalog.survey import survey
 from magsag.domain.condition import Conditions
 from magsag.policy.judge import Policies
+from magsag.policy.people import People
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,7 @@ class Loaded:
 
     bundle: Bundle
     policies: Policies
+    people: People
     findings: list[Finding]
     """by file and line; the bundle holds what they leave"""
 
@@ -64,8 +67,9 @@ def load(
     bundle = Bundle(found, conditions, source.root)
     check(found, bundle, notes, reached(bundle, reach) if reach is not None else None)
     policies = read_policies(found, bundle, conditions, notes)
+    people = read_people(found, notes)
     findings = notes.sorted()
-    return Loaded(bundle, policies, findings if beside is None else [beside.placed(one) for one in findings])
+    return Loaded(bundle, policies, people, findings if beside is None else [beside.placed(one) for one in findings])
 
 
 __all__ = ["Loaded", "load", "reached"]

@@ -6,6 +6,7 @@ reason; then the gate denies everything.
 
 from typing import Any, Final
 
+from magsag.catalog.asking import asked_of
 from magsag.catalog.bundle import Bundle
 from magsag.catalog.findings import Finding, Notes
 from magsag.catalog.frozen import content_hash
@@ -28,7 +29,9 @@ def read_policies(found: Survey, bundle: Bundle, conditions: Conditions, notes: 
         if isinstance(policy := candidate.checked, Policy):
             reader.add(candidate, policy)
     paths = {candidate.path for candidate in found.of_kind("policy")}
-    faults = [note for note in notes.sorted() if note.severity == "error" and _is_about_policy(note, paths)]
+    people = {candidate.path for candidate in found.of_kind("people")}
+    errors = [note for note in notes.sorted() if note.severity == "error" and note.path not in people]
+    faults = [note for note in errors if _is_about_policy(note, paths)]
     broken = f"the policies cannot be used: {faults[0]}" if faults else None
     return Policies(() if broken else tuple(reader.rules), _hash(found), broken, reader.governance)
 
@@ -65,7 +68,8 @@ class _Reader:
         targets = [reference for reference in on if reference is not None]
         when = self._when(candidate, (*pointer, "when"), rule.when, targets) if rule.when is not None else None
         place = f"{candidate.path}:{candidate.document.place(pointer)[0]}"
-        self.rules.append(CompiledRule(rule.id, tuple(targets), when, rule.verdict, rule.reason, place))
+        approval = asked_of(candidate, pointer, rule)
+        self.rules.append(CompiledRule(rule.id, tuple(targets), when, rule.verdict, rule.reason, place, approval))
 
     def _target(self, candidate: Candidate, pointer: tuple[str | int, ...], ref: str) -> Reference | None:
         try:

@@ -23,10 +23,12 @@ _EXPECTED: Final = re.compile(
 )
 KIND_FOLDERS: Final = {"agents": "agent", "skills": "skill", "flows": "flow", "policies": "policy", "evals": "eval"}
 """folder -> the kind that is looked for there"""
+OUTSIDE_THE_BUNDLE: Final = frozenset({"policy", "people"})
+"""kinds without slug and version: those in force count, whatever a run began with"""
 _SAYS_POLICY: Final = re.compile(
     r"""(?:^|[{,])\s*["']?(?:kind["']?\s*:\s*["']?policy\b|(?:rules|flow_governance)["']?\s*:)""", re.MULTILINE
 )
-_LATER: Final = frozenset({"people", "routes", "mcp", "memory", "proof", "tools", "stages", "workflow", "security"})
+_LATER: Final = frozenset({"routes", "mcp", "memory", "proof", "tools", "stages", "workflow", "security"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class Candidate:
     document: Document
     shape: Shape
     subject: str | None
-    """exact reference; without version where that cannot be read; None for a policy"""
+    """exact reference; without version where that cannot be read; None for policies and people"""
     notes: Notebook
 
     @property
@@ -143,7 +145,7 @@ def _made(path: str, kind: str, document: Document, shape: Shape, notes: Notes) 
     faulted = {fault.pointer for fault in shape.faults} | shape.mended
     if document.faults and shape.manifest is not None:
         shape = replace(shape, manifest=None, stand_in=shape.manifest)
-    about = None if kind == "policy" else subject
+    about = None if kind in OUTSIDE_THE_BUNDLE else subject
     return Candidate(path, kind, slug, document, shape, about, Notebook(notes, path, document, about, faulted))
 
 
@@ -184,7 +186,7 @@ def _refuse_twins(found: Survey) -> None:
     seen: dict[tuple[str, str, object], Candidate] = {}
     for candidate in list(found.manifests):
         manifest = candidate.shape.manifest
-        if manifest is None or candidate.kind == "policy":
+        if manifest is None or candidate.kind in OUTSIDE_THE_BUNDLE:
             continue
         key = (candidate.kind, candidate.slug, getattr(manifest, "version", None))
         first = seen.setdefault(key, candidate)
@@ -199,6 +201,8 @@ def _guessed_kind(path: str, document: Document) -> str:
     """By what the text says or the folder. What may be a policy counts as one: a broken policy denies."""
     if _SAYS_POLICY.search(document.text) is not None:
         return "policy"
+    if path.partition(".")[0] == "people":
+        return "people"
     return KIND_FOLDERS.get(path.partition("/")[0], "skill")
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
+from magsag.domain.approval import ApprovalRule
 from magsag.domain.condition import Condition, ConditionFailed
 from magsag.domain.effects import EFFECTFUL, Effect
 from magsag.domain.facts import Decision, Verdict
@@ -36,6 +37,8 @@ class CompiledRule:
     reason: str
     place: str
     """`file:line`"""
+    approval: ApprovalRule | None = None
+    """what an ask wants; None for one person of people.yaml, within a day"""
 
 
 @dataclass(frozen=True, slots=True)

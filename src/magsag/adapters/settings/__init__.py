@@ -4,7 +4,6 @@ Decides which file and which catalog are taken and where every value came from. 
 `keys`, how lines are found in `file`. All faults are reported at once, each with its place.
 """
 
-import getpass
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,12 +15,14 @@ from magsag.adapters.settings.keys import FLAGS, KEYS, LATER_FEATURES, check, gu
 from magsag.domain.errors import Invalid
 from magsag.domain.settings import Features, Limits, Settings
 
-__all__ = ["IS_SHIPPED", "Found", "packaged_catalog", "read_settings"]
+__all__ = ["API_KEY", "IS_SHIPPED", "Found", "os_user", "packaged_catalog", "read_settings"]
 
 IS_SHIPPED: Final = "comes with MAGSAG"
 """the source of a catalog that is nobody's own"""
+API_KEY: Final = "MAGSAG_API_KEY"
+"""the variable in which somebody shows their key; it is no setting, and is never shown"""
 
-OF_THE_PROCESS: Final = frozenset({"MAGSAG_PROJECT", "AGDD_PROJECT", "MAGSAG_DEBUG", "MAGSAG_LOG_FORMAT"})
+OF_THE_PROCESS: Final = frozenset({"MAGSAG_PROJECT", "AGDD_PROJECT", "MAGSAG_DEBUG", "MAGSAG_LOG_FORMAT", API_KEY})
 """variables that are read, but are no settings of a project"""
 _NOT_THERE: Final = "the part behind it is not in this version"
 
@@ -141,7 +142,7 @@ def _settings(search: _Search, project: _Project, cwd: Path) -> Settings:
     values = {key: search.values.get(key) or _Value(known.default, "default") for key, known in KEYS.items()}
     values |= {key: value for key, value in search.values.items() if key.startswith("models.")}
     values["project"] = _Value(str(project.folder), project.source)
-    values["actor"] = _Value(_actor(), "user of the operating system")
+    values["actor"] = _Value(os_user(), "user of the operating system")
     values["catalog"] = _catalog(values["catalog"], project.folder, cwd)
     values["ledger"] = _placed(values["ledger"], project.folder, cwd)
     own = {key: value.value for key, value in values.items() if "." not in key}
@@ -183,8 +184,13 @@ def _shown(path: Path, cwd: Path) -> str:
     return os.path.relpath(path, cwd) if cwd in path.parents or path.parent in cwd.parents else str(path)
 
 
-def _actor() -> str:
+def os_user() -> str:
+    """The user that this process runs as, by its number: anybody can set variables such as LOGNAME."""
     try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):
-        return f"uid {os.getuid()}" if hasattr(os, "getuid") else "unknown"
+        import pwd
+    except ImportError:
+        return os.getlogin()
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid {os.getuid()}"

@@ -12,7 +12,7 @@ MISSING: Final = 0.6
 
 LATER: Final = frozenset(
     {"budget", "budgets", "slo", "model", "instructions", "handoffs", "memory", "capabilities", "secrets"}
-    | {"isolation", "environments", "approval", "permissions", "rate_limit", "breaker", "durability", "detached"}
+    | {"isolation", "environments", "permissions", "rate_limit", "breaker", "durability", "detached"}
 )
 """keys that later versions enforce"""
 

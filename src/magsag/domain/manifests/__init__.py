@@ -7,10 +7,18 @@ from magsag.domain.manifests.agent import Agent
 from magsag.domain.manifests.base import Contracts, Manifest, Retry
 from magsag.domain.manifests.eval import Eval, Metric
 from magsag.domain.manifests.flow import Fallback, Flow, FlowStep, Loop
+from magsag.domain.manifests.people import People, Person
 from magsag.domain.manifests.policy import FlowGovernance, Policy, Rule
 from magsag.domain.manifests.skill import Skill
 
-KINDS: dict[str, type[Manifest]] = {"agent": Agent, "skill": Skill, "flow": Flow, "policy": Policy, "eval": Eval}
+KINDS: dict[str, type[Manifest]] = {
+    "agent": Agent,
+    "skill": Skill,
+    "flow": Flow,
+    "policy": Policy,
+    "people": People,
+    "eval": Eval,
+}
 """`kind` -> its model. Contracts are JSON Schemas and have no `kind`."""
 
 __all__ = [
@@ -25,6 +33,8 @@ __all__ = [
     "Loop",
     "Manifest",
     "Metric",
+    "People",
+    "Person",
     "Policy",
     "Retry",
     "Rule",

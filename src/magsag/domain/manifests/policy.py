@@ -4,8 +4,27 @@ from typing import Literal
 
 from pydantic import Field
 
+from magsag.domain.approval import DEFAULT_TTL_SECONDS, OnExpire
 from magsag.domain.facts import Decision
-from magsag.domain.manifests.base import Expression, Manifest, Part
+from magsag.domain.manifests.base import Duration, Expression, Manifest, Part
+from magsag.domain.manifests.people import PersonId, Role
+
+
+class Approval(Part):
+    """What a rule that asks wants before the act may start."""
+
+    quorum: int = Field(default=1, ge=1, le=100)
+    """so many people must approve, each counted once; one who denies is enough to deny"""
+    roles: tuple[Role, ...] = Field(default=(), strict=False)
+    """who may decide: people of `people.yaml` with any of these roles"""
+    people: tuple[PersonId, ...] = Field(default=(), strict=False)
+    """who else may decide, by name; with neither roles nor people everybody in `people.yaml` may"""
+    ttl: Duration = DEFAULT_TTL_SECONDS
+    """how long the ticket waits"""
+    on_expire: OnExpire = Field(default=OnExpire.DENY, strict=False)
+    """what then: `deny` the step; `fail` it with a time-out; `escalate`: others may decide too, for as long again"""
+    escalate_to: tuple[Role, ...] = Field(default=(), strict=False)
+    """with `on_expire: escalate`: the roles that may decide then; nobody does: the step is denied"""
 
 
 class Rule(Part):
@@ -21,6 +40,8 @@ class Rule(Part):
     """`allow`, `ask` or `deny`"""
     reason: str = ""
     """why, for those who are asked or refused"""
+    approval: Approval | None = None
+    """with the verdict `ask`: who has to approve, and how soon"""
 
 
 class StepLimits(Part):

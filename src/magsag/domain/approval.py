@@ -1,0 +1,80 @@
+"""Approvals: what an `ask` wants before its step may start, and where its ticket stands. Frozen values, no rules.
+
+Who may decide and what a decision makes of a ticket: `policy.approval`. Times are microseconds since 1970, UTC.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+DEFAULT_TTL_SECONDS: Final = 86_400.0
+"""how long a ticket waits when its rule does not say"""
+
+
+class Proof(StrEnum):
+    """How somebody showed who they are."""
+
+    OS_USER = "os_user"
+    API_KEY = "api_key"
+    CLAIM = "claim"
+    OIDC = "oidc"
+
+
+class OnExpire(StrEnum):
+    """What becomes of a step whose ticket nobody decided in time."""
+
+    DENY = "deny"
+    ESCALATE = "escalate"
+    FAIL = "fail"
+
+
+class Answer(StrEnum):
+    """What a person says of a ticket."""
+
+    APPROVE = "approve"
+    DENY = "deny"
+
+
+class TicketState(StrEnum):
+    """Where a ticket is. `open` and `approved` may still change."""
+
+    OPEN = "open"
+    APPROVED = "approved"
+    DENIED = "denied"
+    EXPIRED = "expired"
+    SPENT = "spent"
+    REPLACED = "replaced"
+    """the policy in force asks for more than this ticket gave; another one was opened"""
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRule:
+    """What a rule that asks wants: how many people, which, how soon."""
+
+    quorum: int = 1
+    roles: tuple[str, ...] = ()
+    people: tuple[str, ...] = ()
+    """by name; with neither roles nor people everybody in people.yaml may decide"""
+    ttl_seconds: float = DEFAULT_TTL_SECONDS
+    on_expire: OnExpire = OnExpire.DENY
+    escalate_to: tuple[str, ...] = ()
+    """roles that may decide as well once the time is up, for as long again"""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A ticket as it was opened; it stands in the fact that holds the step."""
+
+    ticket: str
+    rule: ApprovalRule
+    opened: int
+    binding: str
+    """salted commitment of the target and the arguments that would be acted on"""
+
+
+@dataclass(frozen=True, slots=True)
+class Acting:
+    """Who does something, and how they showed it."""
+
+    id: str
+    proof: Proof

@@ -1,0 +1,35 @@
+"""The people manifest: who may decide, and how each of them proves who they are."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from magsag.domain.approval import Proof
+from magsag.domain.manifests.base import Manifest, Part
+
+PersonId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.@-]*$", max_length=100)]
+Role = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=100)]
+
+
+class Person(Part):
+    """Somebody who may decide."""
+
+    id: PersonId
+    """their name in records; with the proof `os_user` the login name"""
+    roles: tuple[Role, ...] = Field(default=(), strict=False)
+    """what rules know them by, e.g. `hr`"""
+    proof: Proof = Field(strict=False)
+    """`os_user`: the user that the process runs as; `api_key`: the key in MAGSAG_API_KEY; `claim`: their word (`--as`),
+    in development only"""
+    key_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    """of `api_key`: SHA-256 of the key, as hex; the key itself stands nowhere"""
+
+
+class People(Manifest):
+    """`catalog/people.yaml`."""
+
+    kind: Literal["people"]
+    people: tuple[Person, ...] = Field(min_length=1, strict=False)
+    """everybody who may decide"""
+    exclude_requester: bool = True
+    """whoever started a run, or on whose behalf it runs, does not decide in it"""

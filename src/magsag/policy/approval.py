@@ -1,0 +1,140 @@
+"""Tickets: who may decide one, what their answer makes of it, and what it covers. Pure; the clock is handed in.
+
+    open --approve, quorum not reached--> open        open, approved --deny--> denied
+    open --approve, quorum reached--> approved        open, approved --time is up--> expired
+    approved --the intent of the step--> spent        open, approved, spent --the policy asks for more--> replaced
+
+A person counts once. An answer with other arguments makes the answers before it void: they were for others. What
+does not fit is Refused, with the reason; a ticket that somebody else changed meanwhile is the store's to notice.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Final
+
+from magsag.domain.approval import Acting, Answer, ApprovalRule, Ask, OnExpire, TicketState
+from magsag.domain.errors import Refused
+from magsag.domain.manifests.people import Person
+from magsag.policy.people import People
+
+DEFAULT_RULE: Final = ApprovalRule()
+_UNDECIDED: Final = frozenset({TicketState.OPEN, TicketState.APPROVED})
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """One person's answer."""
+
+    by: Acting
+    answer: Answer
+    at: int
+    reason: str = ""
+    binding: str | None = None
+    """with other arguments: what they are bound by from here on"""
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A ticket as far as it has come."""
+
+    ask: Ask
+    requesters: tuple[str, ...]
+    """who started the run, and on whose behalf"""
+    state: TicketState = TicketState.OPEN
+    answers: tuple[Given, ...] = ()
+    binding: str = ""
+    """what was approved: as it was opened, or as the last change of arguments made it"""
+
+    @property
+    def approvers(self) -> tuple[str, ...]:
+        """The people whose approval counts."""
+        return tuple(given.by.id for given in counted(self.answers))
+
+    @property
+    def missing(self) -> int:
+        """How many more people have to approve."""
+        return max(0, self.ask.rule.quorum - len(self.approvers))
+
+
+def opened(ask: Ask, requesters: Collection[str]) -> Ticket:
+    """A new ticket; it is bound to what the step wants."""
+    return Ticket(ask, tuple(dict.fromkeys(requesters)), binding=ask.binding)
+
+
+def expires_at(ask: Ask) -> int:
+    """When nobody can decide any more."""
+    spans = 2 if ask.rule.on_expire is OnExpire.ESCALATE else 1
+    return ask.opened + spans * int(ask.rule.ttl_seconds * 1e6)
+
+
+def is_escalated(ask: Ask, now: int) -> bool:
+    """Whether those it escalates to may decide as well."""
+    return ask.rule.on_expire is OnExpire.ESCALATE and now >= ask.opened + int(ask.rule.ttl_seconds * 1e6)
+
+
+def decide(ticket: Ticket, people: People, given: Given) -> Ticket:
+    """The ticket after a person's answer. Raises Refused, and then nothing has changed."""
+    if ticket.state not in _UNDECIDED:
+        raise Refused(f"approval {ticket.ask.ticket} is {ticket.state} already")
+    if given.at >= expires_at(ticket.ask):
+        raise Refused(f"approval {ticket.ask.ticket} has expired: nobody decided it in time")
+    person = people.person(given.by)
+    _require_may(ticket, person, people.exclude_requester, given.at)
+    if given.answer is Answer.DENY:
+        return replace(ticket, state=TicketState.DENIED, answers=(*ticket.answers, given))
+    if ticket.state is TicketState.APPROVED:
+        raise Refused(f"approval {ticket.ask.ticket} is approved already, by {', '.join(ticket.approvers)}")
+    if given.binding is None and given.by.id in ticket.approvers:
+        raise Refused(f"{given.by.id} has approved {ticket.ask.ticket} already, and each person counts once")
+    after = replace(ticket, answers=(*ticket.answers, given), binding=given.binding or ticket.binding)
+    return replace(after, state=TicketState.OPEN if after.missing else TicketState.APPROVED)
+
+
+def expired(ticket: Ticket, now: int) -> Ticket | None:
+    """The ticket when its time is up and it was not used; None while it may still be."""
+    if ticket.state in _UNDECIDED and now >= expires_at(ticket.ask):
+        return replace(ticket, state=TicketState.EXPIRED)
+    return None
+
+
+def spent(ticket: Ticket, now: int) -> Ticket:
+    """The ticket once its step starts. Raises Refused when it gives no right to that."""
+    if ticket.state is not TicketState.APPROVED:
+        raise Refused(f"approval {ticket.ask.ticket} is {ticket.state}, not approved")
+    if now >= expires_at(ticket.ask):
+        raise Refused(f"approval {ticket.ask.ticket} has expired: it was not used in time")
+    return replace(ticket, state=TicketState.SPENT)
+
+
+def covers(ticket: Ticket, rule: ApprovalRule) -> bool:
+    """Whether the answers that were given are enough for what the policy in force asks."""
+    asked = ticket.ask.rule
+    if (asked.roles, asked.people, asked.escalate_to) != (rule.roles, rule.people, rule.escalate_to):
+        return False
+    return len(ticket.approvers) >= rule.quorum
+
+
+def binding(salt: bytes, target: str, arguments: bytes) -> str:
+    """What binds a ticket to one act without revealing it; the salt is erased with the arguments."""
+    name = target.encode()
+    return sha256(b"%s%d:%s%s" % (salt, len(name), name, arguments)).hexdigest()
+
+
+def counted(answers: tuple[Given, ...]) -> tuple[Given, ...]:
+    """The approvals of what is approved now: those since the arguments were changed last, one of each person."""
+    last = max((at for at, given in enumerate(answers) if given.binding is not None), default=0)
+    since = [given for given in answers[last:] if given.answer is Answer.APPROVE]
+    return tuple({given.by.id: given for given in reversed(since)}.values())[::-1]
+
+
+def _require_may(ticket: Ticket, person: Person, exclude_requester: bool, now: int) -> None:
+    rule, id = ticket.ask.rule, ticket.ask.ticket
+    if exclude_requester and person.id in ticket.requesters:
+        raise Refused(f"{person.id} asked for it, so somebody else has to decide {id} (exclude_requester)")
+    roles = {*rule.roles, *(rule.escalate_to if is_escalated(ticket.ask, now) else ())}
+    if not rule.roles and not rule.people:
+        return
+    if person.id not in rule.people and not roles.intersection(person.roles):
+        wanted = [*(f"the role {role}" for role in sorted(roles)), *rule.people]
+        raise Refused(f"{person.id} may not decide {id}: it takes {' or '.join(wanted)}")
