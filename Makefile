@@ -10,7 +10,7 @@ export PYTHON
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help setup needs demo check static format test test-slow prove bench docs-check size schemas docs lock build clean
+.PHONY: help setup needs demo check static format test test-slow prove bench bench-check bench-readme docs-check size schemas docs lock build clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -49,8 +49,14 @@ test-slow: $(STAMP) needs ## unit and contract tests with many more examples eac
 prove: $(STAMP) needs ## every proof in full
 	@$(PYTEST) tests/unit tests/contract tests/acceptance -m prove --hypothesis-profile=slow --timeout=3600
 
-bench: $(STAMP) ## the figures, beside their floors: a table and JSON
+bench: $(STAMP) ## the figures, beside their floors and other engines: a table and JSON
 	@$(PY) benchmarks
+
+bench-check: $(STAMP) ## whether the last `make bench` has us ahead of every engine beside us
+	@$(PY) benchmarks/check.py
+
+bench-readme: $(STAMP) # put the table of the last `make bench` into README.md
+	@$(PY) benchmarks/readme.py
 
 docs-check: $(STAMP) ## pages: required, linked, dated, and every command known
 	@$(PY) ops/tools/check_docs.py

@@ -6,15 +6,19 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import floors
 from measure import Row, clock, interleaved, row
-from product import CATALOG, App, Loop, app, folder, once
+from peer_programs import Peers, killed_and_resumed_ms
+from product import CATALOG, Loop, app, folder, once
+
+from magsag.domain.facts import RunStatus
 
 
-def in_memory(rounds: int) -> list[Row]:
+def in_memory(rounds: int, peers: Peers) -> list[Row]:
     """B1: a governed step in memory: contracts, salted commitments, chain; set-up of the run included."""
     loop, running = Loop(), app(None)
 
@@ -27,91 +31,130 @@ def in_memory(rounds: int) -> list[Row]:
 
     loop.run(agent())
     loop.run(flow())
-    of_agent, of_flow, floor = interleaved(
+    theirs = peers.works("memory_step")
+    of_agent, of_flow, floor, *of_peers = interleaved(
         rounds,
         [
             lambda: clock(lambda: loop.run(agent())) / 1000 * 1e6,
             lambda: clock(lambda: loop.run(flow())) / 800 * 1e6,
             lambda: loop.run(floors.awaits(10_000)) * 1e6,
+            *theirs.values(),
         ],
     )
+    named = dict(zip(theirs, of_peers, strict=True))
     return [
         row("B1", "step of a Python agent, in memory", "us", of_agent, 30, floor=floor),
-        row("B1", "step of an 8-step flow, in memory, with its run", "us", of_flow, 30, floor=floor),
+        row("B1", "step of an 8-step flow, in memory, with its run", "us", of_flow, 30, floor=floor, peers=named),
     ]
 
 
-def durable(rounds: int) -> list[Row]:
-    """B2: every outcome synced, 100-step runs, beside a bare commit in the same WAL state (grown by use)."""
+def durable(rounds: int, peers: Peers) -> list[Row]:
+    """B2: 100-step runs, beside a bare commit in the same WAL state (grown by use).
+
+    `every_step` syncs each outcome; the outcome of a paid step (a model's answer) is written and not synced.
+    """
     place = folder()
-    loop, running = Loop(), app(place, "every_step")
+    loop, running, paying = Loop(), app(place, "every_step"), app(folder(), model="done")
     bare = floors.BareCommits(place)
 
     async def agent() -> None:
         await once(running, "agent:bench-loop", {"steps": 100})
 
+    async def asking() -> None:
+        await once(paying, "agent:bench-model", {"steps": 100})
+
     for _ in range(3):
         loop.run(agent())
-    ours, floor = interleaved(
-        rounds, [lambda: clock(lambda: loop.run(agent())) / 100 * 1e6, lambda: bare.seconds_each(100) * 1e6]
+        loop.run(asking())
+    theirs = peers.works("durable_step")
+    synced, written, floor, *of_peers = interleaved(
+        rounds,
+        [
+            lambda: clock(lambda: loop.run(agent())) / 100 * 1e6,
+            lambda: clock(lambda: loop.run(asking())) / 100 * 1e6,
+            lambda: bare.seconds_each(100) * 1e6,
+            *theirs.values(),
+        ],
     )
     running.close()
-    return [row("B2", "durable step, every_step, 100-step run", "us", ours, 2.0, floor=floor, ratio_goal=True)]
+    paying.close()
+    named = dict(zip(theirs, of_peers, strict=True))
+    return [
+        row(
+            "B2", "durable step, every_step, 100-step run", "us", synced, 1.8, floor=floor, ratio_goal=True, peers=named
+        ),
+        row("B2", "step whose outcome is written, 100-step run", "us", written, 0.6, floor=floor, ratio_goal=True),
+    ]
 
 
-def wide(rounds: int) -> list[Row]:
-    """B3: `ctx.map`, bound 100."""
-    rows = []
+def wide(rounds: int, peers: Peers) -> list[Row]:
+    """B3: `ctx.map`, bound 100; beside peers with every outcome synced, as they do it."""
+    return [
+        _fan(rounds, "steps", 1000, 0.01, "memory", 0.13),
+        _fan(rounds, "steps", 1000, 0.01, "disk", 0.15),
+        _fan(rounds, "steps", 1000, 0.01, "every_step", 0.15, peers.works("map")),
+        _fan(rounds, "steps", 10_000, 0.0, "memory", 0.3),
+        _fan(rounds, "child runs", 1000, 0.01, "memory", 0.25),
+        _fan(min(rounds, 3), "child runs", 1000, 0.01, "every_step", 0.4, peers.works("children")),
+        _fan(rounds, "child runs", 10_000, 0.0, "memory", 1.1),
+    ]
+
+
+def _fan(
+    rounds: int,
+    kind: str,
+    items: int,
+    seconds: float,
+    where: str,
+    goal: float,
+    theirs: Mapping[str, Callable[[], float]] = MappingProxyType({}),
+) -> Row:
     loop = Loop()
-    for children, items, seconds, where, goal in (
-        (False, 1000, 0.01, "memory", 0.13),
-        (False, 1000, 0.01, "disk", 0.15),
-        (False, 10_000, 0.0, "memory", 0.3),
-        (True, 1000, 0.01, "memory", 0.25),
-        (True, 10_000, 0.0, "memory", 1.1),
-    ):
-        running = app(folder() if where == "disk" else None)
-        payload = {"items": items, "seconds": seconds, "children": children}
+    running = app(None if where == "memory" else folder(), "every_step" if where == "every_step" else "governed")
+    payload = {"items": items, "seconds": seconds, "children": kind == "child runs"}
 
-        async def fan(running: object = running, payload: object = payload) -> None:
-            await once(running, "agent:bench-wide", payload)  # type: ignore[arg-type]
+    async def fan() -> None:
+        await once(running, "agent:bench-wide", payload)
 
-        loop.run(fan())
-        ours, floor = interleaved(
-            rounds,
-            [
-                lambda fan=fan: clock(lambda: loop.run(fan())),
-                lambda items=items, seconds=seconds: clock(lambda: loop.run(floors.fan_out(items, seconds, 100))),
-            ],
-        )
-        kind = "child runs" if children else "steps"
-        rows.append(
-            row("B3", f"map of {items:,} {kind} x {seconds * 1000:g} ms, {where}", "s", ours, goal, floor=floor)
-        )
-        running.close()
-    return rows
+    loop.run(fan())
+    ours, floor, *of_peers = interleaved(
+        rounds,
+        [
+            lambda: clock(lambda: loop.run(fan())),
+            lambda: clock(lambda: loop.run(floors.fan_out(items, seconds, 100))),
+            *theirs.values(),
+        ],
+    )
+    running.close()
+    what = f"map of {items:,} {kind} x {seconds * 1000:g} ms, {where}"
+    return row("B3", what, "s", ours, goal, floor=floor, peers=dict(zip(theirs, of_peers, strict=True)))
 
 
-def many(rounds: int) -> list[Row]:
+def many(rounds: int, peers: Peers) -> list[Row]:
     """B4: 200 durable 8-step runs at once."""
-    rows = []
-    for durability, said in (("governed", "default"), ("every_step", "every_step")):
-        loop, running = Loop(), app(folder(), durability)
-
-        def at_once(loop: Loop = loop, running: App = running) -> float:
-            async def all_runs() -> None:
-                await asyncio.gather(*(once(running, "flow:bench-eight", {"n": 0}) for _ in range(200)))
-
-            return 200 / clock(lambda: loop.run(all_runs()))
-
-        at_once()
-        (ours,) = interleaved(rounds, [at_once])
-        rows.append(row("B4", f"200 durable 8-step runs at once, {said}", "runs/s", ours, 1500, at_least=True))
-        running.close()
-    return rows
+    return [
+        _at_once(rounds, "governed", "default", 2500, {}),
+        _at_once(rounds, "every_step", "every_step", 1500, peers.works("many")),
+    ]
 
 
-def cold(rounds: int) -> list[Row]:
+def _at_once(rounds: int, durability: str, said: str, goal: int, theirs: Mapping[str, Callable[[], float]]) -> Row:
+    loop, running = Loop(), app(folder(), durability)
+
+    async def all_runs() -> None:
+        await asyncio.gather(*(once(running, "flow:bench-eight", {"n": 0}) for _ in range(200)))
+
+    def at_once() -> float:
+        return 200 / clock(lambda: loop.run(all_runs()))
+
+    at_once()
+    ours, *of_peers = interleaved(rounds, [at_once, *theirs.values()])
+    running.close()
+    named = dict(zip(theirs, of_peers, strict=True))
+    return row("B4", f"200 durable 8-step runs at once, {said}", "runs/s", ours, goal, at_least=True, peers=named)
+
+
+def cold(rounds: int, _: Peers) -> list[Row]:
     """B5: whole processes, with bytecode."""
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
     place = folder()
@@ -144,37 +187,46 @@ def cold(rounds: int) -> list[Row]:
     ]
 
 
-def resume(rounds: int) -> list[Row]:
-    """B6: from `exec` of the resuming command to the first new step, after a kill in the sixth of eight steps."""
-    times = [_resumed_after_ms() for _ in range(max(rounds, 3))]
-    return [row("B6", "exec of --resume to its first new step", "ms", times, 200)]
+def resume(rounds: int, peers: Peers) -> list[Row]:
+    """B6: after a kill in the sixth of eight steps; and a run with a long record, which parks at its end again."""
+    theirs = peers.works("resume")
+    ours, *of_peers = interleaved(max(rounds, 3), [_resumed_after_ms, *theirs.values()])
+    named = dict(zip(theirs, of_peers, strict=True))
+    return [
+        row("B6", "exec of --resume to its first new step", "ms", ours, 150, peers=named),
+        row("B6", "resume of 10,000 facts", "s", _long_resumes(rounds), 0.3),
+    ]
 
 
 def _resumed_after_ms() -> float:
-    place = Path(folder())
+    place = folder()
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
     command = [sys.executable, "-m", "magsag", "--catalog", str(CATALOG), "agent", "run"]
-    job = json.dumps({"folder": str(place)}).encode()
-    killed = subprocess.Popen(
-        [*command, "bench-stamp", "--run-id", "bench", "--input", "-"], cwd=place, env=environment,
-        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    assert killed.stdin is not None
-    killed.stdin.write(job)
-    killed.stdin.close()
-    while not (place / "waiting").exists():
-        time.sleep(0.01)
-    time.sleep(0.2)
-    killed.kill()
-    killed.wait()
-    before = (place / "stamps").read_text(encoding="utf-8").count("\n")
-    began = time.time()
-    subprocess.run([*command, "--resume", "bench"], cwd=place, env=environment, check=True, capture_output=True)
-    new = (place / "stamps").read_text(encoding="utf-8").splitlines()[before]
-    return (float(new.split()[1]) - began) * 1000
+    job = Path(place) / "job.json"
+    job.write_text(json.dumps({"folder": place}), encoding="utf-8")
+    start = [*command, "bench-stamp", "--run-id", "bench", "--input", str(job)]
+    how = {"cwd": place, "env": environment}
+    return killed_and_resumed_ms(Path(place), start, [*command, "--resume", "bench"], how)
 
 
-def growth(rounds: int) -> list[Row]:
+def _long_resumes(rounds: int) -> list[float]:
+    loop, place = Loop(), folder()
+    first = app(place)
+    run = loop.run(once(first, "agent:bench-loop", {"steps": 10_000, "ask": True}, RunStatus.PARKED)).run
+    first.close()
+
+    def again() -> float:
+        running = app(place)
+        running.catalog  # noqa: B018 - today's catalog is read anyway; here the record counts
+        try:
+            return clock(lambda: loop.run(running.runs.resume(run)))
+        finally:
+            running.close()
+
+    return interleaved(rounds, [again])[0]
+
+
+def growth(rounds: int, _: Peers) -> list[Row]:
     """B7: late steps cost what early ones do, and a large value carried along costs almost nothing."""
     loop, running = Loop(), app(None)
     large = ["x" * 100] * 10_000
@@ -205,7 +257,7 @@ def growth(rounds: int) -> list[Row]:
     ]
 
 
-def memory(rounds: int) -> list[Row]:
+def memory(rounds: int, _: Peers) -> list[Row]:
     """B8: peak memory of whole processes, in MB."""
     wide_map = (
         "import sys; sys.path.insert(0, 'benchmarks'); from product import *; "
@@ -230,7 +282,25 @@ def memory(rounds: int) -> list[Row]:
             [_peak([sys.executable, "-c", wide_map % 10_000]) - base],
             40,
         ),
+        _after_many_runs(),
     ]
+
+
+def _after_many_runs() -> Row:
+    """What a process holds after 20,000 durable runs, beside what it held after 2,000."""
+    script = (
+        "import asyncio, sys; sys.path.insert(0, 'benchmarks'); from product import *\n"
+        "loop, running = Loop(), app(sys.argv[1])\n"
+        "async def runs(): await asyncio.gather(*(once(running, 'flow:bench-eight', {'n': 0}) for _ in range(200)))\n"
+        "def held(): return int(open('/proc/self/statm').read().split()[1]) * 4096 / 1e6\n"
+        "for number in range(1, 101):\n"
+        "    loop.run(runs())\n"
+        "    if number in (10, 100): print(held())\n"
+    )
+    command = [sys.executable, "-c", script, folder()]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    few, more = (float(line) for line in done.stdout.split())
+    return row("B8", "after 20,000 runs (floor: after 2,000)", "MB", [more], 1.05, floor=[few], ratio_goal=True)
 
 
 def _peak(arguments: list[str], stdin: bytes = b"", cwd: str | None = None) -> float:
@@ -246,7 +316,7 @@ def _peak(arguments: list[str], stdin: bytes = b"", cwd: str | None = None) -> f
     return float(done.stdout.split()[-1])
 
 
-CASES: dict[str, Callable[[int], list[Row]]] = {
+CASES: dict[str, Callable[[int, Peers], list[Row]]] = {
     "B1": in_memory,
     "B2": durable,
     "B3": wide,

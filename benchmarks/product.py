@@ -15,8 +15,10 @@ from magsag.services.runs import Order, RunResult
 CATALOG = Path(__file__).parent / "catalog"
 
 
-def app(folder: str | None, durability: str = "governed") -> App:
-    """An app on a ledger in `folder`, or in memory."""
+def app(folder: str | None, durability: str = "governed", model: str | None = None) -> App:
+    """An app on a ledger in `folder`, or in memory; `model` is what its one model always answers."""
+    if model is not None:
+        (Path(folder or ".") / "replies.yaml").write_text(f"replies: [{{text: {model}}}]\n", encoding="utf-8")
     settings = Settings(
         project=folder or ".",
         catalog=str(CATALOG),
@@ -24,6 +26,7 @@ def app(folder: str | None, durability: str = "governed") -> App:
         actor="bench",
         durability=durability,
         limits=Limits(children=1_000_000),
+        models={} if model is None else {"fast": "scripted:replies.yaml"},
     )
     return build(settings, store=None if folder else MemoryStore())
 
@@ -33,10 +36,10 @@ def folder() -> str:
     return tempfile.mkdtemp(prefix="bench-", dir=Path(__file__).parent / "ledgers")
 
 
-async def once(running: App, program: str, payload: object) -> RunResult:
-    """One run; it must succeed."""
+async def once(running: App, program: str, payload: object, wanted: RunStatus = RunStatus.SUCCEEDED) -> RunResult:
+    """One run; it must end, or park, as it is to."""
     result = await running.runs.run(Order(program, payload))
-    if result.status is not RunStatus.SUCCEEDED:
+    if result.status is not wanted:
         raise SystemExit(f"{program} ended {result.status}: {result.error}")
     return result
 

@@ -7,4 +7,6 @@ async def run(payload, ctx):
     value = {"n": 0}
     for _ in range(payload["steps"]):
         value = await ctx.skill("inc", value)
+    if payload.get("ask"):
+        await ctx.skill("send", value)
     return value

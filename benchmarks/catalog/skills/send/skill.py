@@ -1,0 +1,2 @@
+async def run(payload):
+    raise AssertionError("no rule allows it, so it is never called")
