@@ -13,9 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from magsag.domain.approval import TicketState
 from magsag.domain.effects import Level
 from magsag.domain.facts import ParkedOn, RunStatus
-from magsag.domain.ids import RunId
+from magsag.domain.ids import RunId, StepId
 from magsag.domain.sealed import Fault, Sealed, Stored
 from magsag.domain.standing import Course, Standing
 
@@ -30,6 +31,7 @@ __all__ = [
     "KeptBundle",
     "KeptRecord",
     "KeptRun",
+    "KeptTicket",
     "Lease",
     "Leases",
     "Ledger",
@@ -45,6 +47,9 @@ __all__ = [
     "Standing",
     "Store",
     "Stored",
+    "TicketQuery",
+    "TicketRow",
+    "Tickets",
     "Upkeep",
     "Vacuumed",
     "Wakes",
@@ -112,6 +117,25 @@ class Record:
     at: int
 
 
+@dataclass(frozen=True, slots=True)
+class TicketRow:
+    """A ticket as it stands (`services.tickets`). Each version takes the place of the one before."""
+
+    id: str
+    run: RunId
+    root: RunId
+    step: StepId
+    state: TicketState
+    version: int
+    """1 for a new one"""
+    opened: int
+    expires: int
+    salt: bytes | None
+    """of its binding; None once the arguments are erased"""
+    body: bytes
+    """the ticket as JSON"""
+
+
 @dataclass(slots=True)
 class Write:
     """Facts of one run, proposed together: all of them or none.
@@ -131,6 +155,8 @@ class Write:
     """large values by id, kept once per run tree"""
     records: Sequence[Record] = ()
     """what a transactional act puts into the store, in order: it is there if and only if the facts are"""
+    tickets: Sequence[TicketRow] = ()
+    """tickets opened or changed: the write is declined when one of them does not follow the version that stands"""
     wake: int | None = None
     """the tree wants a leg: if its root is parked it is due at this time (microseconds since 1970) at the latest; if it
     is being driven, its next park is, since its driver may not hear of these facts before it parks"""
@@ -146,10 +172,10 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Declined:
-    """This write alone was dropped: the lease is lost, or the run exists, or does not."""
+    """This write alone was dropped: no lease, a run that exists, or does not, a ticket that somebody changed."""
 
     why: str
-    """`lease`, `exists`, `unknown`"""
+    """`lease`, `exists`, `unknown`, `approval`"""
 
 
 class Ledger(Protocol):
@@ -280,6 +306,28 @@ class Vacuumed:
     dry_run: bool
 
 
+@dataclass(frozen=True, slots=True)
+class TicketQuery:
+    """Which tickets; what is None does not narrow. The oldest first."""
+
+    root: RunId | None = None
+    prefix: str | None = None
+    """how the id begins"""
+    waiting: bool = False
+    """only open ones, of trees that have not ended"""
+    limit: int | None = 50
+
+
+class Tickets(Protocol):
+    """What asks opened and people decide. They change in `Ledger.write` alone, together with the fact that says why."""
+
+    def ticket(self, id: str) -> TicketRow | None:
+        """One ticket; None when there is none of that id."""
+
+    def tickets(self, query: TicketQuery) -> list[TicketRow]:
+        """Tickets that match, the oldest first."""
+
+
 class Upkeep(Protocol):
     """Keeping the store itself in order."""
 
@@ -351,7 +399,14 @@ class KeptRecord:
     run: RunId
 
 
-Piece = AnchorLines | KeptBundle | KeptRun | KeptBlob | KeptRecord
+@dataclass(frozen=True, slots=True)
+class KeptTicket:
+    """A ticket as it stands."""
+
+    ticket: TicketRow
+
+
+Piece = AnchorLines | KeptBundle | KeptRun | KeptBlob | KeptRecord | KeptTicket
 """what a ledger is made of; leases are not: they belong to processes"""
 
 
@@ -369,14 +424,14 @@ class Moving(Protocol):
         """
 
     def pieces(self) -> Iterator[Piece]:
-        """All of it, in this order: anchors, bundles, runs, large values, records; each sort by the bytes of its keys.
+        """All of it, in this order: anchors, bundles, runs, large values, records, tickets.
 
-        As of one moment.
+        Each sort is in the order of the bytes of its keys. As of one moment.
         """
 
     def fill(self, pieces: Sequence[Piece]) -> None:
         """Put pieces of another ledger into a FILLING one, as they are, in one commit."""
 
 
-class Store(Ledger, Leases, Runs, Wakes, Upkeep, Moving, Protocol):
+class Store(Ledger, Leases, Runs, Tickets, Wakes, Upkeep, Moving, Protocol):
     """All of it; what `app` builds and services take a part of."""

@@ -17,6 +17,7 @@ from magsag.ports.ledger import (
     KeptBundle,
     KeptRecord,
     KeptRun,
+    KeptTicket,
     Lease,
     Piece,
     Record,
@@ -37,6 +38,7 @@ from magsag.testing.sample_runs import (
     park,
     sealed,
     started,
+    ticket,
 )
 
 FILLING: Final = Standing(Course.FILLING, "elsewhere's ledger", 1)
@@ -60,6 +62,7 @@ class MovingSuite:
             ("KeptRun", "parked"),
             ("KeptBlob", "ended"),
             ("KeptRecord", "key"),
+            ("KeptTicket", "t1"),
         ]
 
     def test_a_store_that_is_filled_holds_the_same(self, store: Store) -> None:
@@ -152,13 +155,15 @@ class MovingSuite:
 
 
 def furnish(store: Store) -> Store:
-    """Runs of several states, a child run, a large value, a record, bundles."""
+    """Runs of several states, a child run, a large value, a record, a ticket, bundles."""
     for hash in ("bundle-1", "a-bundle"):
         store.put_bundle(hash, b"catalog")
     park(store, begin(store, RunId("parked")), due=5)
     lease, child = begin(store, RunId("ended")), RunId("ended.sub")
     blobs, records = {blob_id(b"s" * 16, b"large"): b"large"}, [Record("local", "key", b"1", at=2)]
-    store.write([Write(lease.root, lease.root, [done("a#1")], lease, blobs=blobs, records=records)], WRITTEN)
+    tickets = [ticket(run=lease.root)]
+    first = Write(lease.root, lease.root, [done("a#1")], lease, blobs=blobs, records=records, tickets=tickets)
+    store.write([first], WRITTEN)
     store.write([Write(child, lease.root, [started()], lease, new_run(child, None, root=lease.root))], SYNCED)
     end(store, lease, run=child)
     end(store, lease)
@@ -205,3 +210,5 @@ def _key(piece: Piece) -> str:
             return root
         case KeptRecord(record):
             return record.key
+        case KeptTicket(asked):
+            return asked.id

@@ -3,6 +3,7 @@
 from itertools import count
 from typing import Final
 
+from magsag.domain.approval import TicketState
 from magsag.domain.effects import Effect, Level
 from magsag.domain.facts import (
     Decision,
@@ -19,7 +20,7 @@ from magsag.domain.facts import (
 )
 from magsag.domain.ids import RunId, StepId
 from magsag.engine.chain import seal
-from magsag.ports.ledger import Change, Lease, NewRun, Sealed, Store, Write, Written
+from magsag.ports.ledger import Change, Lease, NewRun, Sealed, Store, TicketRow, Write, Written
 
 WRITTEN, SYNCED = Level.WRITTEN, Level.SYNCED
 RUN: Final = RunId("0193run")
@@ -74,6 +75,12 @@ def new_run(
         root=root or run, parent=root, program="agent:greeter@1.0.0", bundle="bundle-1", tenant="local", actor="ann",
         requester="ben", trace_id="1" * 32, span_id="2" * 16, created=created, owner=owner, lease_seconds=seconds,
     )  # fmt: skip
+
+
+def ticket(id: str = "t1", *, run: RunId = RUN, version: int = 1, state: TicketState = TicketState.OPEN) -> TicketRow:
+    """A ticket of a run's step; its body is its version."""
+    salt = None if state is TicketState.SPENT else b"s" * 16
+    return TicketRow(id, run, run, StepId("pay#1"), state, version, 2, 9_000_000, salt, b"%d" % version)
 
 
 def begin(store: Store, run: RunId = RUN, *, created: int = 1, owner: str | None = None) -> Lease:

@@ -37,6 +37,7 @@ from magsag.testing.sample_runs import (
     sealed,
     started,
 )
+from magsag.testing.tickets_suite import TicketsSuite
 
 OpenStore = Callable[[], Store]
 
@@ -562,7 +563,16 @@ class UpkeepSuite:
 
 
 class StoreSuite(
-    FactsSuite, DecliningSuite, RecordsSuite, LeasesSuite, WakingSuite, RunsSuite, WakesSuite, UpkeepSuite, MovingSuite
+    FactsSuite,
+    DecliningSuite,
+    RecordsSuite,
+    LeasesSuite,
+    WakingSuite,
+    RunsSuite,
+    WakesSuite,
+    UpkeepSuite,
+    MovingSuite,
+    TicketsSuite,
 ):
     """All of it. Subclasses give the fixture `open_store`."""
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pydantic_core import to_json
 
 from magsag.adapters.store.anchors import Rest
+from magsag.adapters.store.reading import ticket_values
 from magsag.domain.facts import RunStatus
 from magsag.domain.ids import RunId
 from magsag.engine.chain import link
-from magsag.ports.ledger import Change, Declined, NewRun, Sealed, Write, Written
+from magsag.ports.ledger import Change, Declined, NewRun, Sealed, TicketRow, Write, Written
 
 _Holder = tuple[str | None, int | None]
 """owner and fence of the lease in force"""
@@ -44,6 +45,7 @@ class Batch:
         self._touched: dict[RunId, _State] = {}
         self._facts: list[tuple[object, ...]] = []
         self._beside: list[Write] = []
+        self._versions: dict[str, int] = {}
 
     @property
     def is_empty(self) -> bool:
@@ -76,15 +78,35 @@ class Batch:
                 self._holders[item.create.root] = (item.create.owner, 1)
         elif state is None:
             return Declined("unknown")
+        if item.tickets and not self._takes(item.tickets):
+            return Declined("approval")
         state.seq, state.head = place(run, item.facts, state.seq, state.head, self._facts)
         if item.change is not None:
             state.change = item.change
         self._touched[run] = state
-        if item.create is not None or item.release or item.blobs or item.records or item.wake is not None:
+        if (
+            item.create is not None
+            or item.release
+            or item.blobs
+            or item.records
+            or item.tickets
+            or item.wake is not None
+        ):
             self._beside.append(item)
             if item.release and item.lease is not None:
                 self._holders[item.lease.root] = _NOBODY
         return Written(state.seq, state.head)
+
+    def _takes(self, tickets: Sequence[TicketRow]) -> bool:
+        """Whether each ticket follows the version that stands; those of a write stand or fall together."""
+        for ticket in tickets:
+            if ticket.id not in self._versions:
+                row = self._connection.execute(self._sql["ticket_version"], (ticket.id,)).fetchone()
+                self._versions[ticket.id] = 0 if row is None else row[0]
+        if any(self._versions[ticket.id] != ticket.version - 1 for ticket in tickets):
+            return False
+        self._versions.update((ticket.id, ticket.version) for ticket in tickets)
+        return True
 
     def _holder(self, root: RunId) -> _Holder:
         """Who drives the tree; asked for here when none of its runs was there before this batch."""
@@ -113,12 +135,13 @@ class Batch:
             self._write_beside(item)
 
     def _write_beside(self, item: Write) -> None:
-        """Leases, large values, records and wakes."""
+        """Leases, large values, records, tickets and wakes."""
         new, lease = item.create, item.lease
         if new is not None and new.owner is not None:
             self._many("lease_new_tree", [(new.root, new.owner, int(new.lease_seconds * 1000))])
         self._many("insert_blob", [(item.root, id, data) for id, data in item.blobs.items()])
         self._many("put_record", [(put.tenant, put.key, put.value, item.run, put.at) for put in item.records])
+        self._many("put_ticket", [ticket_values(ticket) for ticket in item.tickets])
         if item.wake is not None:
             self._many("wake", [{"at": item.wake, "root": item.root}])
         if item.release and lease is not None:
@@ -147,7 +170,7 @@ def append(connection: sqlite3.Connection, sql: Mapping[str, str], item: Write) 
 
 def only_appends(item: Write) -> bool:
     """Whether `append` may write it."""
-    beside = item.create or item.change or item.release or item.blobs or item.records
+    beside = item.create or item.change or item.release or item.blobs or item.records or item.tickets
     return not beside and item.wake is None
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from typing import Final, assert_never
 
 from magsag.adapters.store.words import text_of, tokens
+from magsag.domain.approval import TicketState
 from magsag.domain.effects import Level
 from magsag.domain.errors import Invalid, LedgerClosed, StoreBroken
 from magsag.domain.facts import ENDS, ParkedOn, RunStatus
@@ -27,6 +28,7 @@ from magsag.ports.ledger import (
     KeptBundle,
     KeptRecord,
     KeptRun,
+    KeptTicket,
     Lease,
     NewRun,
     Occupied,
@@ -36,6 +38,8 @@ from magsag.ports.ledger import (
     RunRow,
     Sealed,
     Stored,
+    TicketQuery,
+    TicketRow,
     Vacuumed,
     Write,
     Written,
@@ -83,6 +87,7 @@ class MemoryStore:
         self._blobs: dict[RunId, dict[str, bytes]] = {}
         self._bundles: dict[str, bytes] = {}
         self._records: dict[tuple[str, str], tuple[Record, RunId]] = {}
+        self._tickets: dict[str, TicketRow] = {}
         self._standing: Standing | None = None
         self._owner = f"memory:{next(_COUNT)}"
         self._written = threading.Condition(self._lock)
@@ -106,6 +111,8 @@ class MemoryStore:
             run = self._created(item.run, item.create)
         elif run is None:
             return Declined("unknown")
+        if any(self._version(ticket.id) != ticket.version - 1 for ticket in item.tickets):
+            return Declined("approval")
         head = run.head
         for fact in item.facts:
             head = link(head, fact.digest)
@@ -113,6 +120,7 @@ class MemoryStore:
         run.head, run.seq = head, len(run.facts)
         if item.blobs:
             self._blobs.setdefault(item.root, {}).update(item.blobs)
+        self._tickets.update((ticket.id, ticket) for ticket in item.tickets)
         for record in item.records:
             self._records[record.tenant, record.key] = record, item.run
         if (change := item.change) is not None:
@@ -151,6 +159,26 @@ class MemoryStore:
         with self._lock:
             found = self._records.get((tenant, key))
             return None if found is None else found[0].value
+
+    def ticket(self, id: str) -> TicketRow | None:
+        with self._lock:
+            return self._tickets.get(id)
+
+    def tickets(self, query: TicketQuery) -> list[TicketRow]:
+        with self._lock:
+            found = [ticket for ticket in self._tickets.values() if self._is_asked_for(ticket, query)]
+        return sorted(found, key=lambda ticket: (ticket.opened, ticket.id))[: query.limit]
+
+    def _is_asked_for(self, ticket: TicketRow, query: TicketQuery) -> bool:
+        waits = ticket.state is TicketState.OPEN and self._runs[ticket.root].status not in ENDS
+        return (
+            (query.root is None or ticket.root == query.root)
+            and (query.prefix is None or ticket.id.startswith(query.prefix))
+            and (waits or not query.waiting)
+        )
+
+    def _version(self, id: str) -> int:
+        return self._tickets[id].version if id in self._tickets else 0
 
     def seqs(self, roots: Sequence[RunId]) -> dict[RunId, int]:
         with self._lock:
@@ -279,6 +307,7 @@ class MemoryStore:
                     del self._runs[run.run]
                     self._leases.pop(run.root, None)
                     self._blobs.pop(run.root, None)
+                self._tickets = {id: kept for id, kept in self._tickets.items() if kept.root in open_roots}
                 for hash in bundles:
                     del self._bundles[hash]
             return counted
@@ -308,6 +337,7 @@ class MemoryStore:
             blobs = [(root, id, body) for root, held in self._blobs.items() for id, body in held.items()]
             found += [KeptBlob(*blob) for blob in sorted(blobs)]
             found += [KeptRecord(*self._records[key]) for key in sorted(self._records)]
+            found += [KeptTicket(self._tickets[id]) for id in sorted(self._tickets)]
         return iter(found)
 
     def fill(self, pieces: Sequence[Piece]) -> None:
@@ -330,6 +360,8 @@ class MemoryStore:
                 self._blobs.setdefault(root, {})[id] = body
             case KeptRecord(record, run):
                 self._records[record.tenant, record.key] = record, run
+            case KeptTicket(ticket):
+                self._tickets[ticket.id] = ticket
             case _:
                 assert_never(piece)
 
@@ -346,7 +378,7 @@ class MemoryStore:
         again = self._standing is not None and self._standing.course is Course.FILLING
         if not again and (self._runs or self._bundles or self._records):
             raise Invalid("this ledger holds something already: name an empty one")
-        for held in (self._runs, self._bundles, self._blobs, self._records):
+        for held in (self._runs, self._bundles, self._blobs, self._records, self._tickets):
             held.clear()
 
     def close(self) -> None:

@@ -11,13 +11,24 @@ from typing import Final, assert_never
 from magsag.adapters.store.anchors import Rest
 from magsag.adapters.store.failures import broken, no_access
 from magsag.adapters.store.part import Part
-from magsag.adapters.store.reading import run_row
+from magsag.adapters.store.reading import run_row, ticket_row, ticket_values
 from magsag.domain.effects import Level
 from magsag.domain.errors import Invalid
 from magsag.domain.facts import ENDS
 from magsag.domain.ids import RunId
 from magsag.domain.standing import Course, Standing
-from magsag.ports.ledger import AnchorLines, KeptBlob, KeptBundle, KeptRecord, KeptRun, Piece, Record, RunRow, Stored
+from magsag.ports.ledger import (
+    AnchorLines,
+    KeptBlob,
+    KeptBundle,
+    KeptRecord,
+    KeptRun,
+    KeptTicket,
+    Piece,
+    Record,
+    RunRow,
+    Stored,
+)
 
 _LINES_BYTES: Final = 1 << 20
 _RUNS_IN_A_LINE: Final = 1000
@@ -73,6 +84,8 @@ class MovingPart(Part):
                     yield KeptBlob(*blob)
                 for tenant, key, value, run, updated in connection.execute(sql["pieces_records"]):
                     yield KeptRecord(Record(tenant, key, value, updated), run)
+                for row in connection.execute(sql["pieces_tickets"]):
+                    yield KeptTicket(ticket_row(row))
         except sqlite3.Error as error:
             raise broken(self._database.path, error) from error
 
@@ -104,6 +117,8 @@ class MovingPart(Part):
                 connection.execute(sql["insert_blob"], (root, id, body))
             case KeptRecord(record, run):
                 connection.execute(sql["put_record"], (record.tenant, record.key, record.value, run, record.at))
+            case KeptTicket(ticket):
+                connection.execute(sql["put_ticket"], ticket_values(ticket))
             case _:
                 assert_never(piece)
 
@@ -136,7 +151,7 @@ class MovingPart(Part):
                     f"{self._database.path}: {what} hold what belongs to another ledger; "
                     "name a file that does not exist yet, in a folder of its own"
                 )
-        for table in ("facts", "blobs", "records", "bundles", "unanchored", "runs"):
+        for table in ("facts", "blobs", "records", "approvals", "bundles", "unanchored", "runs"):
             connection.execute(sql[f"empty_{table}"])
         try:
             self._anchors.forget()

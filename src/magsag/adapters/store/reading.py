@@ -6,10 +6,11 @@ from typing import Any
 from pydantic_core import to_json
 
 from magsag.adapters.store.part import Part
+from magsag.domain.approval import TicketState
 from magsag.domain.errors import StoreBroken
 from magsag.domain.facts import ParkedOn, RunStatus
 from magsag.domain.ids import RunId
-from magsag.ports.ledger import RunQuery, RunRow, Stored
+from magsag.ports.ledger import RunQuery, RunRow, Stored, TicketQuery, TicketRow
 
 
 class ReadingPart(Part):
@@ -27,6 +28,16 @@ class ReadingPart(Part):
     def record(self, tenant: str, key: str) -> bytes | None:
         row = self._database.one("record", (tenant, key))
         return None if row is None else bytes(row[0])
+
+    def ticket(self, id: str) -> TicketRow | None:
+        row = self._database.one("ticket", (id,))
+        return None if row is None else ticket_row(row)
+
+    def tickets(self, query: TicketQuery) -> list[TicketRow]:
+        limit = -1 if query.limit is None else query.limit
+        parameters: dict[str, object] = {"root": query.root, "prefix": query.prefix, "limit": limit}
+        name = "waiting_tickets" if query.waiting else "tickets"
+        return [ticket_row(row) for row in self._database.all(name, parameters)]
 
     def seqs(self, roots: Sequence[RunId]) -> dict[RunId, int]:
         return dict(self._database.all("seqs", (to_json(list(roots)),)))
@@ -62,3 +73,19 @@ def run_row(row: tuple[Any, ...]) -> RunRow:
     values[10] = RunStatus(values[10])
     values[11] = None if values[11] is None else ParkedOn(values[11])
     return RunRow(*values)
+
+
+def ticket_row(row: tuple[Any, ...]) -> TicketRow:
+    """A row of `approvals` in the order of the statements. Raises StoreBroken for a state that does not exist."""
+    id, run, root, step, state, *rest = row
+    if state not in set(TicketState):
+        raise StoreBroken(f"approval {id} is {state!r}, which is unknown; run `magsag data check`")
+    return TicketRow(id, run, root, step, TicketState(state), *rest)
+
+
+def ticket_values(ticket: TicketRow) -> tuple[object, ...]:
+    """The row again."""
+    return (
+        ticket.id, ticket.run, ticket.root, ticket.step, ticket.state, ticket.version, ticket.opened, ticket.expires,
+        ticket.salt, ticket.body,
+    )  # fmt: skip

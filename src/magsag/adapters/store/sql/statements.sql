@@ -39,6 +39,33 @@ on conflict(tenant, key) do update set value = excluded.value, run = excluded.ru
 -- record: a value that an act put
 select value from records where tenant = ? and key = ?;
 
+-- ticket_version: what whoever changes a ticket must know
+select version from approvals where id = ?;
+
+-- put_ticket: the next version takes the place of the one before
+insert into approvals(id, run, root, step, state, version, opened, expires, salt, body)
+values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+on conflict(id) do update set state = excluded.state, version = excluded.version, expires = excluded.expires,
+                              salt = excluded.salt, body = excluded.body;
+
+-- ticket: as it stands
+select id, run, root, step, state, version, opened, expires, salt, body from approvals where id = ?;
+
+-- tickets: the oldest first
+select id, run, root, step, state, version, opened, expires, salt, body
+from approvals
+where (:root is null or root = :root)
+  and (:prefix is null or substr(id, 1, length(:prefix)) = :prefix)
+order by opened, id limit :limit;
+
+-- waiting_tickets: those that people may still decide, of runs that have not ended
+select a.id, a.run, a.root, a.step, a.state, a.version, a.opened, a.expires, a.salt, a.body
+from approvals a join runs r on r.run = a.root
+where a.state = 'open' and r.status in ('running', 'parked')
+  and (:root is null or a.root = :root)
+  and (:prefix is null or substr(a.id, 1, length(:prefix)) = :prefix)
+order by a.opened, a.id limit :limit;
+
 -- lease_new_tree: the first lease of a tree; the clock is the store's, in milliseconds since 1970
 insert into leases(root, owner, fence, until)
 values(?, ?, 1, cast((julianday('now') - 2440587.5) * 86400000 as integer) + ?)
@@ -204,6 +231,9 @@ delete from blobs where root = '' or root in (select root from temp.vacuumed);
 -- vacuum_leases: gone
 delete from leases where root in (select root from temp.vacuumed);
 
+-- vacuum_approvals: gone
+delete from approvals where root in (select root from temp.vacuumed);
+
 -- vacuum_unanchored: gone
 delete from unanchored where run in (select run from temp.vacuumed);
 
@@ -284,6 +314,12 @@ select root, id, cast(body as blob) from blobs where root <> '' order by root, i
 
 -- pieces_records: by tenant and key
 select tenant, key, cast(value as blob), run, updated from records order by tenant, key;
+
+-- pieces_tickets: by id
+select id, run, root, step, state, version, opened, expires, salt, body from approvals order by id;
+
+-- empty_approvals: what an earlier attempt put in
+delete from approvals;
 
 -- empty_facts: what an earlier attempt put in
 delete from facts;
