@@ -3,13 +3,14 @@
 Everything is made when it is first asked for, so that a light command opens only what it needs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from magsag.domain.condition import Conditions
 from magsag.domain.errors import Invalid
+from magsag.domain.ids import RunId
 from magsag.domain.settings import Settings
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Store
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from magsag.catalog.bundle import Bundle
     from magsag.catalog.load import Loaded
     from magsag.domain.manifests.policy import FlowGovernance
+    from magsag.ports.runner import Told
     from magsag.runners.local import LocalRunner
+    from magsag.runners.workers import Worker
     from magsag.services.attempt import Switches
     from magsag.services.bundles import Bundles
     from magsag.services.compare import Compare
@@ -178,6 +181,15 @@ class App:
 
         return LocalRunner(self.drive)
 
+    def worker(self, name: str, concurrency: int, told: "Callable[[RunId, Told | Exception], None]") -> "Worker":
+        """Drives what is due in the store, `concurrency` runs side by side."""
+        from magsag.catalog.source import stamp_of
+        from magsag.runners.workers import Worker
+        from magsag.services.freshness import Freshness
+
+        fresh = Freshness(lambda: stamp_of(Path(self.settings.catalog)), self._reread, self.clock)
+        return Worker(self.drive, self.store, name, concurrency, told, fresh)
+
     @cached_property
     def runs(self) -> "Runs":
         """Starting, resuming and cancelling runs."""
@@ -308,6 +320,17 @@ class App:
             self.recorder.close()
         if "store" in self.__dict__:
             self.store.close()
+
+    def _reread(self) -> None:
+        """Put into force what the catalog's policies say now; without a catalog everything is denied."""
+        from magsag.policy.judge import Policies
+
+        self.__dict__.pop("catalog", None)
+        try:
+            policies = self.catalog.policies
+        except Invalid as error:
+            policies = Policies((), "", str(error))
+        self.programs.judge_by(policies)
 
     def _governance(self) -> "FlowGovernance":
         """What finished runs must show: as the catalog's policies say, else those that are shipped."""

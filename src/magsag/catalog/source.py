@@ -52,6 +52,20 @@ def read_folder(root: Path) -> Source:
     return Source(os.path.abspath(base), dict(sorted(files.items())), unread)
 
 
+def stamp_of(root: Path) -> frozenset[tuple[str, int, int]]:
+    """Name, time and size of every file below a folder: another answer means that something was changed there."""
+    found = set()
+    for folder, _, leaves in os.walk(root):
+        for leaf in leaves:
+            path = os.path.join(folder, leaf)
+            try:
+                at = os.stat(path)
+            except OSError:
+                continue
+            found.add((path, at.st_mtime_ns, at.st_size))
+    return frozenset(found)
+
+
 def _read_file(path: str, base: str, files: dict[str, bytes], unread: dict[str, str]) -> None:
     relative = _relative(path, base)
     try:

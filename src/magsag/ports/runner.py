@@ -60,3 +60,16 @@ class Runner(Protocol):
 
     def interrupt(self) -> None:
         """Ask the legs of this process to yield soon."""
+
+
+class Server(Protocol):
+    """Drives whatever is due, until it is told to stop."""
+
+    async def serve(self, once: bool = False) -> None:
+        """Drive until interrupted, then give everything back; with `once` only until nothing is due any more.
+
+        Raises Broken with `once` when the store cannot be reached; without it the store is tried again.
+        """
+
+    def interrupt(self) -> None:
+        """Start nothing more and ask the legs to yield."""

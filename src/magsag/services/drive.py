@@ -67,6 +67,11 @@ class Drive:
         """Somebody has appended to it meanwhile: its first leg has to read it after all."""
         self._begun.pop(run, None)
 
+    def hand_over(self, run: RunId) -> None:
+        """A run that this process has just created is for whoever takes it."""
+        if (begun := self._begun.pop(run, None)) is not None:
+            self._store.release(begun[0].lease)
+
     def due(self, limit: int) -> list[RunId]:
         """Runs that want a leg and have no live driver."""
         return self._store.due(self._clock.now(), limit)
@@ -98,6 +103,8 @@ class Drive:
             raise Invalid(f"run {id} is not in the ledger: `magsag run list` shows those that are")
         if row.root != id:
             raise Invalid(f"run {id} is a part of run {row.root}: drive that")
+        if row.status not in _OPEN:
+            return row.status
         lease = self._store.acquire(id, self._store.owner(), self._lease_seconds)
         if isinstance(lease, Occupied):
             return lease

@@ -68,6 +68,11 @@ class Programs:
         gate.drive_children(children)
         self._leftovers = Leftovers(gate, children)
 
+    def judge_by(self, policies: Policies) -> None:
+        """Other policies are in force from here on; legs under way keep those that they began with."""
+        self._policies = policies
+        self._known.clear()
+
     def seat(self, leg: Leg, run: Run, bundle: Bundle, above: ChildPlace | None = None) -> Seat:
         """Give a run its place in a leg. Raises Invalid when its program is not in the bundle."""
         started = started_of(run)

@@ -85,7 +85,18 @@ class Runs:
         run = await self.start(order)
         return await self.resume(run)
 
-    async def start(self, order: Order) -> RunId:
+    async def submit(self, order: Order) -> RunId:
+        """Put a run on record for whoever drives next: a worker of this store, or somebody who resumes it.
+
+        Raises what `run` raises, and Invalid where runs live in the memory of this process.
+        """
+        if not self._settings.features.durable:
+            raise Invalid("a run can only be left to others in a ledger; switch [features] durable on")
+        run = await self.start(order, Level.SYNCED)
+        self._drive.hand_over(run)
+        return run
+
+    async def start(self, order: Order, level: Level = Level.WRITTEN) -> RunId:
         """Put a run on record, not yet driven; with a known `run_id` and the same input that run."""
         entry, data = self.prepare(order)
         if order.run_id is not None and (known := self._known(order, entry, data)) is not None:
@@ -109,7 +120,7 @@ class Runs:
         )
         id = RunId(order.run_id) if order.run_id else run_id(now // 1000, self._clock.chance(7))
         try:
-            await self._create(id, started)
+            await self._create(id, started, level)
         except RunExists:
             await self._recorder.settle()
             known = self._known(order, entry, data)
@@ -205,7 +216,7 @@ class Runs:
             raise Invalid(f"run {run.id} exists with another choice of steps: choose another --run-id")
         return run.id
 
-    async def _create(self, id: RunId, started: facts.RunStarted) -> None:
+    async def _create(self, id: RunId, started: facts.RunStarted, level: Level) -> None:
         """Write the first fact and take the lease, in one transaction."""
         owner = self._store.owner()
         row = new_run(started, id, owner, self._settings.lease_seconds)
@@ -214,7 +225,7 @@ class Runs:
         if len(started.input) > LARGE_BYTES:
             data, _ = self._values.known(tree, run, decode(started.input))
             started = replace(started, input=data)
-        await self._recorder.record(tree, run, [started], Level.WRITTEN, create=row)
+        await self._recorder.record(tree, run, [started], level, create=row)
         self._drive.begun(tree, run)
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from html import escape
 from os import PathLike, fspath
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeVar
 
 from magsag.domain.errors import Broken, Invalid, StepFailed
 from magsag.domain.ids import RunId
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Project", "Result"]
 
+_T = TypeVar("_T")
 _SHOWN: Final = 20_000
 """characters of an output that a notebook shows"""
 
@@ -165,6 +166,21 @@ class Project:
         """`run` for code without an event loop; calls from several threads take turns."""
         return self._wait("run", lambda: self.run(slug, payload, run_id=run_id, requester=requester))
 
+    async def start(
+        self, slug: str, payload: Any = None, *, run_id: str | None = None, requester: str | None = None
+    ) -> str:
+        """Put a run on record and leave it to a worker (`magsag serve --worker`), or to `resume`; the run's id.
+
+        Takes and raises what `run` does.
+        """
+        return await self._app.runs.submit(self._order(slug, payload, run_id, requester))
+
+    def start_sync(
+        self, slug: str, payload: Any = None, *, run_id: str | None = None, requester: str | None = None
+    ) -> str:
+        """`start` for code without an event loop."""
+        return self._wait("start", lambda: self.start(slug, payload, run_id=run_id, requester=requester))
+
     async def resume(self, run: str) -> Result:
         """Go on with a run that parked or was interrupted; one that has ended gives its result again."""
         return self._result(await self._app.runs.resume(self._app.insight.find(run)))
@@ -202,7 +218,7 @@ class Project:
         waits = tuple(f"{one.on}: step {one.step}: {one.reason}" for one in result.reasons)
         return Result(result.run, str(result.status), result.output, result.error, waits, self._app.insight)
 
-    def _wait(self, verb: str, start: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+    def _wait(self, verb: str, start: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         try:
             asyncio.get_running_loop()
         except RuntimeError:

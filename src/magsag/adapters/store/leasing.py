@@ -1,5 +1,6 @@
 """Who drives which run tree. Ends go by SQLite's clock; a dead process of this machine is seen by its lock file."""
 
+from itertools import chain, islice
 from typing import cast
 
 from magsag.adapters.store.part import Part
@@ -37,11 +38,8 @@ class LeasingPart(Part):
             connection.execute(self._database.sql["release_lease"], (lease.root, lease.owner, lease.fence))
 
     def due(self, now: int, limit: int) -> list[RunId]:
-        found: list[RunId] = []
+        sql = self._database.sql
         with self._database.reading() as connection:
-            for run, holder in connection.execute(self._database.sql["due"], (now,)):
-                if not holder or self._process.is_dead(cast(str, holder)):
-                    found.append(run)
-                    if len(found) == limit:
-                        break
-        return found
+            rows = chain(connection.execute(sql["running"]), connection.execute(sql["due"], (now,)))
+            wanting = (run for run, holder in rows if not holder or self._process.is_dead(cast(str, holder)))
+            return list(islice(wanting, limit))

@@ -17,6 +17,7 @@ NOUNS = {
     "catalog": "Check the catalog and look around in it.",
     "skill": "Start a new skill.",
     "data": "Keep the ledger in order.",
+    "serve": "Drive the runs of this ledger that nobody drives.",
     "init": "Make a new project in a folder.",
     "config": "Show the settings in force.",
     "doctor": "Check that everything is in working order.",

@@ -5,8 +5,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from magsag.domain.ids import RunId
     from magsag.domain.settings import Settings
-    from magsag.ports.runner import Runner
+    from magsag.ports.runner import Runner, Server, Told
     from magsag.services.compare import Compare
     from magsag.services.doubts import Doubts
     from magsag.services.fork import Forks
@@ -53,6 +54,7 @@ class Services(Protocol):
     def upkeep(self) -> "Upkeep": ...
     @property
     def health(self) -> "Health": ...
+    def worker(self, name: str, concurrency: int, told: "Callable[[RunId, Told | Exception], None]") -> "Server": ...
     def watch(self) -> "Watch": ...
     def close(self) -> None: ...
 

@@ -30,6 +30,8 @@ class Asked:
     watch: bool = False
     output: str | None = None
     debug: bool = False
+    detach: bool = False
+    """leave it to whoever drives next"""
 
 
 def refuse_findings(call: Call, ref: str) -> int | None:
@@ -68,6 +70,8 @@ def check_output(path: str | None) -> None:
 def drive(call: Call, what: "Order | RunId", asked: Asked) -> int:
     """Start an order, or go on with a run; its exit code."""
     app = call.app
+    if asked.detach:
+        return _detach(call, what, asked)
     known: list[RunId] = [] if not isinstance(what, str) else [RunId(what)]
 
     def hint() -> str:
@@ -82,6 +86,15 @@ def drive(call: Call, what: "Order | RunId", asked: Asked) -> int:
     with Signals(app.runner.interrupt, hint, INTERRUPTED) as signals, _prints_aside(asked), _shown(call, asked):
         result = asyncio.run(driven())
     return _put(call, result, asked)
+
+
+def _detach(call: Call, what: "Order | RunId", asked: Asked) -> int:
+    """Put the run on record for a worker; the exit code says that it is there, not how it ends."""
+    if isinstance(what, str) or asked.watch or asked.output or asked.debug:
+        raise Invalid("--detach drives nothing: leave out --resume, --watch, --output and --debug")
+    run = asyncio.run(call.app.runs.submit(what))
+    write_file("-", json_text({"run": run}, indent=not call.wants_json))
+    return YES
 
 
 def _shown(call: Call, asked: Asked) -> AbstractContextManager[None]:

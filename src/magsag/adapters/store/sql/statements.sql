@@ -148,12 +148,18 @@ order by created desc, run desc limit :limit;
 -- named: root runs by the beginning of their id
 select run from runs where run >= :prefix and run < :prefix || char(1114111) and run = root order by run limit 10;
 
--- due: root runs that want a leg, with the owner of a lease that has not ended
+-- running: root runs that should have a driver, with the owner of a lease that has not ended.
+-- The status stands there twice: so the planner sees that the partial index will do.
 select r.run, iif(l.until > cast((julianday('now') - 2440587.5) * 86400000 as integer), l.owner, '')
 from runs r left join leases l on l.root = r.root
-where r.run = r.root and r.status in ('running', 'parked')
-  and (r.status = 'running' or r.due <= ?)
-order by coalesce(r.due, 0), r.run;
+where r.run = r.root and r.status in ('running', 'parked') and r.status = 'running'
+order by r.due, r.run;
+
+-- due: root runs whose time has come, with the same
+select r.run, iif(l.until > cast((julianday('now') - 2440587.5) * 86400000 as integer), l.owner, '')
+from runs r left join leases l on l.root = r.root
+where r.run = r.root and r.status in ('running', 'parked') and r.status = 'parked' and r.due <= ?
+order by r.due, r.run;
 
 -- unanchored: ended runs that another process may have left without an anchor
 select u.run, r.seq, r.head from unanchored u join runs r on r.run = u.run;
