@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from magsag.services.insight import Insight
     from magsag.services.keeper import Keeper
     from magsag.services.large import Values
+    from magsag.services.moving import Moving
     from magsag.services.parcels import Parcels
     from magsag.services.people import Identity
     from magsag.services.programs import Programs
@@ -296,6 +297,13 @@ class App:
         return Upkeep(lambda: self.store, self.clock)
 
     @cached_property
+    def moving(self) -> "Moving":
+        """The ledger on its way to another store."""
+        from magsag.services.moving import Moving
+
+        return Moving(lambda: self.store, _open_ledger, self.clock)
+
+    @cached_property
     def health(self) -> "Health":
         """What `doctor` looks at."""
         from magsag.adapters.machine import probe
@@ -352,6 +360,15 @@ class App:
 
             return ScriptedProvider(Path(self.settings.project) / model), model
         raise Invalid(f'[models] {alias} = "{bound}": provider {name!r} is not there; this version has scripted')
+
+
+def _open_ledger(location: str) -> Store:
+    """The ledger at a place that somebody names, made when there is none. Raises Invalid, StoreBroken."""
+    if "://" in location:
+        raise Invalid("this version keeps ledgers in SQLite files: name a file")
+    from magsag.adapters.store.sqlite import SqliteStore
+
+    return SqliteStore(Path(location))
 
 
 def build(settings: Settings, store: Store | None = None, clock: Clock | None = None) -> App:

@@ -110,13 +110,16 @@ class Health:
         try:
             store = self._open.store()
             about = store.describe()
-            stranded = store.due(self._clock.now(), 10)
+            standing = store.standing()
+            stranded = store.due(self._clock.now(), 10) if standing is None else []
         except MagsagError as error:
             yield Line("ledger", State.FAIL, str(error), "magsag data check")
             return
         yield Line(
             "ledger", State.OK, f"{path}: schema {about['schema']}, {about['runs']} runs, {about['facts']} facts"
         )
+        if standing is not None:
+            yield Line("moved", State.WARN, standing.why(), "set `ledger` in magsag.toml, or use --ledger")
         if about["journal_mode"] == "wal":
             yield Line("journal", State.OK, "write-ahead log")
         else:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from magsag.services.fork import Forks
     from magsag.services.health import Health
     from magsag.services.insight import Insight
+    from magsag.services.moving import Moving
     from magsag.services.parcels import Parcels
     from magsag.services.replay import Replay
     from magsag.services.runs import Runs
@@ -52,6 +53,8 @@ class Services(Protocol):
     def scaffold(self) -> "Scaffold": ...
     @property
     def upkeep(self) -> "Upkeep": ...
+    @property
+    def moving(self) -> "Moving": ...
     @property
     def health(self) -> "Health": ...
     def worker(self, name: str, concurrency: int, told: "Callable[[RunId, Told | Exception], None]") -> "Server": ...

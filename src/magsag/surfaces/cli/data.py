@@ -8,7 +8,7 @@ from magsag.domain.errors import Invalid
 from magsag.surfaces.cli.call import Call
 from magsag.surfaces.cli.failing import NO, YES
 from magsag.surfaces.cli.groups import Noun
-from magsag.surfaces.cli.writing import put_json, put_pairs, say
+from magsag.surfaces.cli.writing import note, put_json, put_pairs, put_table, say
 
 BACKENDS = ("sqlite",)
 
@@ -76,3 +76,36 @@ def backup(call: Call, destination: str) -> None:
         put_json({"backup": destination})
     else:
         say(f"the ledger is copied to {destination}")
+
+
+@command.command("migrate")
+@click.option("--to", metavar="FILE|DSN", help="Where the ledger goes: an empty place.")
+@click.option("--cancel", is_flag=True, help="Stay here after a move that was interrupted.")
+@click.pass_obj
+def migrate(call: Call, to: str | None, cancel: bool) -> None:
+    """Move the whole ledger, parked runs too, into another store.
+
+    Nobody may drive a run meanwhile. Both ledgers are counted and compared; the old one is then closed for good: it can
+    still be read, nothing runs in it any more.
+    """
+    if (to is None) is not cancel:
+        raise Invalid("say where the ledger goes, with --to, or --cancel a move that was interrupted")
+    if to is None:
+        was = call.app.moving.cancel()
+        if call.wants_json:
+            put_json({"cancelled": was.elsewhere})
+        else:
+            say(f"the move to {was.elsewhere} is cancelled: runs go on here")
+        return
+    moved = call.app.moving.migrate(to, _quietly if call.is_quiet else note)
+    tallies = {name: {"count": tally.count, "hash": tally.hash} for name, tally in moved.tallies.items()}
+    if call.wants_json:
+        put_json({"from": moved.source, "to": moved.target, "equal": True, **tallies})
+        return
+    say(f"moved to {moved.target}; both ledgers hold the same:")
+    put_table(["", "count", "sha256"], [[name, str(one.count), one.hash] for name, one in moved.tallies.items()])
+    say(f"nothing runs in {moved.source} any more; set `ledger` in magsag.toml, or use --ledger")
+
+
+def _quietly(_: str) -> None:
+    """Nobody wants to hear it."""

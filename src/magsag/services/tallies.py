@@ -1,0 +1,76 @@
+"""What a whole ledger holds, counted and hashed by sort, so that two of any backend can be compared."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final, assert_never
+
+from pydantic_core import to_json
+
+from magsag.ports.ledger import AnchorLines, KeptBlob, KeptBundle, KeptRecord, KeptRun, Piece, RunRow, Stored
+
+SORTS: Final = ("anchors", "bundles", "runs", "facts", "large values", "records")
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many of one sort there are, and one sha256 over all of them in their order, as hex."""
+
+    count: int
+    hash: str
+
+
+def tally(pieces: Iterable[Piece]) -> dict[str, Tally]:
+    """By sort; pieces come in the order of `ports.ledger.Moving.pieces`."""
+    counting = _Counting()
+    for piece in pieces:
+        counting.add(piece)
+    return counting.tallies()
+
+
+class _Counting:
+    def __init__(self) -> None:
+        self._counts = dict.fromkeys(SORTS, 0)
+        self._hashes = {sort: sha256() for sort in SORTS}
+
+    def add(self, piece: Piece) -> None:
+        match piece:
+            case AnchorLines(data):
+                self._counts["anchors"] += data.count(b"\n")
+                self._hashes["anchors"].update(data)
+            case KeptBundle(hash, body):
+                self._add("bundles", hash.encode(), body)
+            case KeptRun(row, facts):
+                self._add("runs", *_row(row))
+                for fact in facts:
+                    self._add("facts", *_fact(fact))
+            case KeptBlob(root, id, body):
+                self._add("large values", root.encode(), id.encode(), body)
+            case KeptRecord(record, run):
+                key = (record.tenant.encode(), record.key.encode())
+                self._add("records", *key, record.value, run.encode(), b"%d" % record.at)
+            case _:
+                assert_never(piece)
+
+    def tallies(self) -> dict[str, Tally]:
+        return {sort: Tally(self._counts[sort], self._hashes[sort].hexdigest()) for sort in SORTS}
+
+    def _add(self, sort: str, *parts: bytes | None) -> None:
+        """Lengths keep neighbours apart; what is absent is not what is empty."""
+        self._counts[sort] += 1
+        for part in parts:
+            self._hashes[sort].update(b"-" if part is None else b"%d:" % len(part))
+            self._hashes[sort].update(part or b"")
+
+
+def _row(row: RunRow) -> tuple[bytes, ...]:
+    named = (
+        row.run, row.root, row.parent, row.program, row.bundle, row.tenant, row.actor, row.requester, row.trace_id,
+        row.span_id, row.status, row.parked_on, row.due, row.created, row.updated, row.seq,
+    )  # fmt: skip
+    return to_json(named), row.head
+
+
+def _fact(fact: Stored) -> tuple[bytes | None, ...]:
+    place = b"%d" % fact.seq, fact.kind.encode()
+    return *place, fact.body, fact.digest, fact.salt, fact.input, fact.output, fact.head

@@ -1,0 +1,115 @@
+"""Part 2 E1: a ledger moves to another store as a whole, and only one of the two ever acts."""
+
+import json
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from tests.acceptance.workshop import command, environment, is_sound, magsag
+
+HEAD = "kind: {}\nschema: 1\nslug: {}\nversion: 1.0.0\nentrypoint: {}.py:run\n"
+AGENT = """\
+    async def run(payload, ctx):
+        put = await ctx.skill("record-put", {"key": f"n-{payload['n']}", "value": payload["n"]})
+        return {"big": "x" * 70_000, **await ctx.skill("post", {"n": payload["n"]})}
+    """
+POST = """\
+    import time
+    from pathlib import Path
+
+    def run(payload):
+        with Path("sent").open("a") as file:
+            file.write(f"{payload['n']}\\n")
+        if Path("stuck").exists():
+            time.sleep(60)
+        return payload
+    """
+ALLOW = """\
+    kind: policy
+    schema: 1
+    rules:
+      - {id: may-post, on: ["skill:post", "skill:record-put"], verdict: allow}
+    """
+WAITING = ["run-0", "run-1", "run-2"]
+
+
+def put(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(dedent(text), encoding="utf-8")
+
+
+@pytest.fixture
+def project(tmp_path: Path, lived_in: Path) -> Path:
+    """A copy of it, for one test."""
+    return shutil.copytree(lived_in, tmp_path / "project")
+
+
+@pytest.fixture(scope="module")
+def lived_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose ledger holds one ended run and three that are parked in doubt."""
+    tmp_path = tmp_path_factory.mktemp("lived-in")
+    catalog = tmp_path / "catalog"
+    uses = "role: main\nuses: ['skill:post', 'skill:record-put']\n"
+    put(catalog / "agents/main/post-mag/agent.yaml", HEAD.format("agent", "post-mag", "agent") + uses)
+    put(catalog / "agents/main/post-mag/agent.py", AGENT)
+    skill = HEAD.format("skill", "post", "skill") + "effect: unrepeatable\ntimeout: 200ms\n"
+    put(catalog / "skills/post/skill.yaml", skill)
+    put(catalog / "skills/post/skill.py", POST)
+    put(catalog / "policies/allow.yaml", ALLOW)
+    put(tmp_path / "magsag.toml", "")
+    assert started(tmp_path, "control", 9) == 0
+    (tmp_path / "stuck").touch()
+    assert [started(tmp_path, run, n) for n, run in enumerate(WAITING)] == [3, 3, 3]
+    (tmp_path / "stuck").unlink()
+    return tmp_path
+
+
+def started(folder: Path, run: str, n: int) -> int:
+    return magsag("agent", "run", "post-mag", "--run-id", run, cwd=folder, stdin=json.dumps({"n": n})).code
+
+
+def test_parked_runs_finish_where_the_ledger_went_and_only_there(project: Path) -> None:
+    done = magsag("data", "migrate", "--to", "new/ledger.db", "--json", cwd=project)
+    assert done.code == 0, done.err
+    told = done.value
+    assert (told["equal"], told["runs"]["count"], told["records"]["count"]) == (True, 4, 4)
+    assert "copied 4 runs" in done.err
+    for n, run in enumerate(WAITING):
+        resolve = ("run", "resolve", run, "post#1", "--succeeded", json.dumps({"n": n}))
+        here = magsag(*resolve, cwd=project)
+        assert (here.code, "was moved to" in here.err, "new/ledger.db" in here.err) == (2, True, True)
+        there = magsag("--ledger", "new/ledger.db", *resolve, cwd=project)
+        assert (there.code, there.value["n"]) == (0, n), there.err
+    assert {row["status"] for row in magsag("run", "list", "--json", cwd=project).value} == {"succeeded", "parked"}
+    assert sorted((project / "sent").read_text().split()) == ["0", "1", "2", "9"]
+    assert magsag("data", "check", "--ledger", "new/ledger.db", cwd=project).code == 0
+    assert magsag("run", "replay", "run-1", "--ledger", "new/ledger.db", cwd=project).code == 0
+    assert is_sound(project)
+
+
+def test_a_ledger_that_was_moved_starts_nothing_and_moves_no_more(project: Path) -> None:
+    assert magsag("data", "migrate", "--to", "new/ledger.db", "--quiet", cwd=project).err == ""
+    asked = ("agent run post-mag", "run cancel run-0", "data migrate --to other/ledger.db", "data migrate --cancel")
+    for words in asked:
+        done = magsag(*words.split(), cwd=project, stdin='{"n": 5}')
+        assert (done.code, "was moved to" in done.err) == (2, True), done.err
+    assert "was moved to" in magsag("doctor", cwd=project).out
+    assert "5" not in (project / "sent").read_text().split()
+
+
+def test_an_interrupt_leaves_one_ledger_that_drives(project: Path) -> None:
+    process = subprocess.Popen(
+        command("data", "migrate", "--to", "new/ledger.db"),
+        cwd=project, env=environment(), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stderr is not None
+    process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    here = magsag("run", "cancel", "run-0", cwd=project).code
+    there = magsag("run", "cancel", "run-0", "--ledger", "new/ledger.db", cwd=project).code
+    assert (here, there) == ((0, 2) if process.returncode == 130 else (2, 0))
