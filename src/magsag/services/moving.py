@@ -18,6 +18,7 @@ from magsag.ports.ledger import (
     KeptBundle,
     KeptRecord,
     KeptRun,
+    KeptTicket,
     Piece,
     Standing,
     Store,
@@ -38,7 +39,7 @@ class Moved:
     source: str
     target: str
     tallies: dict[str, Tally]
-    """by sort: anchors, bundles, runs, facts, large values, records"""
+    """by sort: anchors, bundles, runs, facts, large values, records, tickets"""
 
 
 class Moving:
@@ -155,6 +156,8 @@ def _size(piece: Piece) -> int:
             return sum(len(fact.body) + len(fact.input or b"") + len(fact.output or b"") for fact in facts)
         case KeptRecord(record):
             return len(record.value)
+        case KeptTicket(ticket):
+            return len(ticket.body)
         case _:
             assert_never(piece)
 

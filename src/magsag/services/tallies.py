@@ -7,9 +7,20 @@ from typing import Final, assert_never
 
 from pydantic_core import to_json
 
-from magsag.ports.ledger import AnchorLines, KeptBlob, KeptBundle, KeptRecord, KeptRun, Piece, RunRow, Stored
+from magsag.ports.ledger import (
+    AnchorLines,
+    KeptBlob,
+    KeptBundle,
+    KeptRecord,
+    KeptRun,
+    KeptTicket,
+    Piece,
+    RunRow,
+    Stored,
+    TicketRow,
+)
 
-SORTS: Final = ("anchors", "bundles", "runs", "facts", "large values", "records")
+SORTS: Final = ("anchors", "bundles", "runs", "facts", "large values", "records", "tickets")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +60,8 @@ class _Counting:
             case KeptRecord(record, run):
                 key = (record.tenant.encode(), record.key.encode())
                 self._add("records", *key, record.value, run.encode(), b"%d" % record.at)
+            case KeptTicket(ticket):
+                self._add("tickets", *_ticket(ticket))
             case _:
                 assert_never(piece)
 
@@ -74,3 +87,10 @@ def _row(row: RunRow) -> tuple[bytes, ...]:
 def _fact(fact: Stored) -> tuple[bytes | None, ...]:
     place = b"%d" % fact.seq, fact.kind.encode()
     return *place, fact.body, fact.digest, fact.salt, fact.input, fact.output, fact.head
+
+
+def _ticket(ticket: TicketRow) -> tuple[bytes | None, ...]:
+    named = (
+        ticket.id, ticket.run, ticket.root, ticket.step, ticket.state, ticket.version, ticket.opened, ticket.expires,
+    )  # fmt: skip
+    return to_json(named), ticket.salt, ticket.body
