@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from magsag.services.compare import Compare
     from magsag.services.doubts import Doubts
     from magsag.services.drive import Drive
+    from magsag.services.erasing import Erasing
     from magsag.services.fork import Forks
     from magsag.services.gate import Gate
     from magsag.services.health import Health
@@ -206,6 +207,13 @@ class App:
         from magsag.services.doubts import Doubts
 
         return Doubts(self.store, self.bundles, self.clock, self.settings.lease_seconds)
+
+    @cached_property
+    def erasing(self) -> "Erasing":
+        """Taking payloads away."""
+        from magsag.services.erasing import Erasing
+
+        return Erasing(self.store, self.clock)
 
     @cached_property
     def replay(self) -> "Replay":

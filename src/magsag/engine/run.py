@@ -53,6 +53,8 @@ class Run:
     steps: dict[StepId, Step] = field(default_factory=dict)
     scores: list[facts.RunScored] = field(default_factory=list)
     cancel_by: str | None = None
+    erased_by: str | None = None
+    """who had payloads of it taken away"""
     at: int = 0
     """time of the last fact"""
     count: int = 0
@@ -99,7 +101,7 @@ def _whole(run: Run, fact: facts.RunFact) -> None:
         case facts.CancelRequested():
             run.cancel_by = run.cancel_by or fact.by
         case facts.PayloadErased():
-            pass
+            run.erased_by = fact.by
 
 
 def wake(run: Run) -> None:

@@ -340,6 +340,14 @@ class Upkeep(Protocol):
     def vacuum(self, before: int, dry_run: bool) -> Vacuumed:
         """Remove ended run trees last touched before a time, and bundles that no run needs."""
 
+    def erase(self, root: RunId, tombstones: Mapping[RunId, Mapping[int, Sealed]], at: int) -> bool:
+        """Take away the payloads and salts of facts of an ended tree, by run and seq, and the tree's large values.
+
+        Each fact is told by its tombstone, a sealed `PayloadErased`, appended to its run in the same transaction. No
+        search finds what was removed. `at` is when the rows were touched. False when old bytes may still stand in the
+        files, because others were at work: the next vacuum overwrites them.
+        """
+
     def backup(self, destination: str) -> None:
         """Write a consistent copy while others go on. Raises Invalid when the destination exists."""
 

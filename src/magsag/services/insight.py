@@ -71,6 +71,8 @@ class RunView:
     reasons: tuple[ParkReason, ...]
     """what a parked run waits for"""
     cancel_by: str | None
+    erased_by: str | None
+    """who had its payloads taken away: inputs, outputs and errors of it are None then"""
     scores: tuple[ScoreView, ...]
     steps: tuple[StepView, ...]
 
@@ -143,6 +145,7 @@ class Insight:
             error=error_of(ended) if has_error else None,
             reasons=folded.reasons,
             cancel_by=folded.cancel_by,
+            erased_by=folded.erased_by,
             scores=tuple(score for scored in folded.scores for score in _scores(scored, value(scored.output))),
             steps=tuple(self._step(row.run, step, value) for step in folded.steps.values()),
         )

@@ -195,6 +195,8 @@ class Runs:
         if not isinstance(last, facts.RunEnded):
             waits = last is not None and row.status is RunStatus.PARKED
             return RunResult(row.run, row.status, reasons=last.reasons if last and waits else ())
+        if last.output is None:
+            raise Invalid(f"run {row.run} ended {row.status}; what it gave was erased: `magsag run show {row.run}`")
         value: Any = plain(self._store, row.root, last.output)
         if row.status in (RunStatus.SUCCEEDED, RunStatus.PARTIAL):
             return RunResult(row.run, row.status, output=value)

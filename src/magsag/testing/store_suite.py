@@ -18,7 +18,7 @@ import pytest
 
 from magsag.domain.effects import Level
 from magsag.domain.errors import StoreBroken
-from magsag.domain.facts import CancelRequested, ParkedOn, RunStatus
+from magsag.domain.facts import CancelRequested, ParkedOn, PayloadErased, RunStatus
 from magsag.domain.ids import RunId
 from magsag.engine.chain import blob_id, link, unseal
 from magsag.ports.ledger import Change, Declined, Lease, Occupied, Record, RunQuery, Store, Write, Written
@@ -549,6 +549,33 @@ class UpkeepSuite:
         assert store.vacuum(later, dry_run=True).bundles == 1
         assert store.vacuum(later, dry_run=False).bundles == 1
         assert (store.bundle("bundle-1"), store.bundle("bundle-2")) == (b"catalog", None)
+
+    def test_erasing_takes_payloads_and_leaves_the_chain(self, store: Store) -> None:
+        lease, child = begin(store), RunId(f"{RUN}.sub")
+        blob = blob_id(b"s" * 16, b"a large secret")
+        store.write([Write(RUN, RUN, [done("a#1", "secret")], lease, blobs={blob: b"a large secret"})], WRITTEN)
+        store.write([Write(child, RUN, [started("secret")], lease, new_run(child, None, root=RUN))], WRITTEN)
+        end(store, lease, run=child)
+        end(store, lease)
+        begin(store, RunId("other"))
+        assert {hit.run for hit in store.search("secret", 10)} == {RUN, child}
+        heads = [fact.head for fact in store.read(RUN)]
+        stones = {run: {seq: sealed(PayloadErased(at=50, seq=seq, by="ann")) for seq in (1, 2)} for run in (RUN, child)}
+        store.erase(RUN, stones, 50)
+        facts = store.read(RUN)
+        assert [(fact.salt, fact.input, fact.output) for fact in facts[:2]] == [(None, None, None)] * 2
+        assert facts[2].output == b'"fine"'
+        assert [fact.head for fact in facts[:3]] == heads
+        assert [unseal(fact) for fact in facts[3:]] == [PayloadErased(at=50, seq=seq, by="ann") for seq in (1, 2)]
+        assert store.search("secret", 10) == []
+        assert {hit.run for hit in store.search("hello", 10)} == {"other"}
+        with pytest.raises(StoreBroken, match="large value"):
+            store.blob(RUN, blob)
+        assert [(row.seq, row.updated) for row in store.rows(RunQuery(root=RUN, roots_only=False))] == [
+            (5, 50),
+            (4, 50),
+        ]
+        assert store.check() == []
 
     def test_it_describes_itself(self, store: Store) -> None:
         begin(store)

@@ -78,16 +78,18 @@ class Database:
         if self._identity() != self._file:
             raise StoreBroken(f"{self.path}: the file was moved or deleted while it was in use; put it back")
 
-    def compact(self) -> None:
-        """Give the space of removed rows back to the disk; where others are busy, it is only kept for reuse."""
+    def compact(self) -> bool:
+        """Give the space of removed rows back to the disk; False where others are busy: it is only kept for reuse."""
         with self.lock:
             connection = self._ready()
             try:
                 connection.execute("vacuum")
-                connection.execute("pragma wal_checkpoint(truncate)").fetchall()
+                (is_blocked, *_) = connection.execute("pragma wal_checkpoint(truncate)").fetchone()
             except sqlite3.Error as error:
                 if not is_busy(error):
                     self._fail(connection, error)
+                return False
+            return not is_blocked
 
     def close(self) -> None:
         """Let go of the file."""

@@ -7,8 +7,8 @@ the same here, and there are no anchors.
 import itertools
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Final, assert_never
 
 from magsag.adapters.store.words import text_of, tokens
@@ -311,6 +311,18 @@ class MemoryStore:
                 for hash in bundles:
                     del self._bundles[hash]
             return counted
+
+    def erase(self, root: RunId, tombstones: Mapping[RunId, Mapping[int, Sealed]], at: int) -> bool:
+        with self._lock:
+            for id, stones in tombstones.items():
+                run = self._runs[id]
+                for seq in stones:
+                    fact, head = run.facts[seq - 1]
+                    run.facts[seq - 1] = replace(fact, salt=None, input=None, output=None), head
+                self._write(Write(id, root, list(stones.values())))
+                run.updated = at
+            self._blobs.pop(root, None)
+        return True
 
     def backup(self, destination: str) -> None:
         raise Invalid(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from magsag.adapters.store.anchors import Anchors
 from magsag.adapters.store.database import Database
+from magsag.adapters.store.erasing import ErasingPart
 from magsag.adapters.store.leasing import LeasingPart
 from magsag.adapters.store.moving import MovingPart
 from magsag.adapters.store.processlock import ProcessLock
@@ -25,7 +26,9 @@ def installed_version() -> str:
         return "of a source tree"
 
 
-class SqliteStore(WritingPart, ReadingPart, SearchingPart, LeasingPart, WakingPart, UpkeepPart, MovingPart):
+class SqliteStore(
+    WritingPart, ReadingPart, SearchingPart, LeasingPart, WakingPart, UpkeepPart, ErasingPart, MovingPart
+):
     """All of `ports.ledger.Store` in one SQLite file, for any number of threads and processes of one machine."""
 
     def __init__(

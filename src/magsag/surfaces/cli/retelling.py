@@ -1,9 +1,11 @@
 """`magsag run replay`: what can be done with a record besides reading it. Added to the noun by `run`."""
 
+import sys
 from dataclasses import asdict
 
 import click
 
+from magsag.domain.errors import Invalid
 from magsag.domain.facts import RunStatus
 from magsag.surfaces.cli.call import Call
 from magsag.surfaces.cli.failing import NO, YES
@@ -118,4 +120,36 @@ def take_in(call: Call, file: str) -> None:
         say(f"run {run} is imported: {view.started.program}, {view.status}")
 
 
-COMMANDS = (replay, fork, diff, export, take_in)
+@click.command("erase", cls=Leaf)
+@click.argument("run")
+@click.option("--yes", is_flag=True, help="Do not ask first.")
+@click.pass_obj
+def erase(call: Call, run: str, yes: bool) -> None:
+    """Take away what an ended run and all below it were told and what they said, for good.
+
+    Facts, verdicts and the chain stay and verify; each erasure is a fact with your name. Backups, archives and
+    exports made earlier are not reached.
+    """
+    app = call.app
+    id = app.insight.find(run)
+    if not yes and not _agrees(call, f"erase all payloads of run {id} for good?"):
+        raise Invalid(f"run {id} stays as it is")
+    gone = app.erasing.erase(id, app.settings.actor)
+    if call.wants_json:
+        put_json(asdict(gone))
+        return
+    say(f"run {id} is erased: the payloads of {gone.facts} facts in {gone.runs} run{'s' * (gone.runs != 1)}")
+    if not gone.is_overwritten:
+        note("others are at work: old bytes may stand in the ledger's files until the next `magsag data vacuum`")
+    for copy in gone.copies:
+        note(f"run {copy} took payloads over from it, and keeps them until it is erased too")
+
+
+def _agrees(call: Call, question: str) -> bool:
+    """Ask at the terminal; without one it must be said by a flag."""
+    if call.wants_json or sys.stdin is None or not sys.stdin.isatty():
+        raise Invalid(f"{question} Nothing brings them back: say --yes")
+    return click.confirm(question, err=True)
+
+
+COMMANDS = (replay, fork, diff, export, take_in, erase)

@@ -66,6 +66,8 @@ def _head(view: "RunView") -> Iterator[tuple[str, object]]:
     yield "run", view.row.run
     yield "program", view.started.program
     yield "status", f"{view.status}" + (f", cancelled by {view.cancel_by}" if view.cancel_by else "")
+    if view.erased_by:
+        yield "erased", f"by {view.erased_by}: its payloads are gone"
     if view.row.parent:
         yield "parent", view.row.parent
     if view.started.forked_from:

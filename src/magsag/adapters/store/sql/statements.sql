@@ -252,6 +252,21 @@ delete from bundles where hash = ?;
 -- vacuum_end: the notes too
 delete from temp.vacuumed;
 
+-- erase_payloads: body, digest and head stay, so the chain verifies
+update facts set salt = null, input = null, output = null where run = ? and seq = ?;
+
+-- erase_blobs: of one tree
+delete from blobs where root = ?;
+
+-- touch_run: a tree that was changed after its end is kept as long as one that has just ended
+update runs set updated = max(updated, ?) where run = ?;
+
+-- drop_search_index: the next search makes it again, without what was erased
+drop table if exists search_index;
+
+-- overwrite_removed: zeros instead of what was there, in this connection
+pragma secure_delete = on;
+
 -- has_search_index: made by the first search
 select 1 from sqlite_master where name = 'search_index';
 
