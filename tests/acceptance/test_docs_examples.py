@@ -1,6 +1,8 @@
 """The pages are typed as a reader would: every console block, in order, in a folder of the page's own."""
 
 import os
+import pwd
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,8 @@ import pytest
 
 from tests.unit.pages import ROOT, Block, blocks, differences, pages, typed
 
+_WHO = re.compile(rf"(?:(?<=by )|(?<=  )){re.escape(pwd.getpwuid(os.getuid()).pw_name)}\b")
+"""where a command names its actor, the user of this system: pages call them you"""
 TYPED = [path for path in pages() if any(block.language == "console" for block in blocks(path))]
 
 
@@ -68,7 +72,8 @@ def enter(command: str, here: Path, folder: Path) -> tuple[int, str, Path]:
         check=False,
         timeout=120,
     )
-    return done.returncode, done.stdout, Path(place.read_text(encoding="utf-8").strip())
+    shown = _WHO.sub("you", done.stdout)
+    return done.returncode, shown, Path(place.read_text(encoding="utf-8").strip())
 
 
 def _known(command: str) -> str:

@@ -53,12 +53,12 @@ class Run:
     steps: dict[StepId, Step] = field(default_factory=dict)
     scores: list[facts.RunScored] = field(default_factory=list)
     cancel_by: str | None = None
-    erased_by: str | None = None
-    """who had payloads of it taken away"""
     at: int = 0
     """time of the last fact"""
     count: int = 0
     """how many facts it was folded from"""
+    erased_by: str | None = None
+    """who had payloads of it taken away"""
 
     @property
     def reasons(self) -> tuple[ParkReason, ...]:

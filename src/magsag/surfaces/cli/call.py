@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from magsag.ports.runner import Runner, Server, Told
     from magsag.services.compare import Compare
     from magsag.services.doubts import Doubts
+    from magsag.services.erasing import Erasing
     from magsag.services.fork import Forks
     from magsag.services.health import Health
     from magsag.services.insight import Insight
@@ -35,6 +36,8 @@ class Services(Protocol):
     def runner(self) -> "Runner": ...
     @property
     def doubts(self) -> "Doubts": ...
+    @property
+    def erasing(self) -> "Erasing": ...
     @property
     def insight(self) -> "Insight": ...
     @property
