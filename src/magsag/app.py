@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from magsag.runners.local import LocalRunner
     from magsag.runners.workers import Worker
     from magsag.services.attempt import Switches
+    from magsag.services.audit import Audit
     from magsag.services.bundles import Bundles
     from magsag.services.compare import Compare
     from magsag.services.doubts import Doubts
@@ -207,6 +208,13 @@ class App:
         from magsag.services.doubts import Doubts
 
         return Doubts(self.store, self.bundles, self.clock, self.settings.lease_seconds)
+
+    @cached_property
+    def audit(self) -> "Audit":
+        """Verdicts and what people said."""
+        from magsag.services.audit import Audit
+
+        return Audit(self.store, self.clock)
 
     @cached_property
     def erasing(self) -> "Erasing":

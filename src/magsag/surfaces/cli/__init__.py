@@ -16,6 +16,7 @@ NOUNS = {
     "run": "Look at runs, and cancel them.",
     "catalog": "Check the catalog and look around in it.",
     "skill": "Start a new skill.",
+    "audit": "Read the record: who decided what, by which rule.",
     "data": "Keep the ledger in order.",
     "serve": "Drive the runs of this ledger that nobody drives.",
     "init": "Make a new project in a folder.",

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from magsag.domain.ids import RunId
     from magsag.domain.settings import Settings
     from magsag.ports.runner import Runner, Server, Told
+    from magsag.services.audit import Audit
     from magsag.services.compare import Compare
     from magsag.services.doubts import Doubts
     from magsag.services.erasing import Erasing
@@ -36,6 +37,8 @@ class Services(Protocol):
     def runner(self) -> "Runner": ...
     @property
     def doubts(self) -> "Doubts": ...
+    @property
+    def audit(self) -> "Audit": ...
     @property
     def erasing(self) -> "Erasing": ...
     @property

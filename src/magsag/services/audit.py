@@ -1,0 +1,128 @@
+"""The record as a risk person reads it: every verdict, every word of a person, in the order of time.
+
+What counts as a decision: a fact with a verdict, and a fact that names who brought it about. Reads the ledger only,
+so it answers for runs whose catalog is gone.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic_core import from_json
+
+from magsag.domain.facts import ENDS, Decision, PayloadErased
+from magsag.ports.clock import Clock
+from magsag.ports.ledger import RunQuery, RunRow, Store, Stored
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One decision. `at` is microseconds since 1970."""
+
+    at: int
+    run: str
+    root: str
+    program: str
+    seq: int
+    kind: str
+    """of the fact"""
+    step: str | None
+    target: str | None
+    decision: str | None
+    """allow, ask, deny; None for the word of a person"""
+    rule: str | None
+    place: str | None
+    """`file:line` of the rule"""
+    reason: str | None
+    policy: str | None
+    """content hash of the policies in force"""
+    by: str | None
+    """the person"""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which decisions; what is None does not narrow. References without a version mean every version."""
+
+    agent: str | None = None
+    tool: str | None = None
+    rule: str | None = None
+    person: str | None = None
+    decision: Decision | None = None
+    last_seconds: float | None = None
+    """only what was decided in so much time until now"""
+    limit: int | None = None
+    """so many of the newest"""
+
+
+class Audit:
+    """Reads decisions."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    def log(self, asked: Asked) -> list[Entry]:
+        """The decisions asked for, oldest first."""
+        since = 0 if asked.last_seconds is None else self._clock.now() - int(asked.last_seconds * 1_000_000)
+        found = [entry for row in self._rows(since) for entry in self._entries(row) if _is_meant(entry, asked, since)]
+        found.sort(key=lambda entry: (entry.at, entry.run, entry.seq))
+        return found if asked.limit is None else found[-asked.limit :]
+
+    def _rows(self, since: int) -> Iterator[RunRow]:
+        """Runs that were touched since then; one that began earlier can have decided something later."""
+        for row in self._store.rows(RunQuery(roots_only=False, limit=None)):
+            if row.updated >= since or row.status not in ENDS:
+                yield row
+
+    def _entries(self, row: RunRow) -> Iterator[Entry]:
+        targets: dict[str, str] = {}
+        erased_at = 0
+        for stored in self._store.read(row.run):
+            body = from_json(stored.body)
+            if "proposal" in body:
+                targets[body["step"]] = body["proposal"]["target"]
+            entry = _entry(row, stored, body, targets.get(body.get("step", "")))
+            if stored.kind == PayloadErased.__name__:
+                if entry.at == erased_at:
+                    continue  # one erasure of a run, a fact for each payload
+                erased_at = entry.at
+            if entry.decision is not None or entry.by is not None:
+                yield entry
+
+
+def _entry(row: RunRow, stored: Stored, body: dict[str, Any], target: str | None) -> Entry:
+    verdict = body.get("verdict") or {}
+    return Entry(
+        at=body["at"],
+        run=row.run,
+        root=row.root,
+        program=row.program,
+        seq=stored.seq,
+        kind=stored.kind,
+        step=body.get("step"),
+        target=target,
+        decision=verdict.get("decision"),
+        rule=verdict.get("rule"),
+        place=verdict.get("place"),
+        reason=verdict.get("reason") or body.get("reason"),
+        policy=verdict.get("policy"),
+        by=body.get("by") or body.get("actor"),
+    )
+
+
+def _is_meant(entry: Entry, asked: Asked, since: int) -> bool:
+    return (
+        entry.at >= since
+        and (asked.agent is None or _names(asked.agent, entry.program))
+        and (asked.tool is None or (entry.target is not None and _names(asked.tool, entry.target)))
+        and asked.rule in (None, entry.rule)
+        and asked.person in (None, entry.by)
+        and asked.decision in (None, entry.decision)
+    )
+
+
+def _names(asked: str, ref: str) -> bool:
+    """`slug`, `kind:slug` or either with a version, of `kind:slug@version`."""
+    bare, slug = ref.partition("@")[0], ref.partition(":")[2]
+    return asked in (ref, bare, slug, slug.partition("@")[0])

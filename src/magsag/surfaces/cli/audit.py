@@ -1,0 +1,72 @@
+"""`magsag audit`: the record as a risk person reads it."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from magsag.domain.errors import Invalid
+from magsag.domain.facts import Decision
+from magsag.surfaces.cli.call import Call
+from magsag.surfaces.cli.groups import Noun
+from magsag.surfaces.cli.writing import put_json, put_table, say
+
+if TYPE_CHECKING:
+    from magsag.services.audit import Entry
+
+
+@click.group("audit", cls=Noun)
+def command() -> None:
+    """Read the record: who decided what, by which rule."""
+
+
+@command.command("log")
+@click.option("--agent", metavar="REF", help="Only what runs of this agent or flow did.")
+@click.option("--tool", metavar="REF", help="Only what was decided about this: skill:SLUG, agent:SLUG, SLUG.")
+@click.option("--rule", metavar="ID", help="Only what this rule decided.")
+@click.option("--person", metavar="ID", help="Only what this person started, resolved, cancelled or erased.")
+@click.option("--decision", type=click.Choice([str(one) for one in Decision]), help="Only such verdicts.")
+@click.option("--since", metavar="TIME", help="Only the last 30d, 12h, 5m.")
+@click.option("--limit", type=click.IntRange(min=0), default=50, show_default=True, help="The newest; 0 for all.")
+@click.pass_obj
+def log(
+    call: Call,
+    agent: str | None,
+    tool: str | None,
+    rule: str | None,
+    person: str | None,
+    decision: str | None,
+    since: str | None,
+    limit: int,
+) -> None:
+    """List verdicts and what people said, in the order of time."""
+    from magsag.services.audit import Asked
+    from magsag.services.documents import iso
+
+    last = _seconds(since) if since is not None else None
+    asked = Asked(agent, tool, rule, person, Decision(decision) if decision else None, last, limit or None)
+    found = call.app.audit.log(asked)
+    if call.wants_json:
+        put_json([{**asdict(entry), "at": iso(entry.at)} for entry in found])
+    elif not found:
+        say("nothing was decided")
+    else:
+        put_table(("time", "run", "what", "step", "decision", "by"), [_line(entry) for entry in found])
+
+
+def _line(entry: "Entry") -> tuple[str, ...]:
+    from magsag.services.documents import iso
+
+    rule = f"{entry.rule} ({entry.place})" if entry.rule else entry.by or ""
+    decided = entry.decision or entry.kind
+    return (str(iso(entry.at)), entry.run, entry.target or entry.program, entry.step or "", decided, rule)
+
+
+def _seconds(since: str) -> float:
+    """Raises Invalid."""
+    from magsag.domain.manifests.base import duration_seconds
+
+    try:
+        return float(duration_seconds(since))
+    except ValueError as error:
+        raise Invalid(f"--since {since}: {error}") from None

@@ -1,0 +1,67 @@
+"""Decisions as the audit log lists them."""
+
+from dataclasses import replace
+
+import pytest
+
+from magsag.adapters.store.memory import MemoryStore
+from magsag.domain.facts import CancelRequested, Decision, PayloadErased
+from magsag.domain.ids import RunId
+from magsag.services.audit import Asked, Audit
+from magsag.testing.clock import FrozenClock
+from magsag.testing.sample_runs import append, begin, done, end, sealed
+
+NOW = 1_000_000_000
+
+
+@pytest.fixture
+def audit() -> Audit:
+    """Two runs: one that was cancelled by ben, and one of which ann erased two payloads at once."""
+    store = MemoryStore()
+    lease = begin(store)
+    append(store, lease, done("a#1"), sealed(CancelRequested(at=7, by="ben")))
+    end(store, lease, updated=NOW)
+    other = begin(store, RunId("other"))
+    stones = [sealed(PayloadErased(at=NOW, seq=seq, by="ann")) for seq in (1, 2)]
+    append(store, other, done("b#1"), *stones, run=RunId("other"))
+    return Audit(store, FrozenClock(NOW))
+
+
+def told(audit: Audit, asked: Asked) -> list[tuple[str, str]]:
+    return [(entry.run, entry.kind) for entry in audit.log(asked)]
+
+
+def test_verdicts_and_words_of_people_come_in_the_order_of_time(audit: Audit) -> None:
+    run = "0193run"
+    assert told(audit, Asked()) == [
+        (run, "RunStarted"), ("other", "RunStarted"), (run, "StepDone"), ("other", "StepDone"),
+        (run, "CancelRequested"), ("other", "PayloadErased"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("asked", "kinds"),
+    [
+        (Asked(person="ben"), ["CancelRequested"]),
+        (Asked(person="nobody"), []),
+        (Asked(agent="greeter", person="ann"), ["RunStarted", "RunStarted", "PayloadErased"]),
+        (Asked(agent="agent:greeter@2.0.0"), []),
+        (Asked(tool="skill:look-up"), ["StepDone", "StepDone"]),
+        (Asked(tool="look-up", limit=1), ["StepDone"]),
+        (Asked(rule="built-in:read"), ["StepDone", "StepDone"]),
+        (Asked(decision=Decision.ALLOW), ["StepDone", "StepDone"]),
+        (Asked(decision=Decision.DENY), []),
+        (Asked(last_seconds=1), ["PayloadErased"]),
+    ],
+    ids=str,
+)
+def test_what_is_asked_narrows_the_log(audit: Audit, asked: Asked, kinds: list[str]) -> None:
+    assert [kind for _, kind in told(audit, asked)] == kinds
+
+
+def test_an_entry_says_who_by_which_rule_about_what(audit: Audit) -> None:
+    entry = audit.log(Asked(tool="look-up", limit=1))[0]
+    assert replace(entry, policy=None) == replace(
+        entry, run="other", root="other", program="agent:greeter@1.0.0", seq=2, kind="StepDone", step="b#1",
+        target="skill:look-up@1.0.0", decision="allow", rule="built-in:read", place="built-in", by=None, policy=None,
+    )  # fmt: skip
