@@ -40,9 +40,9 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        from importlib.metadata import version
+        from magsag.services.release import version
 
-        return version("magsag")
+        return version()
     home = next((module for module, names in _HOMES.items() if name in names), None)
     if home is None:
         raise AttributeError(f"module 'magsag' has no attribute {name!r}")

@@ -85,6 +85,27 @@ class App:
 
         return SqliteStore(Path(self.settings.ledger))
 
+    @property
+    def has_ledger(self) -> bool:
+        """Whether there is one already: looking makes none."""
+        if "store" in self.__dict__ or self._given_store is not None or not self.settings.features.durable:
+            return True
+        return "://" in self.settings.ledger or Path(self.settings.ledger).exists()
+
+    def _looked_at(self) -> Store:
+        """The ledger for those who only look; an empty one where there is none yet."""
+        if self.has_ledger:
+            return self.store
+        from magsag.adapters.store.memory import MemoryStore
+
+        return MemoryStore()
+
+    def _kept(self) -> Store:
+        """The ledger for those who look after it. Raises Invalid where there is none yet."""
+        if self.has_ledger:
+            return self.store
+        raise Invalid(f"there is no ledger yet at {self.settings.ledger}: the first run or `magsag data init` makes it")
+
     @cached_property
     def conditions(self) -> Conditions:
         """The expression language."""
@@ -269,19 +290,19 @@ class App:
         shown = Shown(os_user(), os.environ.get(API_KEY) or None)
         return Identity(lambda: self.catalog.people, shown, self.settings.environment)
 
-    @cached_property
+    @property
     def insight(self) -> "Insight":
         """The read side of runs."""
         from magsag.services.insight import Insight
 
-        return Insight(self.store)
+        return Insight(self._looked_at())
 
     @cached_property
     def summary(self) -> "Summary":
         """What finished runs show together."""
         from magsag.services.summary import Summary
 
-        return Summary(self.store, self._governance)
+        return Summary(self._looked_at(), self._governance)
 
     @cached_property
     def shelf(self) -> "Shelf":
@@ -310,14 +331,14 @@ class App:
         """Keeping the ledger in order."""
         from magsag.services.upkeep import Upkeep
 
-        return Upkeep(lambda: self.store, self.clock)
+        return Upkeep(lambda: self.store, self._kept, self.clock)
 
     @cached_property
     def moving(self) -> "Moving":
         """The ledger on its way to another store."""
         from magsag.services.moving import Moving
 
-        return Moving(lambda: self.store, _open_ledger, self.clock)
+        return Moving(self._kept, _open_ledger, self.clock)
 
     @cached_property
     def health(self) -> "Health":
@@ -330,9 +351,10 @@ class App:
 
     def watch(self) -> "Watch":
         """Follow the runs that this process drives from now on; at most one follows at a time."""
+        from magsag.services.insight import Insight
         from magsag.services.watch import Watch
 
-        watch = Watch(self.insight, self.clock)
+        watch = Watch(Insight(self.store), self.clock)
         self.recorder.heard = watch.hear
         return watch
 

@@ -519,6 +519,23 @@ def test_light_commands_load_nothing_heavy(folder: Path, words: str, heavy: str)
     assert "click" in loaded(folder, words)
 
 
+def test_looking_makes_no_ledger(tmp_path: Path) -> None:
+    listed = magsag("run", "list", cwd=tmp_path)
+    assert (listed.code, listed.out, "no ledger yet" in listed.err) == (0, "no runs\n", True)
+    assert magsag("run", "search", "anything", "--json", cwd=tmp_path).value == []
+    for words in ("run show nothing", "run cancel nothing", "data check", "data vacuum", "data backup copy.db"):
+        assert magsag(*words.split(), cwd=tmp_path).code == 2, words
+    magsag("doctor", cwd=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_source_tree_that_nobody_installed_has_a_version(tmp_path: Path) -> None:
+    source = Path(__file__).parents[2] / "src"
+    code = f"import sys; sys.path.insert(0, {str(source)!r}); import magsag; print(magsag.__version__)"
+    done = subprocess.run([sys.executable, "-ISc", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "0+source\n"
+
+
 def loaded(folder: Path, words: str) -> set[str]:
     """The modules that a command imports."""
     said = "print(*sys.modules, file=sys.stderr)"

@@ -215,6 +215,18 @@ def test_a_problem_of_a_contract_that_redacts_shows_no_value() -> None:
     assert "123456" not in problem.message
 
 
+def test_a_problem_shows_values_where_nothing_is_redacted() -> None:
+    age = {"type": "integer"}
+    schema = {"properties": {"ssn": HIDDEN, "age": age, "of": {"properties": {"age": age}, "required": ["name"]}}}
+    found = contract("x", {"x": schema}).problems({"ssn": "123456", "age": "old", "of": {"age": "oldest"}})
+    assert {problem.pointer: problem.message for problem in found if problem.pointer != "/of"} == {
+        "/age": '"old" is not of type "integer"',
+        "/of/age": '"oldest" is not of type "integer"',
+    }
+    hidden = contract("y", {"y": {**schema, "maxProperties": 1}}).problems({"ssn": "123456", "age": 1})
+    assert [("123456" in problem.message, problem.pointer) for problem in hidden] == [(False, "")]
+
+
 @pytest.mark.parametrize(
     ("text", "place", "word"),
     [

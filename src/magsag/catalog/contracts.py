@@ -1,9 +1,10 @@
 """A contract: a JSON Schema (draft 2020-12) that input or output must meet, and what of them is redacted."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 from magsag.catalog.redactable import MARK, REDACTED, redactable
@@ -48,8 +49,12 @@ class Contract:
         try:
             if self._validator.is_valid(value):
                 return []
-            errors = self._validator.iter_errors(value)
-            return [_problem(error) for error, _ in zip(errors, range(_MOST), strict=False)]
+            errors = islice(self._validator.iter_errors(value), _MOST)
+            if not self.redacts:
+                return [_problem(error) for error in errors]
+            masked = islice(self._masking.iter_errors(value), _MOST)
+            shown = self.redact(value)
+            return [self._careful(value, shown, error, next(masked, None)) for error in errors]
         except (ValueError, RecursionError) as error:
             return [Problem("", f"cannot be checked: {error}")]
 
@@ -63,14 +68,31 @@ class Contract:
 
     @cached_property
     def _validator(self) -> "Draft202012Validator":
+        return self._compiled(mask=False)
+
+    @cached_property
+    def _masking(self) -> "Draft202012Validator":
+        """The same, but its messages show no value at all."""
+        return self._compiled(mask=True)
+
+    def _compiled(self, mask: bool) -> "Draft202012Validator":
         from jsonschema_rs import ValidationError
 
         try:
-            return compile_schema(redactable(self.schema) if self.redacts else self.schema, mask=self.redacts)
+            return compile_schema(redactable(self.schema) if self.redacts else self.schema, mask=mask)
         except ValidationError as error:
             raise Invalid(
                 f"contract {self.name} does not compile: {error.message}; `magsag catalog validate`"
             ) from error
+
+    def _careful(self, value: object, shown: object, error: Any, masked: Any) -> Problem:
+        """A message quotes the value that it is about: as it is only where nothing of it is redacted."""
+        path = error.instance_path
+        if (quoted := _within(value, path)) is not None and quoted == _within(shown, path):
+            return _problem(error)
+        if masked is not None and masked.instance_path == path and masked.schema_path == error.schema_path:
+            return _problem(masked)
+        return Problem(_pointer(path), "does not fit; its value is marked x-redact")
 
     def _redacted(self, value: object, schemas: list[Schema]) -> object:
         every = self._applied(schemas)
@@ -122,8 +144,21 @@ def _refuse(uri: str) -> NoReturn:
     raise ValueError(f"{uri} lies outside the catalog, and nothing is fetched")
 
 
+def _within(value: Any, path: Sequence[str | int]) -> tuple[object] | None:
+    """The part of a value, in a tuple of its own; None where redaction left no such place."""
+    for part in path:
+        if isinstance(value, str):
+            return None
+        value = value[part]
+    return (value,)
+
+
+def _pointer(path: Sequence[str | int]) -> str:
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+
+
 def _problem(error: Any) -> Problem:
-    pointer = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in error.instance_path)
+    pointer = _pointer(error.instance_path)
     message = error.message
     return Problem(pointer, message if len(message) <= _LONGEST else f"{message[:_LONGEST]} ...")
 

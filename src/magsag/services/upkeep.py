@@ -15,13 +15,15 @@ HOT_DAYS: Final = 7
 class Upkeep:
     """The ledger as a thing to look after."""
 
-    def __init__(self, store: Callable[[], Store], clock: Clock) -> None:
+    def __init__(self, make: Callable[[], Store], store: Callable[[], Store], clock: Clock) -> None:
+        """`make` opens the ledger, or makes it; `store` raises Invalid where there is none."""
+        self._make = make
         self._store = store
         self._clock = clock
 
     def open(self) -> dict[str, object]:
         """Open the ledger, make it when there is none, and describe it. Raises StoreBroken."""
-        return self._store().describe()
+        return self._make().describe()
 
     def check(self) -> list[Fault]:
         """Everything that is wrong with digests, chains, statuses and anchors."""

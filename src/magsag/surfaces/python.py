@@ -183,7 +183,8 @@ class Project:
 
     async def resume(self, run: str) -> Result:
         """Go on with a run that parked or was interrupted; one that has ended gives its result again."""
-        return self._result(await self._app.runs.resume(self._app.insight.find(run)))
+        id = self._app.insight.find(run)
+        return self._result(await self._app.runs.resume(id))
 
     def resume_sync(self, run: str) -> Result:
         """`resume` for code without an event loop."""
@@ -191,7 +192,8 @@ class Project:
 
     def result(self, run: str) -> Result:
         """How a run stands, by its id or the beginning of it. Raises Invalid for an unknown one."""
-        return self._result(self._app.runs.result(self._app.insight.find(run)))
+        id = self._app.insight.find(run)
+        return self._result(self._app.runs.result(id))
 
     def close(self) -> None:
         """Let go of the ledger; done by itself when the project is dropped, or at the end of a `with`."""

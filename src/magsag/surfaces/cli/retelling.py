@@ -56,7 +56,8 @@ def fork(call: Call, run: str, step: str, sets: tuple[str, ...], run_id: str | N
 
     check_output(output)
     app = call.app
-    made = app.forks.fork(app.insight.find(run), step, sets, run_id)
+    origin = app.insight.find(run)
+    made = app.forks.fork(origin, step, sets, run_id)
     if not call.is_quiet and not call.wants_json:
         note(f"run {made.run} takes over {made.steps} steps of {made.origin}, and goes on from {made.step}")
     noun = app.insight.show(made.run).started.program.partition(":")[0]

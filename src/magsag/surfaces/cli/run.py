@@ -12,7 +12,7 @@ from magsag.surfaces.cli.call import Call
 from magsag.surfaces.cli.failing import YES
 from magsag.surfaces.cli.groups import Noun
 from magsag.surfaces.cli.retelling import COMMANDS
-from magsag.surfaces.cli.writing import put_json, put_table, say
+from magsag.surfaces.cli.writing import note, put_json, put_table, say
 
 if TYPE_CHECKING:
     from magsag.ports.ledger import RunQuery, RunRow
@@ -53,6 +53,8 @@ def list_runs(
         return
     if not rows:
         say("no runs")
+        if not call.app.has_ledger and not call.is_quiet:
+            note(f"there is no ledger yet at {call.app.settings.ledger}: the first run makes it")
         return
     heads = ["run", "program", "status", "started", "took"]
     lines = [[row.run, row.program, _status(row), _time(row.created), _took(row)] for row in rows]
@@ -140,7 +142,8 @@ def cancel(call: Call, run: str) -> int:
     import asyncio
 
     app = call.app
-    result = asyncio.run(app.runs.cancel(app.insight.find(run), app.settings.actor))
+    id = app.insight.find(run)
+    result = asyncio.run(app.runs.cancel(id, app.settings.actor))
     if result.status is RunStatus.RUNNING:
         raise Invalid(f"run {result.run} is asked to stop; its driver has not said yet that it did")
     if call.wants_json:

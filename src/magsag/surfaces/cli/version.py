@@ -12,9 +12,10 @@ from magsag.surfaces.cli.writing import put_json, say
 def command(call: Call) -> None:
     """Print the version of MAGSAG and of Python."""
     import platform
-    from importlib.metadata import version
 
-    about = {"magsag": version("magsag"), "python": platform.python_version()}
+    from magsag.services.release import version
+
+    about = {"magsag": version(), "python": platform.python_version()}
     if call.wants_json:
         put_json(about)
     else:
