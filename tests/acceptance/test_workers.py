@@ -32,6 +32,7 @@ class Team:
     def __init__(self, folder: Path, sink: Sink) -> None:
         self.folder = write_project(folder)
         self.sink = sink
+        self.ledger = folder / ".magsag" / "ledger.db"
         self.workers: list[subprocess.Popen[str]] = []
 
     def worker(self, *arguments: str) -> "subprocess.Popen[str]":
@@ -52,7 +53,7 @@ class Team:
             asyncio.run(app.runs.submit(order))
 
     def row(self, run: RunId) -> RunRow | None:
-        with closing(SqliteStore(self.folder / ".magsag" / "ledger.db")) as store:
+        with closing(SqliteStore(self.ledger)) as store:
             return store.row(run)
 
     def wait_until(self, is_so: Callable[[], bool], seconds: float = 20) -> float:
@@ -65,7 +66,7 @@ class Team:
 
     def ends(self, run: RunId, status: RunStatus = RunStatus.SUCCEEDED) -> None:
         """Wait until the run has come to rest, and that it rests so."""
-        with closing(SqliteStore(self.folder / ".magsag" / "ledger.db")) as store:
+        with closing(SqliteStore(self.ledger)) as store:
             self.wait_until(lambda: (row := store.row(run)) is not None and row.status is status)
             assert store.check() == []
 
@@ -142,10 +143,10 @@ def test_another_worker_takes_over_from_a_killed_one_long_before_its_lease_ends(
     workers = {worker.pid: worker for worker in (team.worker(), team.worker())}
     team.detach(FIRST, acts=acts, catch=catch)
     team.wait_until(lambda: bool(team.sink.calls))
-    with closing(SqliteStore(team.folder / ".magsag" / "ledger.db")) as store:
-        pid, fence = _holder(store)
+    with closing(SqliteStore(team.ledger)) as store:
+        pid, fence = holder(store)
         workers[pid].kill()
-        took = team.wait_until(lambda: _holder(store)[1] > fence)
+        took = team.wait_until(lambda: holder(store)[1] > fence)
     team.ends(FIRST, status)
     assert took < 5
     assert list(team.sink.count().values()) == [calls]
@@ -184,7 +185,7 @@ def test_a_run_that_cannot_be_driven_is_named_and_holds_up_no_other(team: Team) 
     agent = team.folder / "catalog/agents/main/actor/agent.py"
     agent.write_text(agent.read_text() + "# another bundle\n")
     team.detach(SECOND)
-    with closing(SqliteStore(team.folder / ".magsag" / "ledger.db")) as store:
+    with closing(SqliteStore(team.ledger)) as store:
         row = store.row(FIRST)
         assert row is not None
         lost = row.bundle
@@ -229,7 +230,7 @@ def test_without_a_ledger_there_is_nothing_to_leave_to_others(team: Team) -> Non
     assert "only be left to others in a ledger" in done.err
 
 
-def _holder(store: SqliteStore) -> tuple[int, int]:
+def holder(store: SqliteStore) -> tuple[int, int]:
     """The process that drives the first run, or did so last, and its fence."""
     owner, fence = store._database.one("lease_holder", (FIRST,)) or ("", 0)
     return int(owner.split(":")[1]) if owner else 0, fence
