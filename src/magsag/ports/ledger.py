@@ -215,7 +215,8 @@ class Leases(Protocol):
     def acquire(self, root: RunId, owner: str, seconds: float) -> Lease | Occupied:
         """Take a free, ended or dead owner's lease with the next fence; an owner gets its own again.
 
-        An owner on this machine whose process is gone is seen by the lock that the kernel dropped.
+        An owner on this machine whose process is gone is seen by the lock that the kernel dropped. Raises StoreBroken
+        for a tree of which the anchors hold more than the ledger: an old copy was put back.
         """
 
     def renew(self, owner: str, seconds: float) -> None:
@@ -336,6 +337,12 @@ class Upkeep(Protocol):
 
     def check(self) -> list[Fault]:
         """Verify digests, commitments, chains, seqs, statuses and anchors; all faults."""
+
+    def accept(self, by: str) -> dict[RunId, int]:
+        """Let runs go on from what the ledger holds of them, though the anchors hold more: the runs, and up to where.
+
+        It is on record among the anchors, with who said so. Empty when the anchors hold.
+        """
 
     def vacuum(self, before: int, dry_run: bool) -> Vacuumed:
         """Remove ended run trees last touched before a time, and bundles that no run needs."""

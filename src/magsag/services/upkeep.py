@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from magsag.domain.errors import Invalid
+from magsag.domain.ids import RunId
 from magsag.domain.sealed import Fault
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Store, Vacuumed
@@ -28,6 +29,10 @@ class Upkeep:
     def check(self) -> list[Fault]:
         """Everything that is wrong with digests, chains, statuses and anchors."""
         return self._store().check()
+
+    def accept(self, by: str) -> dict[RunId, int]:
+        """Let runs go on though the anchors hold more of them: these, and up to which fact they hold."""
+        return self._store().accept(by)
 
     def vacuum(self, hot_days: int, dry_run: bool) -> Vacuumed:
         """Remove run trees that ended before the last `hot_days` days, counted from midnight UTC."""

@@ -2,6 +2,7 @@
 
     {"n": 7, "at": 1790000000000000, "runs": [["run", 12, "head"]], "prev": "...", "hash": "..."}
     {"n": 8, "at": ..., "vacuumed": ["run"], "prev": "...", "hash": "..."}
+    {"n": 9, "at": ..., "accepted": [["run", 10]], "by": "ann", "prev": "...", "hash": "..."}
 
 A line's hash is over its bytes before `hash`; `prev` is the hash of the line before. Whoever cuts a run's tail or
 rewrites it must rewrite this file too; copy it elsewhere, and that shows as well. A line is appended after its
@@ -11,7 +12,7 @@ commit, without a sync of its own. What the ledger must hold because of it: `ada
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -114,6 +115,10 @@ class Anchors:
         os.ftruncate(self._descriptor, 0)
         self._size = -1
 
+    def append_accepted(self, runs: Mapping[RunId, int], by: str) -> None:
+        """From here on the ledger need not hold more of these runs than up to a fact, says a person. Raises OSError."""
+        self._append({"accepted": [[run, seq] for run, seq in runs.items()], "by": by})
+
     def claims(self) -> Claims:
         """Read and verify the whole file."""
         try:
@@ -125,7 +130,7 @@ class Anchors:
         claims = Claims(exists=True)
         n, prev = 0, ""
         for number, line in enumerate(data[: data.rfind(b"\n") + 1].splitlines(), 1):
-            content = _content(line)
+            content = content_of(line)
             if content is None:
                 claims.faults.append(self._fault(number, "this line was changed: its hash does not match"))
                 n, prev = n + 1, _claimed_hash(line)
@@ -139,6 +144,8 @@ class Anchors:
                     claims.runs[run] = []
                 claims.runs.setdefault(run, []).append((seq, head))
             claims.vacuumed.update(content.get("vacuumed", ()))
+            for run, upto in content.get("accepted", ()):
+                claims.runs[run] = [rest for rest in claims.runs.get(run, ()) if rest[0] <= upto]
         return claims
 
     def close(self) -> None:
@@ -184,7 +191,7 @@ class Anchors:
             os.ftruncate(self._descriptor, end)
         self._size, self._n, self._hash = end, 0, ""
         if last:
-            content = _content(last)
+            content = content_of(last)
             self._n = content["n"] if content else 0
             self._hash = _claimed_hash(last)
 
@@ -205,7 +212,7 @@ class Anchors:
         return Fault(f"{self.path}:{number}", what)
 
 
-def _content(line: bytes) -> dict[str, Any] | None:
+def content_of(line: bytes) -> dict[str, Any] | None:
     """The line's record when its hash and its form are right."""
     record = line[:-_HASH_BYTES] + b"}"
     if sha256(record).hexdigest() != _claimed_hash(line):
@@ -216,7 +223,7 @@ def _content(line: bytes) -> dict[str, Any] | None:
 
 def _is_record(content: dict[str, Any]) -> bool:
     """Whether it has the form that `append` gives it; whoever wrote another one could compute hashes too."""
-    runs, vacuumed = content.get("runs", []), content.get("vacuumed", [])
+    runs, vacuumed, accepted = (content.get(name, []) for name in ("runs", "vacuumed", "accepted"))
     return (
         isinstance(content.get("n"), int)
         and isinstance(content.get("prev"), str)
@@ -224,6 +231,8 @@ def _is_record(content: dict[str, Any]) -> bool:
         and all(isinstance(rest, list) and [type(part) for part in rest] == [str, int, str] for rest in runs)
         and isinstance(vacuumed, list)
         and all(isinstance(run, str) for run in vacuumed)
+        and isinstance(accepted, list)
+        and all(isinstance(one, list) and [type(part) for part in one] == [str, int] for one in accepted)
     )
 
 

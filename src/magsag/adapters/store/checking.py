@@ -139,5 +139,5 @@ def _missing(runs: Mapping[RunId, RunRow], claims: Claims, owed: set[RunId], anc
             str(anchors.path), "the anchors are missing, though runs have ended; restore the file from a backup"
         )
     for run in claims.runs:
-        if run not in runs and run not in claims.vacuumed:
+        if claims.runs[run] and run not in runs and run not in claims.vacuumed:
             yield Fault(f"run {run}", "it was anchored, and the ledger does not hold it: it was deleted", run)

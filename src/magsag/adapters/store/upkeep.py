@@ -4,6 +4,7 @@ import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
 
+from magsag.adapters.store.behind import accepted
 from magsag.adapters.store.checking import check
 from magsag.adapters.store.failures import broken, no_access
 from magsag.adapters.store.part import Part
@@ -37,6 +38,26 @@ class UpkeepPart(Part):
     def check(self) -> list[Fault]:
         with self._database.reading() as connection:
             return check(connection, self._database.sql, self._anchors)
+
+    def accept(self, by: str) -> dict[RunId, int]:
+        """The anchors are told up to where each run holds, and then where it stands."""
+        database, sql = self._database, self._database.sql
+
+        def head_at(run: RunId, seq: int) -> bytes | None:
+            row = database.one("head_at", (run, seq))
+            return None if row is None else bytes(row[0])
+
+        with database.lock, self._anchors.held(), database.writing(Level.SYNCED) as connection:
+            found = accepted(self._anchors.claims(), head_at)
+            rows = [connection.execute(sql["row"], (run,)).fetchone() for run in found]
+            try:
+                if found:
+                    self._anchors.append_accepted(found, by)
+                if rests := [(row[0], row[15], bytes(row[16])) for row in rows if row is not None]:
+                    self._anchors.append(rests)
+            except OSError as error:
+                raise no_access(self._anchors.path, error) from error
+        return found
 
     def vacuum(self, before: int, dry_run: bool) -> Vacuumed:
         """The anchors are told first: a run that is named there may be gone, it need not be."""

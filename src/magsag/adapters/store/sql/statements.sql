@@ -359,3 +359,6 @@ delete from runs;
 
 -- empty_unanchored: all is anchored
 delete from unanchored;
+
+-- head_at: the chain of a run at a fact
+select head from facts where run = ? and seq = ?;
