@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -197,6 +198,23 @@ def test_a_run_that_cannot_be_driven_is_named_and_holds_up_no_other(team: Team) 
     assert f"bundle {lost[:12]} is not in the store" in told["first"]["error"]
     assert "it cannot be driven" in done.err
     assert "run first" in done.err
+
+
+def test_an_old_copy_of_the_ledger_repeats_nothing_before_a_person_says_so(team: Team) -> None:
+    once = ("serve", "--worker", "--once", "--json")
+    team.detach(FIRST, acts=["mail"])
+    copy = shutil.copy(team.ledger, team.folder / "old.db")
+    assert magsag(*once, cwd=team.folder).code == 0
+    shutil.move(copy, team.ledger)
+    refused = magsag(*once, cwd=team.folder)
+    assert (refused.code, team.sink.count("mail").total()) == (1, 1)
+    assert "run first is not driven: the anchors hold" in json.loads(refused.out)["error"]
+    assert magsag("agent", "run", "--resume", FIRST, cwd=team.folder).code == 4
+    accepted = magsag("data", "accept", cwd=team.folder)
+    assert (accepted.code, accepted.out) == (0, "run first: nothing of it holds\n1 accepted\n")
+    assert magsag(*once, cwd=team.folder).code == 0
+    assert list(team.sink.count("mail").values()) == [2], "as the person was told; the key is the same"
+    team.ends(FIRST)
 
 
 def test_a_policy_that_is_written_while_a_worker_runs_is_in_force(team: Team) -> None:

@@ -80,7 +80,7 @@ def accept(call: Call) -> None:
         return
     for run, seq in found.items():
         say(f"run {run}: accepted up to fact {seq}" if seq else f"run {run}: nothing of it holds")
-    say(f"{len(found)} runs accepted" if found else "the anchors hold: there is nothing to accept")
+    say(f"{len(found)} accepted" if found else "the anchors hold: there is nothing to accept")
 
 
 @command.command("backup")
