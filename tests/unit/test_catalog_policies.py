@@ -8,7 +8,8 @@ import pytest
 from magsag.catalog.load import Loaded
 from magsag.domain.effects import Effect
 from magsag.domain.facts import Decision, Verdict
-from magsag.policy.judge import Record, applicable, judge
+from magsag.policy.judge import applicable, judge
+from magsag.policy.record import Record
 from tests.unit.catalogs import loaded, swapped, told, write
 
 POLICY = """\
@@ -31,7 +32,7 @@ def verdict(found: Loaded, args: dict[str, Any], target: str = "skill:send@0.2.0
     run = {"id": "r", "program": "p", "parent": None, "requester": "q"}
     time = {"weekday": "mon", "hour": 9, "minute": 0, "date": "2031-04-07", "unix": 0}
     record = Record("agent:boss-mag@0.1.0", target, Effect.IDEMPOTENT, args, run, "development", "implement", time)
-    return judge(record, applicable(found.policies, target, Effect.IDEMPOTENT), found.policies.hash)
+    return judge(record, applicable(found.policies, target, Effect.IDEMPOTENT, record.agent), found.policies.hash)
 
 
 def test_rules_judge_what_they_name_and_know_their_line(tmp_path: Path) -> None:
@@ -64,7 +65,7 @@ def test_no_policy_leaves_the_built_in_rules(tmp_path: Path) -> None:
         ("args.level", "args.levl", "6:16", "levl"),
         ('args.level == "high"', "args.level", "6:11", "true or false"),
         ("skill:send]", "skil:send]", "5:10", 'did you mean "skill"?'),
-        ("skill:send]", "'skill:*']", "5:10", "wildcard"),
+        ("skill:send]", "'skll:*']", "5:10", 'did you mean "skill"?'),
         ("skill:send]", "eval:send]", "5:10", "a rule cannot name"),
         ("others-go", "high-asks", "9:9", f"the rule id high-asks stands twice; the first is at {PATH}:4:9"),
         ("verdict: ask", "verdict: aks", "7:14", 'cannot be "aks"; write allow, ask or deny; did you mean "ask"?'),

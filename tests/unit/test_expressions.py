@@ -266,7 +266,7 @@ def test_a_rule_knows_its_names() -> None:
         "mode": "implement",
         "time": {"weekday": "sat"},
     }
-    assert compile_rule_condition(source, [ARGS], CONDITIONS).holds(names)
+    assert compile_rule_condition(source, [ARGS], [], CONDITIONS).holds(names)
 
 
 @pytest.mark.parametrize(
@@ -283,10 +283,10 @@ def test_a_rule_that_cannot_hold_on_a_target_is_refused(
     source: str, arguments: list[dict[str, Any] | None], column: int
 ) -> None:
     with pytest.raises(ConditionInvalid) as raised:
-        compile_rule_condition(source, arguments, CONDITIONS)
+        compile_rule_condition(source, arguments, [], CONDITIONS)
     assert raised.value.column == column
 
 
 @pytest.mark.parametrize("arguments", [[], [None], [ARGS, None], [ARGS, ARGS], [ARGS, dict(ARGS)]])
 def test_a_rule_may_read_what_nothing_excludes(arguments: list[dict[str, Any] | None]) -> None:
-    assert compile_rule_condition("args.salary > 1", arguments, CONDITIONS).holds({"args": {"salary": 2}})
+    assert compile_rule_condition("args.salary > 1", arguments, [], CONDITIONS).holds({"args": {"salary": 2}})

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from magsag.domain.condition import ConditionFailed
 from magsag.domain.effects import EFFECTFUL, Effect
 from magsag.domain.facts import Decision, Verdict
-from magsag.policy.judge import BUILT_IN, CompiledRule, Policies, Record, applicable, judge
+from magsag.policy.judge import BUILT_IN, applicable, judge
+from magsag.policy.record import Record
+from magsag.policy.rules import CompiledRule, Policies
 
 ALLOW, ASK, DENY = Decision.ALLOW, Decision.ASK, Decision.DENY
 RECORD: Final = Record(
@@ -31,6 +33,14 @@ class Named:
     """A pattern that means exactly one reference."""
 
     ref: str = RECORD.target
+
+    @property
+    def exact(self) -> str:
+        return self.ref.partition("@")[0]
+
+    @property
+    def prefix(self) -> str:
+        return self.exact
 
     def matches(self, target: str) -> bool:
         return target == self.ref
@@ -73,7 +83,7 @@ def rule(
 
 def verdict(*rules: CompiledRule, record: Record = RECORD, broken: str | None = None) -> Verdict:
     policies = Policies(rules, "hash", broken)
-    return judge(record, applicable(policies, record.target, record.effect), policies.hash)
+    return judge(record, applicable(policies, record.target, record.effect, record.agent), policies.hash)
 
 
 @pytest.mark.parametrize("effect", Effect)
@@ -154,9 +164,11 @@ def test_conditions_see_the_whole_record_by_its_names(name: str, value: object) 
 
 
 def test_rules_without_conditions_are_decided_once_per_target() -> None:
-    found = applicable(Policies((rule("may", ALLOW),), "hash"), RECORD.target, RECORD.effect)
+    found = applicable(Policies((rule("may", ALLOW),), "hash"), RECORD.target, RECORD.effect, RECORD.agent)
     assert found.fixed == verdict(rule("may", ALLOW))
-    conditional = applicable(Policies((rule("may", ALLOW, Says(True)),), "hash"), RECORD.target, RECORD.effect)
+    conditional = applicable(
+        Policies((rule("may", ALLOW, Says(True)),), "hash"), RECORD.target, RECORD.effect, RECORD.agent
+    )
     assert conditional.fixed is None
 
 

@@ -14,6 +14,7 @@ from magsag.domain.errors import Invalid
 if TYPE_CHECKING:
     from jsonschema_rs import Draft202012Validator
 
+LABELS: Final = "x-labels"
 _MOST: Final = 20
 """problems of one value that are worth reading"""
 _LONGEST: Final = 300
@@ -43,6 +44,12 @@ class Contract:
     def redacts(self) -> bool:
         """Whether any field is marked `x-redact: true`."""
         return any(schema.get(MARK) is True for _, schema in subschemas(self.schema))
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """The data labels of its fields (`x-labels: [personal]`), sorted: what a value of it may hold."""
+        found = {str(label) for _, schema in subschemas(self.schema) for label in schema.get(LABELS) or ()}
+        return tuple(sorted(found))
 
     def problems(self, value: object) -> list[Problem]:
         """What breaks the contract; empty when the value fits. Raises Invalid for a contract that is none."""

@@ -14,8 +14,8 @@ from magsag.catalog.reach import reached
 from magsag.catalog.source import read_folder
 from magsag.catalog.survey import survey
 from magsag.domain.condition import Conditions
-from magsag.policy.judge import Policies
 from magsag.policy.people import People
+from magsag.policy.rules import Policies
 
 
 @dataclass(frozen=True, slots=True)

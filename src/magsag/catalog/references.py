@@ -63,6 +63,16 @@ class Reference:
         """Without the range: `skill:send-offer`."""
         return f"{self.kind}:{self.slug}"
 
+    @property
+    def exact(self) -> str:
+        """The one name that it means; see `policy.rules.Pattern`."""
+        return self.name
+
+    @property
+    def prefix(self) -> str:
+        """What every reference that it means begins with."""
+        return self.name
+
     def matches(self, target: str) -> bool:
         """Whether an exact reference (`skill:send-offer@1.2.3`, `model:smart`) is meant."""
         name, _, version = target.partition("@")
@@ -84,7 +94,9 @@ def did_you_mean(word: str, known: list[str]) -> str:
 
 def _check(text: str, kind: str, slug: str) -> None:
     if "*" in slug:
-        raise BadReference(f"{text!r} has a wildcard, which this version does not read", "name each one")
+        raise BadReference(
+            f"{text!r} has a wildcard, which this version does not read", "name each one; only policies take one"
+        )
     if kind in _LATER:
         raise BadReference(f"{kind} references are not enforced by this version, so {text!r} is refused", "remove it")
     if kind not in (*CATALOG_KINDS, "model", "shell", "call"):

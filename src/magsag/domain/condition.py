@@ -1,6 +1,6 @@
 """Expressions, as the core sees them: compiled once at load, asked with names bound to JSON values."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from magsag.domain.errors import MagsagError
@@ -56,8 +56,18 @@ class CheckedCondition(Condition, Protocol):
         """The JSON types that its value may have, as in JSON Schema; None where that cannot be told."""
 
 
+class Several(Protocol):
+    """Conditions that are asked at once, which is cheaper."""
+
+    def answers(self, names: Mapping[str, object]) -> list[bool | ConditionFailed]:
+        """What `holds` of each says, in order; one that raises ConditionFailed answers with it."""
+
+
 class Conditions(Protocol):
     """Compiles expressions."""
+
+    def together(self, conditions: Sequence[Condition]) -> Several:
+        """Make one question of conditions that this object has compiled."""
 
     def compile(self, source: str, types: Mapping[str, object]) -> CheckedCondition:
         """Compile and type-check.

@@ -8,7 +8,7 @@ be erased without breaking the chain (`engine.chain`). How a fact is written dow
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from magsag.domain.effects import Effect
 from magsag.domain.errors import ErrorType
@@ -75,6 +75,17 @@ class Proposal:
     effect: Effect
 
 
+class Count(NamedTuple):
+    """What a condition was told of the run's other steps on a reference."""
+
+    ref: str
+    """as the rule named it"""
+    number: int
+    """reserved, started or succeeded"""
+    after: bool
+    """whether one of them had succeeded"""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """The gate's answer, with the rule that decided and where it stands."""
@@ -86,6 +97,8 @@ class Verdict:
     reason: str
     policy: str
     """content hash of the policies in force"""
+    counts: tuple[Count, ...] = ()
+    """what the conditions counted: with it, input and time the verdict can be reached again"""
 
 
 @dataclass(frozen=True, slots=True)

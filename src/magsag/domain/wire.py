@@ -12,7 +12,18 @@ from pydantic_core import from_json
 
 from magsag.domain.effects import Effect
 from magsag.domain.errors import ErrorType, StoreBroken
-from magsag.domain.facts import Decision, Fact, ParkedOn, ParkReason, Proposal, RunStatus, Score, StepStatus, Verdict
+from magsag.domain.facts import (
+    Count,
+    Decision,
+    Fact,
+    ParkedOn,
+    ParkReason,
+    Proposal,
+    RunStatus,
+    Score,
+    StepStatus,
+    Verdict,
+)
 
 SCHEMA: Final = 1
 """the schema of the facts that this version writes"""
@@ -78,7 +89,8 @@ def _proposal(data: dict[str, Any]) -> Proposal:
 
 
 def _verdict(data: dict[str, Any]) -> Verdict:
-    return Verdict(Decision(data["decision"]), data["rule"], data["place"], data["reason"], data["policy"])
+    counts = tuple(Count(*one) for one in data.get("counts", ()))
+    return Verdict(Decision(data["decision"]), data["rule"], data["place"], data["reason"], data["policy"], counts)
 
 
 def _reasons(data: list[dict[str, Any]]) -> tuple[ParkReason, ...]:

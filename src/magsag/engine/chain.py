@@ -133,11 +133,13 @@ def _proposal_json(proposal: Proposal) -> dict[str, str]:
 
 
 @lru_cache(maxsize=1024)
-def _verdict_json(verdict: Verdict) -> dict[str, str]:
+def _verdict_json(verdict: Verdict) -> dict[str, object]:
+    counts = {"counts": verdict.counts} if verdict.counts else {}
     return {
         "decision": verdict.decision.value,
         "rule": verdict.rule,
         "place": verdict.place,
         "reason": verdict.reason,
         "policy": verdict.policy,
+        **counts,
     }

@@ -3,109 +3,103 @@
 Deny over ask over allow, whatever the order of the rules; of equal verdicts the first in (file, line) order
 speaks. When no rule applies: allow for `pure` and `read` (and for the engine's own delegations and waits),
 ask for the other four. A condition that cannot be evaluated, or gives anything but true or false, denies.
+An effect kind that nobody declared is allowed only by a rule that names the target itself.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Final
 
-from magsag.domain.approval import ApprovalRule
-from magsag.domain.condition import Condition, ConditionFailed
+from magsag.domain.condition import ConditionFailed, Several
 from magsag.domain.effects import EFFECTFUL, Effect
 from magsag.domain.facts import Decision, Verdict
-from magsag.domain.manifests.policy import FlowGovernance
+from magsag.policy.record import PLAIN, Record, Traits, names_of
+from magsag.policy.rules import CompiledRule, Counted, OneByOne, Policies
+from magsag.policy.windows import Window
 
 BUILT_IN: Final = "built-in"
+ASK_BEFORE_EFFECTS: Final = "ask-before-effects"
+ALLOW_WITHOUT_EFFECTS: Final = "allow-without-effects"
+UNREADABLE: Final = "policy-unreadable"
 _RANK: Final = {Decision.ALLOW: 0, Decision.ASK: 1, Decision.DENY: 2}
-
-
-class Pattern(Protocol):
-    """What a rule's `on` names, ready to be compared with an exact reference."""
-
-    def matches(self, target: str) -> bool:
-        """Whether `skill:slug@1.2.3` is meant."""
-
-
-@dataclass(frozen=True, slots=True)
-class CompiledRule:
-    """One rule of a policy, ready to be applied."""
-
-    id: str
-    on: tuple[Pattern, ...]
-    when: Condition | None
-    decision: Decision
-    reason: str
-    place: str
-    """`file:line`"""
-    approval: ApprovalRule | None = None
-    """what an ask wants; None for one person of people.yaml, within a day"""
-
-
-@dataclass(frozen=True, slots=True)
-class Policies:
-    """All rules in force."""
-
-    rules: tuple[CompiledRule, ...]
-    hash: str
-    broken: str | None = None
-    """why the policies cannot be used; then everything is denied"""
-    governance: FlowGovernance | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """What is judged: nothing else may matter."""
-
-    agent: str
-    """exact reference of the program that proposes"""
-    target: str
-    effect: Effect
-    args: object
-    """the input, as JSON"""
-    run: Mapping[str, object]
-    """`{id, program, parent, requester}`"""
-    env: str
-    mode: str
-    time: Mapping[str, object]
-    """`{weekday, hour, minute, date, unix}` of the judged moment, UTC"""
 
 
 @dataclass(frozen=True, slots=True)
 class Applicable:
-    """The rules that name a target; found once per target, since references are exact."""
+    """What of the policies can matter for one target; found once, since references are exact."""
 
     rules: tuple[CompiledRule, ...]
     default: Verdict
     fixed: Verdict | None
-    """the verdict, when no condition has to be asked"""
+    """the verdict, when nothing has to be asked"""
+    traits: Traits = PLAIN
+    windows: Mapping[str, Window] = field(default_factory=dict)
+    counts: tuple[Counted, ...] = ()
+    """what of the run its conditions count"""
+    several: Several = field(default_factory=lambda: OneByOne(()))
+    """the conditions of those rules that have one, in order"""
 
 
-def applicable(policies: Policies, target: str, effect: Effect) -> Applicable:
-    """What of the policies can matter for this target."""
+def applicable(policies: Policies, target: str, effect: Effect, agent: str, traits: Traits = PLAIN) -> Applicable:
+    """What of the policies can matter for this target, proposed by this program."""
     if policies.broken is not None:
-        refused = Verdict(Decision.DENY, "policy-unreadable", BUILT_IN, policies.broken, policies.hash)
-        return Applicable((), refused, refused)
-    rules = tuple(rule for rule in policies.rules if any(pattern.matches(target) for pattern in rule.on))
+        return settled(Verdict(Decision.DENY, UNREADABLE, BUILT_IN, policies.broken, policies.hash), traits)
+    rules = [rule for rule in policies.naming(target, agent) if traits.declared or not _is_loose(rule, target)]
     default = _default(effect, policies.hash)
-    fixed = _strictest(list(rules), policies.hash) or default if all(rule.when is None for rule in rules) else None
-    return Applicable(rules, default, fixed)
+    if all(rule.when is None and rule.environment is None for rule in rules):
+        fixed = _strictest(rules, policies.hash) or default
+        return Applicable(tuple(rules), default, fixed, traits)
+    asked = [rule.when for rule in rules if rule.when is not None]
+    windows = {name: policies.windows[name] for rule in rules for name in rule.windows}
+    counts = tuple({counted.ref: counted for rule in rules for counted in rule.counts}.values())
+    return Applicable(tuple(rules), default, None, traits, windows, counts, policies.together(asked))
+
+
+def settled(verdict: Verdict, traits: Traits = PLAIN) -> Applicable:
+    """A verdict that nothing can change."""
+    return Applicable((), verdict, verdict, traits)
 
 
 def judge(record: Record, found: Applicable, policy_hash: str) -> Verdict:
     """The verdict on this record."""
     if found.fixed is not None:
         return found.fixed
-    names = _names(record)
     holding: list[CompiledRule] = []
     failed: list[CompiledRule] = []
-    for rule in found.rules:
-        try:
-            if rule.when is None or rule.when.holds(names):
-                holding.append(rule)
-        except ConditionFailed as failure:
-            reason = f"the condition of rule {rule.id} cannot be evaluated: {failure}"
+    for rule, answer in answered(record, found):
+        if isinstance(answer, ConditionFailed):
+            reason = f"the condition of rule {rule.id} cannot be evaluated: {answer}"
             failed.append(replace(rule, decision=Decision.DENY, reason=reason))
+        elif answer:
+            holding.append(rule)
     return _strictest(failed or holding, policy_hash) or found.default
+
+
+def answered(record: Record, found: Applicable) -> list[tuple[CompiledRule, bool | ConditionFailed]]:
+    """Each rule about the target, and whether it applies to this record, or why nobody can tell."""
+    asked = sum(rule.when is not None for rule in found.rules)
+    answers = iter(_answers(record, found, asked))
+    told: list[tuple[CompiledRule, bool | ConditionFailed]] = []
+    for rule in found.rules:
+        answer = True if rule.when is None else next(answers)
+        told.append((rule, answer if rule.environment in (None, record.env) else False))
+    return told
+
+
+def _answers(record: Record, found: Applicable, asked: int) -> list[bool | ConditionFailed]:
+    """What the conditions say; whatever breaks is an answer too, so that it denies."""
+    try:
+        answers = found.several.answers(names_of(record, found.windows)) if asked else []
+    except Exception as error:  # a gate that breaks must not let anything through
+        return [ConditionFailed(f"{type(error).__name__}: {error}")] * asked
+    if len(answers) != asked:
+        return [ConditionFailed(f"{len(answers)} answers to {asked} conditions")] * asked
+    return answers
+
+
+def _is_loose(rule: CompiledRule, target: str) -> bool:
+    """An `allow` that a wildcard gives."""
+    return rule.decision is Decision.ALLOW and not rule.names_exactly(target)
 
 
 def _strictest(rules: list[CompiledRule], policy_hash: str) -> Verdict | None:
@@ -124,17 +118,5 @@ def _place_order(place: str) -> tuple[str, int]:
 def _default(effect: Effect, policy_hash: str) -> Verdict:
     if effect in EFFECTFUL:
         reason = f"no rule allows this {effect} act; the built-in rule asks"
-        return Verdict(Decision.ASK, "ask-before-effects", BUILT_IN, reason, policy_hash)
-    return Verdict(Decision.ALLOW, "allow-without-effects", BUILT_IN, "", policy_hash)
-
-
-def _names(record: Record) -> dict[str, object]:
-    return {
-        "args": record.args,
-        "agent": record.agent,
-        "effect": record.effect.value,
-        "run": record.run,
-        "env": record.env,
-        "mode": record.mode,
-        "time": record.time,
-    }
+        return Verdict(Decision.ASK, ASK_BEFORE_EFFECTS, BUILT_IN, reason, policy_hash)
+    return Verdict(Decision.ALLOW, ALLOW_WITHOUT_EFFECTS, BUILT_IN, "", policy_hash)

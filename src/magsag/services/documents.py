@@ -115,7 +115,11 @@ def _reasons(reasons: Sequence[ParkReason]) -> list[Document]:
 
 
 def _verdict(verdict: Verdict | None) -> Document | None:
-    return None if verdict is None else {**asdict(verdict), "decision": verdict.decision.value}
+    if verdict is None:
+        return None
+    counts = {one.ref: {"count": one.number, "after": one.after} for one in verdict.counts}
+    said = {name: value for name, value in asdict(verdict).items() if name != "counts"}
+    return {**said, "decision": verdict.decision.value, **({"counts": counts} if counts else {})}
 
 
 def _error(error: ErrorView | None) -> Document | None:

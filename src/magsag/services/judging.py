@@ -1,12 +1,21 @@
 """The verdict on an attempt: the built-in refusals first, then the policy in force. Records nothing."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
 from magsag.domain.effects import EFFECTFUL, Effect
-from magsag.domain.facts import Decision, Verdict
+from magsag.domain.facts import Count, Decision, Proposal, Verdict
 from magsag.engine.run import Run
-from magsag.policy.judge import BUILT_IN, Record, judge
+from magsag.policy.judge import BUILT_IN, judge
+from magsag.policy.record import Record, Traits
 from magsag.services.attempt import Attempt, Switches
+from magsag.services.beginnings import started_of
 from magsag.services.moment import moment
+from magsag.services.tally import Tally
 from magsag.services.targets import ChildAct
+
+APPROVALS_OFF: Final = "approvals are switched off: an ask is a deny"
 
 
 class Judging:
@@ -18,9 +27,11 @@ class Judging:
     def verdict(self, attempt: Attempt, now: int) -> Verdict:
         """What the gate says of this attempt at this time; with approvals off an ask is a deny."""
         verdict = self._verdict(attempt, now)
+        if attempt.seat.tally is not None and verdict.decision is not Decision.DENY:
+            attempt.seat.tally.reserve(attempt.id, attempt.target.proposal.target)
         if verdict.decision is Decision.ASK and not self._switches.approvals:
-            reason = f"rule {verdict.rule} asks, and approvals are switched off: an ask is a deny"
-            return Verdict(Decision.DENY, verdict.rule, verdict.place, reason, verdict.policy)
+            reason = f"rule {verdict.rule} asks, and {APPROVALS_OFF}"
+            return replace(verdict, decision=Decision.DENY, reason=reason)
         return verdict
 
     def _verdict(self, attempt: Attempt, now: int) -> Verdict:
@@ -30,26 +41,15 @@ class Judging:
             return Verdict(Decision.DENY, "durable-off", BUILT_IN, reason, seat.targets.policies.hash)
         if isinstance(target.act, ChildAct) and (refused := self._beyond(attempt)) is not None:
             return refused
-        if target.found.fixed is not None:
-            return target.found.fixed
-        run = seat.run.started
-        about = {
-            "id": seat.run.id,
-            "program": seat.targets.program,
-            "parent": (run.parent if run else None) or "",
-            "requester": run.requester if run else "",
-        }
-        record = Record(
-            seat.targets.program,
-            target.proposal.target,
-            target.proposal.effect,
-            attempt.value,
-            about,
-            seat.environment,
-            seat.mode,
-            moment(now),
-        )
-        return judge(record, target.found, seat.targets.policies.hash)
+        found = target.found
+        if found.fixed is not None:
+            return found.fixed
+        if not found.counts:
+            return judge(_record(attempt, now), found, seat.targets.policies.hash)
+        tally = seat.tally = seat.tally or Tally(seat.run)
+        counts = tally.counts(found.counts, attempt.id)
+        verdict = judge(_record(attempt, now, counts), found, seat.targets.policies.hash)
+        return replace(verdict, counts=counts)
 
     def _beyond(self, attempt: Attempt) -> Verdict | None:
         """The limits of delegation: depth, number, and no way back to an ancestor."""
@@ -69,6 +69,44 @@ class Judging:
         else:
             return None
         return Verdict(Decision.DENY, rule, BUILT_IN, why, seat.targets.policies.hash)
+
+
+def _record(attempt: Attempt, now: int, counts: Sequence[Count] = ()) -> Record:
+    """What is judged of this attempt."""
+    seat, target = attempt.seat, attempt.target
+    return record_of(seat.run, target.proposal, attempt.value, now, counts, target.found.traits)
+
+
+def record_of(
+    run: Run,
+    proposal: Proposal,
+    value: object,
+    now: int,
+    counts: Sequence[Count],
+    traits: Traits,
+) -> Record:
+    """The record of one judgement; the same from a run under way and from its ledger."""
+    started = started_of(run)
+    about = {
+        "id": run.id,
+        "program": started.program,
+        "parent": started.parent or "",
+        "requester": started.requester,
+        "actor": started.actor,
+        "count": {one.ref: one.number for one in counts},
+        "after": {one.ref: one.after for one in counts},
+    }
+    return Record(
+        started.program,
+        proposal.target,
+        proposal.effect,
+        value,
+        about,
+        started.environment,
+        started.mode,
+        moment(now),
+        traits,
+    )
 
 
 def _begun(run: Run) -> int:

@@ -17,7 +17,7 @@ from magsag.domain.manifests import Agent, Flow
 from magsag.domain.values import encode_known
 from magsag.engine.decisions import StepResult
 from magsag.engine.run import Run
-from magsag.policy.judge import Policies
+from magsag.policy.rules import Policies
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Ledger
 from magsag.ports.model import ModelProvider

@@ -16,7 +16,7 @@ from magsag.domain.errors import Invalid, Stopped
 from magsag.domain.facts import ParkedOn, RunScored, RunStatus
 from magsag.domain.ids import RunId, StepId
 from magsag.engine.run import Run, wake
-from magsag.policy.judge import Policies
+from magsag.policy.rules import Policies
 from magsag.ports.ledger import Lease, RunQuery, Store
 from magsag.services.beginnings import read_run, started_of
 from magsag.services.course import Course

@@ -8,6 +8,7 @@ from magsag.domain.facts import ParkedOn, ParkReason, RunStatus
 from magsag.domain.ids import StepId
 from magsag.engine.run import Run
 from magsag.services.driven import Tree
+from magsag.services.tally import Tally
 from magsag.services.targets import Targets
 from magsag.services.turnstile import Turnstile
 
@@ -88,6 +89,8 @@ class Seat:
     """how many facts of the run earlier legs have left"""
     partial: bool = False
     """its program went on although a step had failed"""
+    tally: Tally | None = None
+    """what it has done so far, once a rule has asked"""
     stragglers: "set[asyncio.Task[Any]]" = field(default_factory=set)
     """tasks of branches that were given up: the run does not rest before they have ended"""
     reasons: list[ParkReason] = field(default_factory=list)

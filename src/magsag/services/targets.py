@@ -12,10 +12,14 @@ from magsag.domain.effects import Effect
 from magsag.domain.errors import Invalid
 from magsag.domain.facts import Decision, Proposal, Verdict
 from magsag.domain.manifests import Agent, Flow, FlowStep, Retry, Skill
-from magsag.policy.judge import BUILT_IN, Applicable, Policies, applicable
+from magsag.policy.judge import BUILT_IN, Applicable, applicable, settled
+from magsag.policy.record import PLAIN, Traits
+from magsag.policy.rules import Policies
 from magsag.ports.model import ModelProvider
 
 ONCE: Final = Retry(attempts=1)
+SHELL: Final = Traits(capabilities=("shell",))
+"""of a program in a flow"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +116,7 @@ class Targets:
         if effect is None or (effect is target.proposal.effect and target.by is None):
             return target
         proposal = replace(target.proposal, effect=effect)
-        return replace(target, proposal=proposal, found=self._permitted(proposal), by=None)
+        return replace(target, proposal=proposal, found=self._permitted(proposal, target.found.traits), by=None)
 
     def child(self, ref: str) -> Target:
         """An agent or a flow. Raises Invalid when it is unknown."""
@@ -142,7 +146,7 @@ class Targets:
             case "delegate":
                 return self.child(proposal.target)
             case _:
-                return Target(proposal.target, proposal, self._found(proposal), ShellAct())
+                return Target(proposal.target, proposal, self._found(proposal, SHELL), ShellAct())
 
     def _keep(self, call: str, ref: str, target: Target) -> Target:
         self._known[call, ref] = target
@@ -152,24 +156,25 @@ class Targets:
         entry: Entry[Skill] = self.bundle.find(self._pinned("skill", ref), "skill")
         manifest = entry.manifest
         proposal = Proposal("skill", entry.ref, Effect(manifest.effect))
+        traits = traits_of(self.bundle, entry)
         lookup = self.bundle.lookup(entry)
         return Target(
             manifest.slug,
             proposal,
-            self._permitted(proposal),
+            self._permitted(proposal, traits),
             function_act(self.bundle.function(entry)),
             self._contract(manifest.contracts.input),
             self._contract(manifest.contracts.output),
             manifest.timeout,
             manifest.retry or ONCE,
             lookup=function_act(lookup) if lookup is not None else None,
-            by=self._by_field(manifest, proposal),
+            by=self._by_field(manifest, proposal, traits),
         )
 
-    def _by_field(self, manifest: Skill, proposal: Proposal) -> ByField | None:
+    def _by_field(self, manifest: Skill, proposal: Proposal, traits: Traits) -> ByField | None:
         for name, effects in (manifest.effect_by or {}).items():
             proposals = {value: replace(proposal, effect=Effect(effect)) for value, effect in effects.items()}
-            return ByField(name, {value: (one, self._permitted(one)) for value, one in proposals.items()})
+            return ByField(name, {value: (one, self._permitted(one, traits)) for value, one in proposals.items()})
         return None
 
     def _child(self, ref: str) -> Target:
@@ -181,7 +186,7 @@ class Targets:
         return Target(
             manifest.slug,
             proposal,
-            self._permitted(proposal),
+            self._permitted(proposal, traits_of(self.bundle, entry)),
             ChildAct(entry),
             self._contract(manifest.contracts.input),
             None,
@@ -203,21 +208,20 @@ class Targets:
 
     def _shell(self, step: FlowStep) -> Target:
         proposal = Proposal("shell", f"shell:{step.id}", Effect(step.effect or Effect.UNREPEATABLE))
-        return Target(step.id, proposal, self._found(proposal), ShellAct())
+        return Target(step.id, proposal, self._found(proposal, SHELL), ShellAct())
 
     def _contract(self, name: str | None) -> Contract | None:
         return self.bundle.contract(name) if name else None
 
-    def _found(self, proposal: Proposal) -> Applicable:
-        return applicable(self.policies, proposal.target, proposal.effect)
+    def _found(self, proposal: Proposal, traits: Traits = PLAIN) -> Applicable:
+        return applicable(self.policies, proposal.target, proposal.effect, self.program, traits)
 
-    def _permitted(self, proposal: Proposal) -> Applicable:
+    def _permitted(self, proposal: Proposal, traits: Traits = PLAIN) -> Applicable:
         """What the rules say, unless the manifest's `uses` does not name the target: then a deny."""
         if self.uses is None or any(Reference.parse(ref).matches(proposal.target) for ref in self.uses):
-            return self._found(proposal)
+            return self._found(proposal, traits)
         reason = f"{self.program} does not name {proposal.target} in its `uses`"
-        denied = Verdict(Decision.DENY, "not-in-uses", BUILT_IN, reason, self.policies.hash)
-        return Applicable((), denied, denied)
+        return settled(Verdict(Decision.DENY, "not-in-uses", BUILT_IN, reason, self.policies.hash), traits)
 
     def _pinned(self, kind: str, ref: str) -> str:
         """A bare slug means the version that the manifest's `uses` asks for."""
@@ -237,6 +241,15 @@ class Targets:
             return self.bundle.find(ref).ref
         except Invalid:
             return None
+
+
+def traits_of(bundle: Bundle, entry: Entry[Any]) -> Traits:
+    """What a manifest declares besides the effect kind, and the labels of what goes in."""
+    manifest = entry.manifest
+    labels = bundle.contract(manifest.contracts.input).labels if manifest.contracts.input else ()
+    if not isinstance(manifest, Skill):
+        return Traits(labels=labels)
+    return Traits(manifest.capabilities, manifest.risk or "unknown", manifest.categories, labels)
 
 
 def function_act(function: Callable[..., Any]) -> FunctionAct:

@@ -399,5 +399,53 @@ class CheckingSuite(_Base):
             conditions.compile("item.mx", {"item": bands.item()})
 
 
-class ConditionsSuite(FailClosedSuite, NumbersSuite, ValuesSuite, GuardsSuite, ReadsSuite, CheckingSuite):
+class TogetherSuite(_Base):
+    """Conditions that are asked at once answer as each does by itself."""
+
+    SOURCES: Final = (
+        "args.salary > 50",
+        "args.count == 3",
+        "x.a == 1",
+        "x.flag",
+        "args.urgent // a comment",
+        "x.missing == 1",
+        "x.a",
+        "args.name in ['Ada', 'Bob']",
+    )
+
+    @pytest.mark.parametrize("left_out", [(), ("x.missing == 1", "x.a"), ("x.missing == 1", "x.a", "x.flag")])
+    @pytest.mark.parametrize("x", [{"a": 1, "flag": True}, {"a": 1, "flag": "yes"}, {}, None])
+    def test_the_answers_are_those_of_each_alone(
+        self, conditions: Conditions, left_out: tuple[str, ...], x: object
+    ) -> None:
+        compiled = [conditions.compile(source, TYPES) for source in self.SOURCES if source not in left_out]
+        names = {"args": ARGS, "x": x}
+        alone = [self.answer(condition, names) for condition in compiled]
+        together = conditions.together(compiled)
+        for _ in range(2):
+            told = [str(one) if isinstance(one, ConditionFailed) else one for one in together.answers(names)]
+            assert told == alone
+
+    def test_conditions_of_other_types_are_asked_too(self, conditions: Conditions) -> None:
+        other = {**TYPES, "args": None}
+        compiled = [conditions.compile(source, types) for types in (TYPES, other) for source in self.SOURCES[:2]]
+        assert conditions.together(compiled).answers({"args": ARGS}) == [True, False, True, False]
+
+    def test_many_conditions_and_none(self, conditions: Conditions) -> None:
+        compiled = [conditions.compile(f"args.count > {number % 4}", TYPES) for number in range(100)]
+        assert conditions.together(compiled).answers({"args": ARGS}) == [number % 4 < 2 for number in range(100)]
+        assert conditions.together([]).answers({}) == []
+
+    @staticmethod
+    def answer(condition: CheckedCondition, names: dict[str, Any]) -> bool | str:
+        """What a condition says by itself, or why it cannot."""
+        try:
+            return condition.holds(names)
+        except ConditionFailed as failure:
+            return str(failure)
+
+
+class ConditionsSuite(
+    FailClosedSuite, NumbersSuite, ValuesSuite, GuardsSuite, ReadsSuite, CheckingSuite, TogetherSuite
+):
     """All of it."""

@@ -7,14 +7,14 @@ objects come back in an order that changes, so they are sorted; what JSON cannot
 is imported with the first expression that is more than a bare path.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from magsag.adapters.conditions.checking import TypeCheck, complaints
 from magsag.adapters.conditions.reading import Path, Reading, demand_lists
 from magsag.adapters.conditions.tree import path_tree, read_tree
 from magsag.adapters.conditions.values import json_of, pick, picks, reason, unfit
-from magsag.domain.condition import ConditionFailed, ConditionInvalid
+from magsag.domain.condition import Condition, ConditionFailed, ConditionInvalid, Several
 
 
 class CelConditions:
@@ -40,7 +40,13 @@ class CelConditions:
         if reading.path is not None:
             return PathCondition(source, reading, reading.kinds)
         kinds = check.kinds(source, reading) if reading.calculates else reading.kinds
-        return CelCondition(source, reading, kinds, expression.eval)
+        return CelCondition(source, reading, kinds, expression.eval, types)
+
+    def together(self, conditions: Sequence[Condition]) -> Several:
+        """See `domain.condition.Conditions`. Those that were compiled for the same types share one evaluation."""
+        from magsag.adapters.conditions.several import AtOnce
+
+        return AtOnce(conditions, self.compile)
 
     def _load(self) -> tuple[Any, TypeCheck]:
         if self._loaded is None:
@@ -90,9 +96,15 @@ class CelCondition(_Checked):
     """An expression that the library evaluates."""
 
     def __init__(
-        self, source: str, reading: Reading, kinds: frozenset[str] | None, evaluate: Callable[..., Any]
+        self,
+        source: str,
+        reading: Reading,
+        kinds: frozenset[str] | None,
+        evaluate: Callable[..., Any],
+        types: Mapping[str, object],
     ) -> None:
         super().__init__(source, reading, kinds)
+        self.types: Final = types
         self._evaluate = evaluate
         self._picks = picks(reading)
         self._lists = frozenset(reading.lists)
@@ -113,6 +125,17 @@ class CelCondition(_Checked):
             return result.plain_value() is True
         except ConditionFailed as failure:
             raise ConditionFailed(f"{self.source}: {failure}") from None
+
+    def truths(self, names: Mapping[str, object]) -> list[bool] | None:
+        """Of a list that holds nothing but booleans: its items; None when it cannot be evaluated."""
+        try:
+            result = self._result(names)
+        except ConditionFailed:
+            return None
+        if not result.type().name().startswith("LIST"):
+            return None
+        found: list[bool] = result.plain_value()
+        return found
 
     def _result(self, names: Mapping[str, object]) -> Any:
         if self._lists and (wrong := demand_lists(self._lists, names)) is not None:

@@ -11,8 +11,8 @@ MISSING: Final = 0.6
 """how close a key must be to a missing one to count as its misspelling"""
 
 LATER: Final = frozenset(
-    {"budget", "budgets", "slo", "model", "instructions", "handoffs", "memory", "capabilities", "secrets"}
-    | {"isolation", "environments", "permissions", "rate_limit", "breaker", "durability", "detached"}
+    {"budget", "budgets", "slo", "model", "instructions", "handoffs", "memory", "secrets"}
+    | {"isolation", "permissions", "rate_limit", "breaker", "durability", "detached"}
 )
 """keys that later versions enforce"""
 

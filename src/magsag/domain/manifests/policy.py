@@ -1,6 +1,6 @@
 """The policy manifest: rules for the gate, and what finished runs must show (`flow gate`)."""
 
-from typing import Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -26,22 +26,62 @@ class Approval(Part):
     escalate_to: tuple[Role, ...] = Field(default=(), strict=False)
     """with `on_expire: escalate`: the roles that may decide then; nobody does: the step is denied"""
 
+_CLOCK: Final = r"^([01]\d|2[0-3]):[0-5]\d$"
+
+
+Targets = tuple[str, ...]
+Stricter = Literal[Decision.ASK, Decision.DENY]
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+
 
 class Rule(Part):
     """One rule. Deny over ask over allow, whatever the order in the file."""
 
     id: str = Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=100)
     """its name in verdicts; one id, one rule, over all policies"""
-    on: tuple[str, ...] = Field(min_length=1, strict=False)
-    """exact references, e.g. `skill:send-offer`; with a range it holds for those versions only"""
-    when: Expression | None = None
-    """CEL over `args`, `agent`, `effect`, `run`, `env`, `mode`, `time`; without it the rule always applies"""
+    on: Targets = Field(min_length=1, strict=False)
+    """references, e.g. `skill:send-offer`, with a range for those versions only; `*` stands for any text, as in
+    `tool:*/delete_*`, and has to be written to be meant"""
+    by: Targets = Field(default=(), strict=False)
+    """programs that it holds for, e.g. `agent:*-sag`; without it all"""
+    when: Annotated[Expression, Field(max_length=4000)] | None = None
+    """CEL over `args`, `agent`, `effect`, `target`, `labels`, `run`, `env`, `mode`, `time`, `window`; without it the
+    rule always applies"""
     verdict: Decision = Field(strict=False)
     """`allow`, `ask` or `deny`"""
     reason: str = ""
     """why, for those who are asked or refused"""
     approval: Approval | None = None
     """with the verdict `ask`: who has to approve, and how soon"""
+
+
+class Hours(Part):
+    """A time window: hours on days of the week. Conditions read it as `window.NAME`."""
+
+    days: tuple[Day, ...] = Field(default=("mon", "tue", "wed", "thu", "fri", "sat", "sun"), min_length=1, strict=False)
+    """on which days; the night after a day belongs to that day"""
+    begins: str = Field(alias="from", default="00:00", pattern=_CLOCK)
+    """`HH:MM`: its first minute"""
+    ends: str = Field(alias="to", default="00:00", pattern=_CLOCK)
+    """`HH:MM`: the first minute after it; before `from` it means the next day, 00:00 is the end of the day"""
+    zone: str = "UTC"
+    """whose clock, e.g. `Europe/Berlin`"""
+
+
+class Environment(Part):
+    """What holds in one environment besides the rules. It can tighten, never loosen."""
+
+    tighten: dict[str, Stricter] = Field(min_length=1)
+    """reference or glob -> `ask` or `deny`: at least that, whatever the rules allow"""
+
+
+class AgentBlock(Part):
+    """What holds for some agents besides the rules. It can tighten, never loosen."""
+
+    only: Targets | None = Field(default=None, strict=False)
+    """references or globs: all that these agents may call; anything else is denied"""
+    tighten: dict[str, Stricter] = Field(default_factory=dict)
+    """reference or glob -> `ask` or `deny`: at least that, whatever the rules allow"""
 
 
 class StepLimits(Part):
@@ -96,6 +136,12 @@ class Policy(Manifest):
     kind: Literal["policy"]
     rules: tuple[Rule, ...] = Field(default=(), strict=False)
     """what the gate asks of every act"""
+    windows: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], Hours] = Field(default_factory=dict)
+    """hours by name; one name, one window, over all policies"""
+    environments: dict[str, Environment] = Field(default_factory=dict)
+    """what is stricter in one environment (`--env`)"""
+    agents: dict[str, AgentBlock] = Field(default_factory=dict)
+    """what is stricter for some agents, by reference or glob"""
     flow_governance: FlowGovernance | None = None
     """what `magsag flow gate` asks of finished runs"""
     deprecated: str | None = None

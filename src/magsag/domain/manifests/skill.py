@@ -1,6 +1,6 @@
 """The skill manifest: a packaged capability with a declared effect kind."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -17,6 +17,8 @@ DeclaredEffect = Literal[
     Effect.UNREPEATABLE,
 ]
 
+Capability = Literal["filesystem", "network", "shell", "workspace"]
+Word = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=100)]
 RepeatedEffect = Literal[Effect.PURE, Effect.READ, Effect.IDEMPOTENT, Effect.UNREPEATABLE]
 """kinds that need nothing else declared"""
 
@@ -44,6 +46,13 @@ class Skill(Manifest):
     lookup: str | None = None
     """of a `reconcilable` skill, which must have one: `file.py:function` beside the manifest, `(payload)` or
     `(payload, ctx)`, asked after a crash whether the act happened; `{found: true, output: ...}` or `{found: false}`"""
+    capabilities: tuple[Capability, ...] = Field(default=(), strict=False)
+    """what it reaches for: `filesystem` (files outside the run), `network`, `shell` (other programs), `workspace` (it
+    changes the project's files); modes and policies judge by them"""
+    risk: Literal["low", "medium", "high"] | None = None
+    """how bad a mistake would be; policies see `unknown` without it"""
+    categories: tuple[Word, ...] = Field(default=(), strict=False)
+    """words of your own for policies, e.g. `destructive`"""
     contracts: Contracts = Contracts()
     """what goes in and what comes out"""
     timeout: Duration | None = None
