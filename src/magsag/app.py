@@ -369,7 +369,7 @@ class App:
 
     def _reread(self) -> None:
         """Put into force what the catalog's policies say now; without a catalog everything is denied."""
-        from magsag.policy.judge import Policies
+        from magsag.policy.rules import Policies
 
         self.__dict__.pop("catalog", None)
         try:

@@ -17,7 +17,7 @@ from magsag.domain.errors import ErrorType
 from magsag.domain.facts import ParkedOn
 from magsag.domain.manifests import KINDS
 from magsag.domain.manifests.flow import FlowStep, Loop
-from magsag.domain.manifests.policy import FlowGovernance, ModelLimits, Rule, StepLimits
+from magsag.domain.manifests.policy import AgentBlock, Environment, FlowGovernance, Hours, ModelLimits, Rule, StepLimits
 from tests.unit.pages import ROOT, Block, blocks, differences, pages, typed
 
 DOCS = ROOT / "docs"
@@ -43,10 +43,10 @@ WORDS = {
         "attempts",
         "max_backoff",
     ],
-    "guides/policies.md": [
-        model_field
-        for model in (KINDS["policy"], Rule, FlowGovernance, StepLimits, ModelLimits)
-        for model_field in model.model_fields
+    "policy.md": [
+        field.alias or name
+        for model in (KINDS["policy"], Rule, Hours, Environment, AgentBlock, FlowGovernance, StepLimits, ModelLimits)
+        for name, field in model.model_fields.items()
     ],
     "durable-run.md": [*map(str, DECLARABLE), *map(str, ParkedOn)],
     "guides/troubleshooting.md": [*map(str, ErrorType), "| 0 |", "| 1 |", "| 2 |", "| 3 |", "| 4 |", "| 130 |"],

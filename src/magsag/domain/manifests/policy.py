@@ -26,6 +26,7 @@ class Approval(Part):
     escalate_to: tuple[Role, ...] = Field(default=(), strict=False)
     """with `on_expire: escalate`: the roles that may decide then; nobody does: the step is denied"""
 
+
 _CLOCK: Final = r"^([01]\d|2[0-3]):[0-5]\d$"
 
 
