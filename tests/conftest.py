@@ -5,11 +5,13 @@ Refuses nothing else.
 
 import os
 from collections.abc import Generator, Iterator
+from itertools import count
 from typing import Any, Final
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from magsag.testing.postgres import Cluster, private_cluster
 from ops.tools.needs import NEEDS, works
 
 _SLOW_MACHINES: Final[dict[str, Any]] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
@@ -22,6 +24,22 @@ _MEASURING: Final = "COVERAGE_PROCESS_CONFIG"
 """the variable by which coverage follows into processes"""
 _measuring: Final[dict[str, str]] = {}
 _left_out: Final[dict[str, list[str]]] = {}
+
+
+_SCHEMAS: Final = count(1)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """The Postgres server of this session; with xdist each worker has its own."""
+    with private_cluster() as running:
+        yield running
+
+
+@pytest.fixture
+def dsn(cluster: Cluster) -> str:
+    """A ledger of its own in that server."""
+    return cluster.dsn(f"test_{next(_SCHEMAS)}")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -23,11 +23,18 @@ class Need:
     used_for: str
 
 
+_POSTGRES: Final = (
+    sys.executable,
+    "-c",
+    "import glob, shutil, sys; sys.exit(not (glob.glob('/usr/lib/postgresql/*/bin/initdb') or shutil.which('initdb')))",
+)
+"""Debian keeps its programs beside PATH"""
 NEEDS: Final[Mapping[str, Need]] = {
     "git": Need(("git", "--version"), "git", "copying the tree as a clone has it"),
     "make": Need(("make", "--version"), "make", "the targets of the Makefile"),
     "strace": Need(("strace", "-f", "-qq", "-e", "trace=none", "true"), "strace", "counting syncs, failing disks"),
     "unshare": Need(("unshare", "-n", "true"), "util-linux", "replays without a network"),
+    "postgres": Need(_POSTGRES, "postgresql", "ledgers in Postgres; every test session starts its own server"),
     "setpriv": Need(("setpriv", "--bounding-set=-dac_override", "true"), "util-linux", "directories without rights"),
 }
 

@@ -1,9 +1,8 @@
 """`data check`: everything the ledger claims, verified against itself and against its anchors. Reads only."""
 
 import re
-import sqlite3
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from magsag.adapters.store.anchors import Anchors, Claims
 from magsag.adapters.store.reading import run_row
@@ -21,16 +20,36 @@ _BUNDLE: Final = re.compile(r"[0-9a-f]{64}")
 _COMMITTED_BLOB: Final = re.compile(r"[0-9a-f]{32}-[0-9a-f]{64}")
 
 
-def check(connection: sqlite3.Connection, sql: Mapping[str, str], anchors: Anchors) -> list[Fault]:
-    """All faults of one moment. The caller has begun a transaction that has read nothing yet."""
+class Rows(Protocol):
+    """What a statement answers."""
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]: ...
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        """All of them."""
+
+
+class Reads(Protocol):
+    """A connection to any database."""
+
+    def execute(self, query: str, parameters: tuple[Any, ...] = (), /) -> Rows:
+        """The rows of a statement."""
+
+
+def check(connection: Reads, sql: Mapping[str, str], anchors: Anchors, mine: tuple[str, ...] = ()) -> list[Fault]:
+    """All faults of one moment. The caller has begun a transaction that has read nothing yet.
+
+    `mine` is how a ledger with several files of anchors calls this one.
+    """
     with anchors.still():
         connection.execute(sql["begin_view"]).fetchall()
         claims = anchors.claims()
-    faults = [Fault("the file", what) for (what,) in connection.execute("pragma integrity_check") if what != "ok"]
+    claims.vacuumed.update(run for (run,) in connection.execute(sql["vacuumed_elsewhere"], mine))
+    faults = [Fault("the file", what) for (what,) in connection.execute(sql["integrity"]) if what != "ok"]
     faults += claims.faults
     faults += _foreign(connection, sql)
     faults += _changed_bundles(connection, sql)
-    owed = {run for (run,) in connection.execute(sql["owed_anchors"])}
+    owed = {run for (run,) in connection.execute(sql["owed_anchors"], mine)}
     runs: dict[RunId, RunRow] = {}
     for row in connection.execute(sql["every_run"]).fetchall():
         if (wrong := _wrong_row(row)) is not None:
@@ -46,7 +65,7 @@ def check(connection: sqlite3.Connection, sql: Mapping[str, str], anchors: Ancho
     return faults
 
 
-def _foreign(connection: sqlite3.Connection, sql: Mapping[str, str]) -> Iterator[Fault]:
+def _foreign(connection: Reads, sql: Mapping[str, str]) -> Iterator[Fault]:
     """Rows that belong to nothing, and large values that are not what their names commit to."""
     for what, name in (("facts", "foreign_facts"), ("large values", "foreign_blobs")):
         for run, count in connection.execute(sql[name]):
@@ -56,7 +75,7 @@ def _foreign(connection: sqlite3.Connection, sql: Mapping[str, str]) -> Iterator
             yield Fault(f"run {root}, large value {id[:12]}", "it does not match its name: it was changed", root)
 
 
-def _changed_bundles(connection: sqlite3.Connection, sql: Mapping[str, str]) -> Iterator[Fault]:
+def _changed_bundles(connection: Reads, sql: Mapping[str, str]) -> Iterator[Fault]:
     """Frozen catalogs that are not what their hash says: runs would go on with other code."""
     from magsag.catalog.frozen import content_hash, thaw  # only a check pays for it
 

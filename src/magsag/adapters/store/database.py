@@ -30,6 +30,7 @@ class Database:
 
     def __init__(self, path: Path, version: Callable[[], str], patience_seconds: float) -> None:
         self.path = path
+        self.location = str(path)
         self.sql: Mapping[str, str] = statements()
         self._version = version
         self._patience_seconds = patience_seconds

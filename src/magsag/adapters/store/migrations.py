@@ -46,18 +46,23 @@ def state_of(connection: sqlite3.Connection, path: Path, known: Sequence[Migrati
             "it was left as it is; choose another file with --project or move it away"
         )
     applied = connection.execute("select n, checksum, version from migrations order by n").fetchall()
+    refuse_changed(str(path), applied, known)
+    return State.CURRENT if len(applied) == len(known) else State.OLDER
+
+
+def refuse_changed(shown: str, applied: Sequence[tuple[int, str, str]], known: Sequence[Migration]) -> None:
+    """Raise StoreBroken for a newer database, and for one that other migrations shaped."""
     for n, checksum, version in applied:
         if n > len(known):
             raise StoreBroken(
-                f"{path}: written by magsag {version} (schema {n}, this version knows {len(known)}); "
+                f"{shown}: written by magsag {version} (schema {n}, this version knows {len(known)}); "
                 f"install magsag {version} or newer"
             )
         if checksum != known[n - 1].checksum:
             raise StoreBroken(
-                f"{path}: migration {n} is not the one that shaped this database; "
+                f"{shown}: migration {n} is not the one that shaped this database; "
                 f"install the magsag that wrote it ({version}), or restore a backup"
             )
-    return State.CURRENT if len(applied) == len(known) else State.OLDER
 
 
 def migrate(connection: sqlite3.Connection, path: Path, known: Sequence[Migration], version: Callable[[], str]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Final, assert_never
 
-from magsag.adapters.store.anchors import Rest
+from magsag.adapters.store.anchors import Anchors, Rest
 from magsag.adapters.store.failures import broken, no_access
 from magsag.adapters.store.part import Part
 from magsag.adapters.store.reading import run_row, ticket_row, ticket_values
@@ -70,7 +70,7 @@ class MovingPart(Part):
 
     def pieces(self) -> Iterator[Piece]:
         """The anchors are read first: they are never ahead of what is read after them."""
-        yield from self._anchor_lines()
+        yield from anchor_lines(self._anchors)
         sql = self._database.sql
         try:
             with closing(sqlite3.connect(self._database.path, isolation_level=None)) as connection:
@@ -109,8 +109,8 @@ class MovingPart(Part):
             case KeptBundle(hash, body):
                 connection.execute(sql["take_bundle"], (hash, body))
             case KeptRun(row, facts):
-                connection.execute(sql["insert_run"], _values(row))
-                connection.executemany(sql["insert_fact"], [_fact(row.run, fact) for fact in facts])
+                connection.execute(sql["insert_run"], run_values(row))
+                connection.executemany(sql["insert_fact"], [fact_values(row.run, fact) for fact in facts])
                 if row.status in ENDS:
                     connection.execute(sql["owe_anchor"], (row.run,))
             case KeptBlob(root, id, body):
@@ -121,17 +121,6 @@ class MovingPart(Part):
                 connection.execute(sql["put_ticket"], ticket_values(ticket))
             case _:
                 assert_never(piece)
-
-    def _anchor_lines(self) -> Iterator[AnchorLines]:
-        try:
-            with self._anchors.path.open("rb") as file:
-                while lines := file.readlines(_LINES_BYTES):
-                    data = b"".join(lines)
-                    yield AnchorLines(data[: data.rfind(b"\n") + 1])
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise no_access(self._anchors.path, error) from error
 
     def _require_nobody(self, connection: sqlite3.Connection) -> None:
         for root, owner in connection.execute(self._database.sql["live_leases"]):
@@ -161,15 +150,32 @@ class MovingPart(Part):
     def _pay_anchors(self, connection: sqlite3.Connection) -> None:
         """What ended elsewhere and has no line there has one now."""
         sql = self._database.sql
-        anchored = {run: rests[-1] for run, rests in self._anchors.claims().runs.items() if rests}
-        rests: list[Rest] = connection.execute(sql["unanchored"]).fetchall()
-        owed = [rest for rest in rests if anchored.get(rest[0]) != (rest[1], rest[2].hex())]
-        try:
-            for start in range(0, len(owed), _RUNS_IN_A_LINE):
-                self._anchors.append(owed[start : start + _RUNS_IN_A_LINE])
-        except OSError as error:
-            raise no_access(self._anchors.path, error) from error
+        append_owed(self._anchors, connection.execute(sql["unanchored"]).fetchall())
         connection.execute(sql["empty_unanchored"])
+
+
+def anchor_lines(anchors: Anchors) -> Iterator[AnchorLines]:
+    """Whole lines, many at a time."""
+    try:
+        with anchors.path.open("rb") as file:
+            while lines := file.readlines(_LINES_BYTES):
+                data = b"".join(lines)
+                yield AnchorLines(data[: data.rfind(b"\n") + 1])
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise no_access(anchors.path, error) from error
+
+
+def append_owed(anchors: Anchors, rests: Sequence[Rest]) -> None:
+    """Lines for those that have none yet. Raises StoreBroken."""
+    anchored = {run: lines[-1] for run, lines in anchors.claims().runs.items() if lines}
+    owed = [rest for rest in rests if anchored.get(rest[0]) != (rest[1], rest[2].hex())]
+    try:
+        for start in range(0, len(owed), _RUNS_IN_A_LINE):
+            anchors.append(owed[start : start + _RUNS_IN_A_LINE])
+    except OSError as error:
+        raise no_access(anchors.path, error) from error
 
 
 def _refuse(connection: sqlite3.Connection, standing: Standing) -> None:
@@ -185,12 +191,14 @@ def _release(connection: sqlite3.Connection) -> None:
         connection.execute(f"drop trigger if exists {name}")
 
 
-def _values(row: RunRow) -> tuple[object, ...]:
+def run_values(row: RunRow) -> tuple[object, ...]:
+    """A row of `runs` in the order of the statements."""
     return (
         row.run, row.root, row.parent, row.program, row.bundle, row.tenant, row.actor, row.requester, row.trace_id,
         row.span_id, row.status, row.parked_on, row.due, row.created, row.updated, row.seq, row.head,
     )  # fmt: skip
 
 
-def _fact(run: RunId, fact: Stored) -> tuple[object, ...]:
+def fact_values(run: RunId, fact: Stored) -> tuple[object, ...]:
+    """A row of `facts` in the order of the statements."""
     return run, fact.seq, fact.kind, fact.body, fact.digest, fact.salt, fact.input, fact.output, fact.head

@@ -3,6 +3,7 @@
 from magsag.adapters.store.anchors import Anchors
 from magsag.adapters.store.database import Database
 from magsag.adapters.store.processlock import ProcessLock
+from magsag.adapters.store.reading import Answers
 
 
 class Part:
@@ -10,5 +11,6 @@ class Part:
 
     def __init__(self, database: Database, anchors: Anchors, process: ProcessLock) -> None:
         self._database = database
+        self._reads: Answers = database
         self._anchors = anchors
         self._process = process

@@ -1,11 +1,10 @@
 """Facts, rows and large values out."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic_core import to_json
 
-from magsag.adapters.store.part import Part
 from magsag.domain.approval import TicketState
 from magsag.domain.errors import StoreBroken
 from magsag.domain.facts import ParkedOn, RunStatus
@@ -13,45 +12,61 @@ from magsag.domain.ids import RunId
 from magsag.ports.ledger import RunQuery, RunRow, Stored, TicketQuery, TicketRow
 
 
-class ReadingPart(Part):
-    """What `ports.ledger.Ledger` and `ports.ledger.Runs` read, but for search."""
+class Answers(Protocol):
+    """A database that answers named statements."""
+
+    @property
+    def location(self) -> str:
+        """Where it is, for people."""
+
+    def one(self, name: str, parameters: tuple[object, ...] | dict[str, object] = ()) -> tuple[Any, ...] | None:
+        """The first row."""
+
+    def all(self, name: str, parameters: tuple[object, ...] | dict[str, object] = ()) -> list[tuple[Any, ...]]:
+        """All rows."""
+
+
+class ReadingPart:
+    """What `ports.ledger.Ledger` and `ports.ledger.Runs` read, but for search; the same on every database."""
+
+    _reads: Answers
 
     def read(self, run: RunId, after: int = 0) -> list[Stored]:
-        return [Stored(*row) for row in self._database.all("facts_after", (run, after))]
+        return [Stored(*row) for row in self._reads.all("facts_after", (run, after))]
 
     def blob(self, root: RunId, id: str) -> bytes:
-        row = self._database.one("blob", (root, id))
+        row = self._reads.one("blob", (root, id))
         if row is None:
-            raise StoreBroken(f"{self._database.path}: run {root}: the large value {id} is not in the store")
+            raise StoreBroken(f"{self._reads.location}: run {root}: the large value {id} is not in the store")
         return bytes(row[0])
 
     def record(self, tenant: str, key: str) -> bytes | None:
-        row = self._database.one("record", (tenant, key))
+        row = self._reads.one("record", (tenant, key))
         return None if row is None else bytes(row[0])
 
     def ticket(self, id: str) -> TicketRow | None:
-        row = self._database.one("ticket", (id,))
+        row = self._reads.one("ticket", (id,))
         return None if row is None else ticket_row(row)
 
     def tickets(self, query: TicketQuery) -> list[TicketRow]:
         limit = -1 if query.limit is None else query.limit
         parameters: dict[str, object] = {"root": query.root, "prefix": query.prefix, "limit": limit}
         name = "waiting_tickets" if query.waiting else "tickets"
-        return [ticket_row(row) for row in self._database.all(name, parameters)]
+        return [ticket_row(row) for row in self._reads.all(name, parameters)]
 
     def seqs(self, roots: Sequence[RunId]) -> dict[RunId, int]:
-        return dict(self._database.all("seqs", (to_json(list(roots)),)))
+        return dict(self._reads.all("seqs", (to_json(list(roots)),)))
 
     def bundle(self, hash: str) -> bytes | None:
-        row = self._database.one("bundle", (hash,))
+        row = self._reads.one("bundle", (hash,))
         return None if row is None else bytes(row[0])
 
     def row(self, run: RunId) -> RunRow | None:
-        row = self._database.one("row", (run,))
+        row = self._reads.one("row", (run,))
         return None if row is None else run_row(row)
 
     def named(self, prefix: str) -> list[RunId]:
-        return [run for (run,) in self._database.all("named", {"prefix": prefix})]
+        return [run for (run,) in self._reads.all("named", {"prefix": prefix})]
 
     def rows(self, query: RunQuery) -> list[RunRow]:
         name = "tree" if query.root is not None else "roots" if query.roots_only else "all_runs"
@@ -64,7 +79,7 @@ class ReadingPart(Part):
         }
         if query.root is not None:
             parameters["root"] = query.root
-        return [run_row(row) for row in self._database.all(name, parameters)]
+        return [run_row(row) for row in self._reads.all(name, parameters)]
 
 
 def run_row(row: tuple[Any, ...]) -> RunRow:

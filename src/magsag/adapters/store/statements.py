@@ -27,14 +27,24 @@ class Migration(NamedTuple):
 @cache
 def statements() -> Mapping[str, str]:
     """Every named statement."""
-    _, *parts = _HEADING.split((_SQL / "statements.sql").read_text(encoding="utf-8"))
-    return {name: text.strip().rstrip(";") for name, text in zip(parts[::2], parts[1::2], strict=True)}
+    return statements_of(_SQL)
 
 
 @cache
 def migrations() -> tuple[Migration, ...]:
     """All migrations of this version, in order."""
-    found = sorted((_SQL / "migrations").glob("*.sql"))
+    return migrations_of(_SQL)
+
+
+def statements_of(folder: Path) -> Mapping[str, str]:
+    """The statements of a folder of SQL."""
+    _, *parts = _HEADING.split((folder / "statements.sql").read_text(encoding="utf-8"))
+    return {name: text.strip().rstrip(";") for name, text in zip(parts[::2], parts[1::2], strict=True)}
+
+
+def migrations_of(folder: Path) -> tuple[Migration, ...]:
+    """The migrations of a folder of SQL, in order."""
+    found = sorted((folder / "migrations").glob("*.sql"))
     return tuple(
         Migration(int(path.stem[:4]), path.stem[5:], path.read_text(encoding="utf-8").replace("\r\n", "\n"))
         for path in found

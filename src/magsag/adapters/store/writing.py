@@ -28,7 +28,7 @@ class WritingPart(Part):
 
     def write(self, writes: Sequence[Write], level: Level) -> list[Written | Declined]:
         for item in writes:
-            if _rests(item):
+            if rests(item):
                 return self._write_and_anchor(writes, level)
         with self._database.writing(level) as connection:
             if len(writes) == 1 and only_appends(writes[0]):
@@ -41,7 +41,7 @@ class WritingPart(Part):
             with self._database.writing(level) as connection:
                 batch, answers = self._batch(connection, writes, level)
                 kept = [item for item, answer in zip(writes, answers, strict=True) if isinstance(answer, Written)]
-                resting = batch.standing(dict.fromkeys(item.run for item in kept if _rests(item)))
+                resting = batch.standing(dict.fromkeys(item.run for item in kept if rests(item)))
                 ended: list[RunId] = []
                 if resting:
                     ended = [item.run for item in kept if item.change is not None and item.change.status in ENDS]
@@ -93,5 +93,6 @@ class WritingPart(Part):
             logging.getLogger("magsag.store").warning(what, self._anchors.path, error)
 
 
-def _rests(item: Write) -> bool:
+def rests(item: Write) -> bool:
+    """Whether the commit of this brings its run to rest."""
     return item.release or (item.change is not None and item.change.status in _RESTS)

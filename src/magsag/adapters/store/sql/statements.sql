@@ -204,6 +204,12 @@ select root, count(*) from blobs where root <> '' and root not in (select run fr
 -- every_blob: for `check`
 select root, cast(id as text), cast(body as blob) from blobs;
 
+-- integrity: for `check`, whether the file itself is whole
+pragma integrity_check;
+
+-- vacuumed_elsewhere: nobody else writes this file's anchors
+select run from unanchored where false;
+
 -- owed_anchors: ended runs whose line may not be written yet
 select run from unanchored;
 

@@ -1,0 +1,1 @@
+"""The Postgres store: one schema of a database, for any number of processes on any number of machines."""

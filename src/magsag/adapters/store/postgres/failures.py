@@ -1,0 +1,41 @@
+"""What Postgres's errors mean for people: what happened, to which ledger, and the next move."""
+
+from typing import Final
+
+import psycopg
+
+from magsag.domain.errors import LedgerClosed, StoreBroken
+
+_AGAIN: Final = "then go on with --resume, nothing acknowledged is lost"
+_MOVES: Final = (
+    ("28", "it does not let us in", "check user, password and pg_hba.conf"),
+    ("3D000", "there is no such database", "create it (createdb), or mend the DSN"),
+    ("42501", "it may not be used", "let its owner grant CREATE on the database, or USAGE on the schema"),
+    ("53100", "the disk of the server is full", f"free some space; {_AGAIN}"),
+    ("53300", "the server has no connection left", "raise max_connections, or run fewer processes"),
+    ("53", "the server is short of something", f"look at its log; {_AGAIN}"),
+    ("55P03", "somebody kept it locked", "look at pg_stat_activity for a transaction that does not end"),
+    ("57014", "the server took too long", "look at pg_stat_activity and the load of the server"),
+    ("57P", "the server is being stopped or started", f"wait for it; {_AGAIN}"),
+    ("25006", "it is read-only, a standby perhaps", "name the primary in the DSN (target_session_attrs=read-write)"),
+    ("25P03", "this process stood still inside a transaction", "run it again"),
+    ("58", "the disk of the server failed", f"look at its log; {_AGAIN}"),
+    ("XX", "the server says that its data are damaged", "restore a backup; look at its log"),
+)
+_CLOSED: Final = "MG001"
+"""ours: the triggers of a ledger that was moved, `sql/functions.sql`"""
+_UNREACHED: Final = "check that the server runs and that the address is right; " + _AGAIN
+
+
+def broken(shown: str, error: psycopg.Error) -> StoreBroken:
+    """Our error for a foreign one; raise it `from` the cause."""
+    said = " ".join((error.diag.message_primary or str(error)).split()) or type(error).__name__
+    state = error.sqlstate or ""
+    if state == _CLOSED:
+        return LedgerClosed(f"{shown}: {said}")
+    for prefix, what, move in _MOVES:
+        if state.startswith(prefix):
+            return StoreBroken(f"{shown}: {what} ({said}); {move}")
+    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        return StoreBroken(f"{shown}: the server cannot be reached ({said}); {_UNREACHED}")
+    return StoreBroken(f"{shown}: the store failed ({said}, {state or type(error).__name__}); run `magsag data check`")

@@ -1,0 +1,262 @@
+-- append: one fact of one run
+select * from append_fact_{v}($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
+
+-- commit: any writes
+select * from commit_writes_{v}($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
+                            $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38,
+                            $39, $40, $41);
+
+-- acquire_lease: holder (empty: it is ours now), fence, milliseconds left
+select holder, fence, remaining from acquire_lease_{v}(%s::text, %s::text, %s::bigint);
+
+-- renew_leases: all of one owner, locked in the order of every writer
+update leases set until = clock_ms_{v}() + %s
+where root in (select root from leases where owner = %s and owner <> '' order by root for update);
+
+-- holds_lease: still in force and not ended
+select 1 from leases where root = %s and owner = %s and fence = %s and until > clock_ms_{v}();
+
+-- release_lease: the row stays, with its fence
+update leases set owner = '', until = 0 where root = %s and owner = %s and fence = %s;
+
+-- give_back_all: nothing that an owner believed while it was connected may be built upon
+update leases set owner = '', until = 0
+where root in (select root from leases where owner = %s and owner <> '' order by root for update);
+
+-- take_owner_lock: others see that this owner lives as long as this connection does
+select pg_try_advisory_lock(lock_of_{v}(%s));
+
+-- due: root runs that want a leg and that nobody alive drives
+select r.run from runs r left join leases l on l.root = r.root
+where r.run = r.root and r.status in ('running', 'parked') and (r.status = 'running' or r.due <= %s)
+  and (l.owner is null or l.owner = '' or l.until <= clock_ms_{v}() or is_dead_{v}(l.owner))
+order by coalesce(r.due, 0), r.run limit %s;
+
+-- facts_after: a run's facts in order
+select kind, body, digest, salt, input, output, seq, head from facts where run = %s and seq > %s order by seq;
+
+-- blob: a large value of a tree
+select body from blobs where root = %s and id = %s;
+
+-- record: a value that an act put
+select value from records where tenant = %s and key = %s;
+
+-- ticket: as it stands
+select id, run, root, step, state, version, opened, expires, salt, body from approvals where id = %s;
+
+-- tickets: the oldest first
+select id, run, root, step, state, version, opened, expires, salt, body
+from approvals
+where (%(root)s::text is null or root = %(root)s) and (%(prefix)s::text is null or starts_with(id, %(prefix)s))
+order by opened, id limit nullif(%(limit)s, -1);
+
+-- waiting_tickets: those that people may still decide, of runs that have not ended
+select a.id, a.run, a.root, a.step, a.state, a.version, a.opened, a.expires, a.salt, a.body
+from approvals a join runs r on r.run = a.root
+where a.state = 'open' and r.status in ('running', 'parked')
+  and (%(root)s::text is null or a.root = %(root)s) and (%(prefix)s::text is null or starts_with(a.id, %(prefix)s))
+order by a.opened, a.id limit nullif(%(limit)s, -1);
+
+-- seqs: how far these root runs are; the parameter is a JSON array
+select run, seq from runs where run in (select jsonb_array_elements_text(convert_from(%s, 'UTF8')::jsonb));
+
+-- put_bundle: known ones are left alone, but for the time at which they were last wanted
+insert into bundles(hash, body, put) values(%s, %s, %s)
+on conflict(hash) do update set put = excluded.put where bundles.put < excluded.put - 60000000;
+
+-- bundle: a frozen catalog
+select body from bundles where hash = %s;
+
+-- row: one run
+select run, root, parent, program, bundle, tenant, actor, requester, trace_id, span_id,
+       status, parked_on, due, created, updated, seq, head
+from runs where run = %s;
+
+-- tree: the runs of one tree, oldest first
+select run, root, parent, program, bundle, tenant, actor, requester, trace_id, span_id,
+       status, parked_on, due, created, updated, seq, head
+from runs
+where root = %(root)s
+  and (%(program)s::text is null or program = %(program)s or starts_with(program, %(program)s || '@'))
+  and (%(status)s::text is null or status = %(status)s)
+  and (%(parked_on)s::text is null or parked_on = %(parked_on)s)
+  and (%(since)s::bigint is null or created >= %(since)s)
+order by created, run limit nullif(%(limit)s, -1);
+
+-- roots: root runs, newest first
+select run, root, parent, program, bundle, tenant, actor, requester, trace_id, span_id,
+       status, parked_on, due, created, updated, seq, head
+from runs
+where run = root
+  and (%(program)s::text is null or program = %(program)s or starts_with(program, %(program)s || '@'))
+  and (%(status)s::text is null or status = %(status)s)
+  and (%(parked_on)s::text is null or parked_on = %(parked_on)s)
+  and (%(since)s::bigint is null or created >= %(since)s)
+order by created desc, run desc limit nullif(%(limit)s, -1);
+
+-- all_runs: root and child runs, newest first
+select run, root, parent, program, bundle, tenant, actor, requester, trace_id, span_id,
+       status, parked_on, due, created, updated, seq, head
+from runs
+where (%(program)s::text is null or program = %(program)s or starts_with(program, %(program)s || '@'))
+  and (%(status)s::text is null or status = %(status)s)
+  and (%(parked_on)s::text is null or parked_on = %(parked_on)s)
+  and (%(since)s::bigint is null or created >= %(since)s)
+order by created desc, run desc limit nullif(%(limit)s, -1);
+
+-- named: root runs by the beginning of their id
+select run from runs where run >= %(prefix)s and starts_with(run, %(prefix)s) and run = root order by run limit 10;
+
+-- ledger_id: which ledger this is
+select id from ledger;
+
+-- anchor_debts: ended runs whose line this file may lack, and where they stand
+select r.run, r.seq, r.head from anchored a join runs r on r.run = a.run where a.anchors = %s and a.owed;
+
+-- vacuum_debts: runs that somebody else removed, which this file may still vouch for
+select run from anchored where anchors = %s and vacuumed order by run;
+
+-- told_of_vacuum: now the file says so too
+delete from anchored where anchors = %s and vacuumed and run = any(%s);
+
+-- describe: for `doctor`
+select (select count(*) from runs), (select count(*) from facts), (select count(*) from bundles),
+       (select coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint from pg_class c
+        join pg_namespace n on n.oid = c.relnamespace where n.nspname = current_schema() and c.relkind = 'r'),
+       current_setting('server_version'), (select version from migrations order by n desc limit 1);
+
+-- every_run: for `check`
+select run, root, parent, program, bundle, tenant, actor, requester, trace_id, span_id,
+       status, parked_on, due, created, updated, seq, head
+from runs order by created, run;
+
+-- every_bundle: for `check`, oldest first
+select hash, body from bundles order by put, hash;
+
+-- facts_to_check: a run's facts
+select convert_to(kind, 'UTF8'), body, digest, salt, input, output, seq, head from facts where run = %s order by seq;
+
+-- begin_view: the first read fixes what a transaction sees
+select count(*) from migrations;
+
+-- foreign_facts: facts of no run
+select run, count(*) from facts where run not in (select run from runs) group by run;
+
+-- foreign_blobs: large values of no run tree
+select root, count(*) from blobs where root not in (select run from runs) group by root;
+
+-- every_blob: for `check`
+select root, id, body from blobs;
+
+-- integrity: the server looks after its own pages
+select 'ok';
+
+-- owed_anchors: ended runs whose line this file need not hold: it is not written yet, or another file has it
+select run from anchored a group by run
+having not coalesce(bool_or(not owed) filter (where anchors = %s), false);
+
+-- vacuumed_elsewhere: runs that another machine removed; this file has yet to say so
+select run from anchored where anchors = %s and vacuumed;
+
+-- runs_to_vacuum: ended trees that nobody touched since
+select run, root, seq from runs
+where root in (
+    select root from runs group by root
+    having max(updated) < %s and count(*) filter (where status in ('running', 'parked')) = 0
+)
+order by run;
+
+-- bundles_to_vacuum: wanted by no run that stays, nor by one that is about to start
+select hash from bundles
+where put < %s and hash not in (select bundle from runs where run <> all(%s)) order by hash;
+
+-- vacuum: all that was listed, and is still as it was listed
+select runs, facts, bundles from vacuum_listed_{v}(%s::text[], %s::text[], %s::bigint, %s::text);
+
+-- unsearched_facts: what is not in the index yet, oldest runs first
+select f.run, f.seq, f.kind, f.body, f.digest, f.salt, f.input, f.output
+from runs r left join searched s on s.run = r.run
+join facts f on f.run = r.run and f.seq > coalesce(s.seq, 0)
+where r.seq > coalesce(s.seq, 0)
+order by r.created, f.run, f.seq limit %s;
+
+-- index_facts: their words; of two searches at once both may come with the same
+with given as (
+    select * from jsonb_to_recordset(convert_from(%s, 'UTF8')::jsonb) as g(run text, seq bigint, words jsonb)
+), put as (
+    insert into search_index
+    select run, seq, array(select jsonb_array_elements_text(words)) from given order by run, seq
+    on conflict do nothing
+)
+insert into searched as s select run, max(seq) from given group by run order by run
+on conflict(run) do update set seq = greatest(s.seq, excluded.seq);
+
+-- find: the newest first
+select f.run, f.seq, f.kind, f.body, f.digest, f.salt, f.input, f.output
+from search_index i join facts f on f.run = i.run and f.seq = i.seq join runs r on r.run = i.run
+where i.words @> %s::text[]
+order by r.created desc, f.run desc, f.seq desc limit %s;
+
+-- standing: why the ledger is closed
+select course, elsewhere, since from standing;
+
+-- stand: closed from now on
+insert into standing(course, elsewhere, since) values(%s, %s, %s);
+
+-- stand_open: in use
+delete from standing;
+
+-- live_leases: which have not ended, of owners that are not gone
+select root, owner from leases
+where owner <> '' and until > clock_ms_{v}() and not is_dead_{v}(owner) order by root;
+
+-- holds_something: whether anything was ever put into it
+select 1 where exists(select 1 from runs) or exists(select 1 from bundles) or exists(select 1 from records);
+
+-- empty_all: what an earlier attempt put in
+truncate facts, blobs, records, approvals, bundles, anchored, search_index, searched, runs;
+
+-- take_bundle: of another ledger; wanted from now on
+insert into bundles(hash, body, put) values(%s, %s, clock_ms_{v}() * 1000);
+
+-- take_run: as it stands
+insert into runs(run, root, parent, program, bundle, tenant, actor, requester, trace_id, span_id,
+                 status, parked_on, due, created, updated, seq, head)
+values(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s);
+
+-- take_fact: at its place
+insert into facts(run, seq, kind, body, digest, salt, input, output, head)
+values(%s, %s, %s, %s, %s, %s, %s, %s, %s);
+
+-- take_anchored: this file vouches for it from now on
+insert into anchored(run, anchors, owed) values(%s, %s, %s);
+
+-- take_blob: of a tree
+insert into blobs(root, id, body) values(%s, %s, %s);
+
+-- take_record: with the run that put it
+insert into records(tenant, key, value, run, updated) values(%s, %s, %s, %s, %s);
+
+-- take_ticket: as it stands
+insert into approvals(id, run, root, step, state, version, opened, expires, salt, body)
+values(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s);
+
+-- settle_all: all is anchored
+update anchored set owed = false where anchors = %s and owed;
+
+-- pieces_bundles: by the bytes of the hash
+select hash, body from bundles order by hash;
+
+-- pieces_runs: by the bytes of the id
+select run, root, parent, program, bundle, tenant, actor, requester, trace_id, span_id,
+       status, parked_on, due, created, updated, seq, head
+from runs order by run;
+
+-- pieces_blobs: by tree and id
+select root, id, body from blobs order by root, id;
+
+-- pieces_records: by tenant and key
+select tenant, key, value, run, updated from records order by tenant, key;
+
+-- pieces_tickets: by id
+select id, run, root, step, state, version, opened, expires, salt, body from approvals order by id;

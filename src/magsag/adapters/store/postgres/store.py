@@ -1,0 +1,37 @@
+"""The Postgres store: one schema, this machine's anchors, one lock per process. Put together here from parts."""
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+from magsag.adapters.store.anchors import Anchors
+from magsag.adapters.store.postgres.database import Database
+from magsag.adapters.store.postgres.leasing import LeasingPart
+from magsag.adapters.store.postgres.moving import MovingPart
+from magsag.adapters.store.postgres.owner import Owner
+from magsag.adapters.store.postgres.searching import SearchingPart
+from magsag.adapters.store.postgres.target import target_of
+from magsag.adapters.store.postgres.upkeep import UpkeepPart
+from magsag.adapters.store.postgres.writing import WritingPart
+from magsag.adapters.store.reading import ReadingPart
+from magsag.adapters.store.sqlite import installed_version
+
+
+class PostgresStore(WritingPart, ReadingPart, SearchingPart, LeasingPart, UpkeepPart, MovingPart):
+    """All of `ports.ledger.Store` in one schema, for any number of processes on any number of machines."""
+
+    def __init__(
+        self,
+        dsn: str,
+        folder: Path,
+        version: Callable[[], str] = installed_version,
+        patience_seconds: float = 10.0,
+    ) -> None:
+        """Open or create the ledger; this machine's anchors are kept in `folder`. Raises StoreBroken, Invalid.
+
+        `patience_seconds` is how long a read waits for a connection.
+        """
+        database = Database(target_of(dsn), version, patience_seconds)
+        ((ledger,),) = database.change("ledger_id")
+        path = folder.absolute() / f"anchors-{ledger[:8]}.log"
+        super().__init__(database, Anchors(path), f"{socket.gethostname()}:{path}", Owner(database))

@@ -1,0 +1,74 @@
+"""Keeping the ledger in order: what it is, whether it holds together, and removing what ended long ago."""
+
+from contextlib import suppress
+
+from magsag.adapters.store.checking import check
+from magsag.adapters.store.failures import no_access
+from magsag.adapters.store.postgres.statements import migrations
+from magsag.adapters.store.postgres.waking import WakingPart
+from magsag.domain.errors import Invalid
+from magsag.domain.ids import RunId
+from magsag.ports.ledger import Fault, Vacuumed
+
+
+class UpkeepPart(WakingPart):
+    """`ports.ledger.Upkeep`."""
+
+    def describe(self) -> dict[str, object]:
+        with self._database.reading() as session:
+            row = session.execute(self._database.sql["describe"]).fetchone()
+        assert row is not None
+        runs, facts, bundles, size, server, version = row
+        return {
+            "backend": "postgres",
+            "location": self._database.location,
+            "anchors": str(self._anchors.path),
+            "schema": len(migrations()),
+            "written_by": version,
+            "postgres": server,
+            "bytes": size,
+            "runs": runs,
+            "facts": facts,
+            "bundles": bundles,
+        }
+
+    def check(self) -> list[Fault]:
+        with self._database.reading() as session:
+            return check(session, self._database.sql, self._anchors, (self._vouching,))
+
+    def vacuum(self, before: int, dry_run: bool) -> Vacuumed:
+        """The anchors are told first: a run that is named there may be gone, it need not be."""
+        sql = self._database.sql
+        with self._database.lock, self._anchors.held():
+            with self._database.reading() as session:
+                rows = session.execute(sql["runs_to_vacuum"], (before,)).fetchall()
+                gone: list[RunId] = [run for run, _, _ in rows]
+                bundles = [hash for (hash,) in session.execute(sql["bundles_to_vacuum"], (before, gone))]
+            if dry_run or not (gone or bundles):
+                return Vacuumed(len(gone), sum(seq for _, _, seq in rows), len(bundles), before, dry_run)
+            if gone:
+                self._name_vacuumed(gone)
+            roots = sorted({root for _, root, _ in rows})
+            ((runs, facts, hashes),) = self._database.change("vacuum", (roots, bundles, before, self._vouching))
+        return Vacuumed(runs, facts, hashes, before, dry_run)
+
+    def backup(self, destination: str) -> None:
+        schema, shown = self._database.target.schema, self._database.location
+        raise Invalid(
+            f"{destination}: a ledger in Postgres is backed up with the tools of its server: "
+            f"pg_dump --schema={schema} --format=custom --file={destination} {shown.partition('?')[0]}; "
+            f"keep {self._anchors.path} with it, copied first"
+        )
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._deafen()
+        self._owner.close()
+        self._database.close()
+        self._anchors.close()
+
+    def _name_vacuumed(self, runs: list[RunId]) -> None:
+        try:
+            self._anchors.append_vacuumed(runs)
+        except OSError as error:
+            raise no_access(self._anchors.path, error) from error
