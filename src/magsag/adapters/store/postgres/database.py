@@ -73,7 +73,10 @@ class Database:
         with self.lock:
             connection = self._ready()
             try:
-                return self._called(connection, command, parameters)
+                if command not in self._prepared:
+                    prepare(connection, command, self.sql[command], parameters)
+                    self._prepared.add(command)
+                return called(connection, command, parameters)
             except psycopg.Error as error:
                 if isinstance(error, _TRY_AGAIN) and is_whole(connection):
                     raise
@@ -118,6 +121,17 @@ class Database:
         except psycopg.Error as error:
             raise broken(self.location, error) from error
 
+    @contextmanager
+    def changing(self) -> Iterator[Connection]:
+        """A transaction of several statements on a connection of its own, for what nobody is driving."""
+        connection = self.own()
+        connection.answer_seconds = None
+        try:
+            with connection, connection.transaction():
+                yield connection
+        except psycopg.Error as error:
+            raise broken(self.location, error) from error
+
     def own(self) -> Connection:
         """One more connection, of the caller's own."""
         try:
@@ -154,21 +168,6 @@ class Database:
         self._prepared = set()
         return connection
 
-    def _called(
-        self, connection: Connection, command: str, parameters: Sequence[Parameter]
-    ) -> list[tuple[bytes | None, ...]]:
-        server = connection.pgconn
-        name = command.encode()
-        if command not in self._prepared:
-            server.send_prepare(name, self.sql[command].encode(), [parameter.oid for parameter in parameters])
-            _require_done(connection)
-            self._prepared.add(command)
-        data = [parameter.data for parameter in parameters]
-        server.send_query_prepared(name, data, [_BINARY] * len(data), _BINARY)
-        result = _require_done(connection)
-        columns = range(result.nfields)
-        return [tuple(result.get_value(row, column) for column in columns) for row in range(result.ntuples)]
-
     @contextmanager
     def _reader(self) -> Iterator[psycopg.Connection[Row]]:
         if self._closed:
@@ -197,6 +196,22 @@ class Database:
 
 _TRY_AGAIN: Final = (psycopg.errors.UniqueViolation, psycopg.errors.DeadlockDetected)
 """two writers met; nothing of this one has happened"""
+
+
+def prepare(connection: Connection, name: str, query: str, parameters: Sequence[Parameter]) -> None:
+    """Have a statement for parameters of these types ready under a name. Raises psycopg.Error."""
+    types = [parameter.oid for parameter in parameters]
+    connection.pgconn.send_prepare(name.encode(), query.encode(), types)
+    _require_done(connection)
+
+
+def called(connection: Connection, name: str, parameters: Sequence[Parameter]) -> list[tuple[bytes | None, ...]]:
+    """The rows of a prepared statement, in binary both ways. Raises psycopg.Error."""
+    data = [parameter.data for parameter in parameters]
+    connection.pgconn.send_query_prepared(name.encode(), data, [_BINARY] * len(data), _BINARY)
+    result = _require_done(connection)
+    columns = range(result.nfields)
+    return [tuple(result.get_value(row, column) for column in columns) for row in range(result.ntuples)]
 
 
 def _require_done(connection: Connection) -> PGresult:

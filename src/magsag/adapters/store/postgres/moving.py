@@ -5,7 +5,6 @@ Making one waits for the writes that are under way, and those that come later me
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Final, assert_never
 
 import psycopg
@@ -15,7 +14,6 @@ from magsag.adapters.store.failures import no_access
 from magsag.adapters.store.moving import anchor_lines, append_owed, fact_values, run_values
 from magsag.adapters.store.postgres.connection import Connection
 from magsag.adapters.store.postgres.database import Row
-from magsag.adapters.store.postgres.failures import broken
 from magsag.adapters.store.postgres.part import Part
 from magsag.adapters.store.postgres.statements import version
 from magsag.adapters.store.reading import run_row, ticket_row, ticket_values
@@ -53,7 +51,7 @@ class MovingPart(Part):
         return None if row is None else Standing(Course(row[0]), row[1], row[2])
 
     def stand(self, standing: Standing | None, was: Standing | None) -> None:
-        with self._database.lock, self._anchors.held(), self._changing() as connection:
+        with self._database.lock, self._anchors.held(), self._database.changing() as connection:
             connection.execute("lock table standing, leases, runs in share row exclusive mode")
             row = self._one(connection, "standing")
             now = None if row is None else Standing(Course(row[0]), row[1], row[2])
@@ -76,8 +74,9 @@ class MovingPart(Part):
     def pieces(self) -> Iterator[Piece]:
         """The anchors are read first: they are never ahead of what is read after them."""
         yield from anchor_lines(self._anchors)
-        with self._changing(is_reading=True) as connection:
+        with self._database.changing() as connection:
             connection.execute("set transaction isolation level repeatable read, read only")
+            connection.execute("set local idle_in_transaction_session_timeout = 0")
             for hash, body in self._rows(connection, "pieces_bundles"):
                 yield KeptBundle(hash, body)
             for row in self._rows(connection, "pieces_runs"):
@@ -91,7 +90,7 @@ class MovingPart(Part):
                 yield KeptTicket(ticket_row(row))
 
     def fill(self, pieces: Sequence[Piece]) -> None:
-        with self._database.lock, self._anchors.held(), self._changing() as connection:
+        with self._database.lock, self._anchors.held(), self._database.changing() as connection:
             row = self._one(connection, "standing")
             if row is None or row[0] != Course.FILLING:
                 raise Invalid(
@@ -144,21 +143,6 @@ class MovingPart(Part):
             self._anchors.forget()
         except OSError as error:
             raise no_access(self._anchors.path, error) from error
-
-    @contextmanager
-    def _changing(self, is_reading: bool = False) -> Iterator[Connection]:
-        """A transaction of several statements on a connection of its own: no run waits for what it does."""
-        connection = self._database.own()
-        connection.answer_seconds = None
-        try:
-            with connection, connection.transaction():
-                if is_reading:
-                    yield connection
-                    return
-                connection.execute("set local statement_timeout = 0")
-                yield connection
-        except psycopg.Error as error:
-            raise broken(self._database.location, error) from error
 
     def _execute(self, connection: Connection, name: str, parameters: tuple[object, ...] = ()) -> psycopg.Cursor[Row]:
         return connection.execute(self._database.sql[name].encode(), parameters or None, binary=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from magsag.adapters.store.anchors import Anchors
 from magsag.adapters.store.postgres.database import Database
+from magsag.adapters.store.postgres.erasing import ErasingPart
 from magsag.adapters.store.postgres.leasing import LeasingPart
 from magsag.adapters.store.postgres.moving import MovingPart
 from magsag.adapters.store.postgres.owner import Owner
@@ -17,7 +18,7 @@ from magsag.adapters.store.reading import ReadingPart
 from magsag.adapters.store.sqlite import installed_version
 
 
-class PostgresStore(WritingPart, ReadingPart, SearchingPart, LeasingPart, UpkeepPart, MovingPart):
+class PostgresStore(WritingPart, ReadingPart, SearchingPart, LeasingPart, UpkeepPart, ErasingPart, MovingPart):
     """All of `ports.ledger.Store` in one schema, for any number of processes on any number of machines."""
 
     def __init__(

@@ -197,6 +197,18 @@ from search_index i join facts f on f.run = i.run and f.seq = i.seq join runs r 
 where i.words @> %s::text[]
 order by r.created desc, f.run desc, f.seq desc limit %s;
 
+-- erase_payloads: body, digest and head stay, so the chain verifies
+update facts set salt = null, input = null, output = null where run = %s and seq = %s;
+
+-- erase_words: no search finds them
+delete from search_index where run = %s and seq = %s;
+
+-- erase_blobs: of one tree
+delete from blobs where root = %s;
+
+-- touch_run: a tree that was changed after its end is kept as long as one that has just ended
+update runs set updated = greatest(updated, %s) where run = %s;
+
 -- standing: why the ledger is closed
 select course, elsewhere, since from standing;
 
