@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 
+from magsag.adapters.store.behind import accepted
 from magsag.adapters.store.checking import check
 from magsag.adapters.store.failures import no_access
 from magsag.adapters.store.postgres.statements import migrations
@@ -35,6 +36,25 @@ class UpkeepPart(WakingPart):
     def check(self) -> list[Fault]:
         with self._database.reading() as session:
             return check(session, self._database.sql, self._anchors, (self._vouching,))
+
+    def accept(self, by: str) -> dict[RunId, int]:
+        """What this machine's anchors hold more; another machine accepts what its own do."""
+
+        def head_at(run: RunId, seq: int) -> bytes | None:
+            row = self._database.one("head_at", (run, seq))
+            return None if row is None else bytes(row[0])
+
+        with self._database.lock, self._anchors.held():
+            found = accepted(self._anchors.claims(), head_at)
+            rows = [row for run in found if (row := self._database.one("row", (run,))) is not None]
+            try:
+                if found:
+                    self._anchors.append_accepted(found, by)
+                if rows:
+                    self._anchors.append([(row[0], row[15], row[16]) for row in rows])
+            except OSError as error:
+                raise no_access(self._anchors.path, error) from error
+        return found
 
     def vacuum(self, before: int, dry_run: bool) -> Vacuumed:
         """The anchors are told first: a run that is named there may be gone, it need not be."""

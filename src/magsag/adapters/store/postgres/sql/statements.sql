@@ -30,7 +30,7 @@ select pg_try_advisory_lock(lock_of_{v}(%s));
 select r.run from runs r left join leases l on l.root = r.root
 where r.run = r.root and r.status in ('running', 'parked') and (r.status = 'running' or r.due <= %s)
   and (l.owner is null or l.owner = '' or l.until <= clock_ms_{v}() or is_dead_{v}(l.owner))
-order by coalesce(r.due, 0), r.run limit %s;
+order by r.status <> 'running', coalesce(r.due, 0), r.run limit %s;
 
 -- facts_after: a run's facts in order
 select kind, body, digest, salt, input, output, seq, head from facts where run = %s and seq > %s order by seq;
@@ -208,6 +208,9 @@ delete from blobs where root = %s;
 
 -- touch_run: a tree that was changed after its end is kept as long as one that has just ended
 update runs set updated = greatest(updated, %s) where run = %s;
+
+-- head_at: the chain of a run at a fact
+select head from facts where run = %s and seq = %s;
 
 -- standing: why the ledger is closed
 select course, elsewhere, since from standing;
