@@ -3,7 +3,8 @@
 Everything is made when it is first asked for, so that a light command opens only what it needs.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from magsag.domain.settings import Settings
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Store
 from magsag.ports.model import ModelProvider
+from magsag.ports.place import Place
 
 if TYPE_CHECKING:
     from magsag.catalog.beside import Beside
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from magsag.services.parcels import Parcels
     from magsag.services.people import Identity
     from magsag.services.programs import Programs
+    from magsag.services.proofs.crash import CrashProof
     from magsag.services.recorder import Recorder
     from magsag.services.replay import Replay
     from magsag.services.runs import Runs
@@ -54,10 +57,13 @@ if TYPE_CHECKING:
 class App:
     """One process's services, wired for its settings."""
 
-    def __init__(self, settings: Settings, store: Store | None = None, clock: Clock | None = None) -> None:
+    def __init__(
+        self, settings: Settings, store: Store | None = None, clock: Clock | None = None, place: Place | None = None
+    ) -> None:
         self.settings = settings
         self._given_store = store
         self._given_clock = clock
+        self._given_place = place
         self.reach: str | None = None
         """what is going to run: the rest of the catalog is checked less closely"""
         self.beside: Beside | None = None
@@ -169,7 +175,7 @@ class App:
         """The gate."""
         from magsag.services.gate import Gate
 
-        return Gate(self.recorder, self.store, self.values, self.clock, self.switches)
+        return Gate(self.recorder, self.store, self.values, self.clock, self.switches, self._given_place)
 
     @cached_property
     def programs(self) -> "Programs":
@@ -349,6 +355,27 @@ class App:
         openers = Openers(lambda: self.store, lambda: self.catalog, lambda: self.models, probe)
         return Health(self.settings, openers, self.clock)
 
+    @contextmanager
+    def crash_proof(
+        self, really: bool = False, open_store: Callable[[str], Store] | None = None
+    ) -> Iterator["CrashProof"]:
+        """Proves what crashes leave, on ledgers of its own. `open_store` opens these instead; for tests of the proof.
+
+        Raises Invalid where that cannot be proved here.
+        """
+        from magsag.adapters.proofs.bench import ForkBench
+        from magsag.adapters.proofs.ledgers import FileLedgers
+        from magsag.adapters.store.sqlite import SqliteStore
+        from magsag.services.proofs.crash import CrashProof
+
+        if not self.settings.features.durable:
+            raise Invalid("features.durable is off: runs live in memory, and nothing survives a crash")
+        stand_ins = self.catalog.stand_ins
+        stand_ins.ready()
+        ledgers = FileLedgers(open_store or (lambda ledger: SqliteStore(Path(ledger))))
+        with ForkBench(self._desk, ledgers, stand_ins, self.clock, really) as bench:
+            yield CrashProof(bench)
+
     def watch(self) -> "Watch":
         """Follow the runs that this process drives from now on; at most one follows at a time."""
         from magsag.services.insight import Insight
@@ -390,6 +417,12 @@ class App:
 
         path = packaged_catalog() / "policies" / "flow_governance.yaml"
         return governance_of(path.name, path.read_bytes())
+
+    def _desk(self, store: Store, clock: Clock, place: Place | None) -> "App":
+        """Another app with these settings and this catalog, read once."""
+        desk = App(self.settings, store, clock, place)
+        desk.__dict__["catalog"] = self.catalog
+        return desk
 
     def _provider(self, alias: str, bound: str) -> tuple[ModelProvider, str]:
         name, _, model = bound.partition(":")

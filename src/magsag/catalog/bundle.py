@@ -1,6 +1,6 @@
 """A bundle: a catalog frozen by the hash of its content. A run is pinned to the one that it started with.
 
-Holds manifests, contracts, prompts and Python. Policies and people are no part of it: the ones in force judge.
+Holds manifests, contracts, prompts and Python. Policies, people and stand-ins are no part of it: those in force count.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -211,7 +211,7 @@ class Bundle:
 
 
 def _frozen(found: Survey) -> dict[str, bytes]:
-    """The files that the hash covers: all but policies and people."""
+    """The files that the hash covers: all but policies, people and stand-ins."""
     outside = {candidate.path for kind in OUTSIDE_THE_BUNDLE for candidate in found.of_kind(kind)}
     return {
         path: content

@@ -12,6 +12,7 @@ from magsag.catalog.people import read_people
 from magsag.catalog.policies import read_policies
 from magsag.catalog.reach import reached
 from magsag.catalog.source import read_folder
+from magsag.catalog.stand_ins import StandIns
 from magsag.catalog.survey import survey
 from magsag.domain.condition import Conditions
 from magsag.policy.people import People
@@ -27,6 +28,8 @@ class Loaded:
     people: People
     findings: list[Finding]
     """by file and line; the bundle holds what they leave"""
+    stand_ins: StandIns
+    """for acts, in proofs"""
 
     def concerning(self, ref: str) -> list[Finding]:
         """The errors in what a run of `ref` can reach, itself included: such a run is not started."""
@@ -68,8 +71,11 @@ def load(
     check(found, bundle, notes, reached(bundle, reach) if reach is not None else None)
     policies = read_policies(found, bundle, conditions, notes)
     people = read_people(found, notes)
-    findings = notes.sorted()
-    return Loaded(bundle, policies, people, findings if beside is None else [beside.placed(one) for one in findings])
+    stand_ins = StandIns(found, bundle, conditions)
+    if reach is None:
+        stand_ins.check(notes)
+    findings = notes.sorted() if beside is None else [beside.placed(one) for one in notes.sorted()]
+    return Loaded(bundle, policies, people, findings, stand_ins)
 
 
 __all__ = ["Loaded", "load", "reached"]

@@ -20,15 +20,16 @@ from magsag.domain.manifests import KINDS, Manifest
 _TEXT: Final = (".yaml", ".yml", ".json")
 _EXPECTED: Final = re.compile(
     r"agents/(?:main|sub)/[^/]+/agent\.json|skills/[^/]+/skill\.json|evals/[^/]+/eval\.json|(?:flows|policies)/.*\.json"
+    r"|proof\.json"
 )
 KIND_FOLDERS: Final = {"agents": "agent", "skills": "skill", "flows": "flow", "policies": "policy", "evals": "eval"}
 """folder -> the kind that is looked for there"""
-OUTSIDE_THE_BUNDLE: Final = frozenset({"policy", "people"})
+OUTSIDE_THE_BUNDLE: Final = frozenset({"policy", "people", "proof"})
 """kinds without slug and version: those in force count, whatever a run began with"""
 _SAYS_POLICY: Final = re.compile(
     r"""(?:^|[{,])\s*["']?(?:kind["']?\s*:\s*["']?policy\b|(?:rules|flow_governance)["']?\s*:)""", re.MULTILINE
 )
-_LATER: Final = frozenset({"routes", "mcp", "memory", "proof", "tools", "stages", "workflow", "security"})
+_LATER: Final = frozenset({"routes", "mcp", "memory", "tools", "stages", "workflow", "security"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,7 @@ def _made(path: str, kind: str, document: Document, shape: Shape, notes: Notes) 
     faulted = {fault.pointer for fault in shape.faults} | shape.mended
     if document.faults and shape.manifest is not None:
         shape = replace(shape, manifest=None, stand_in=shape.manifest)
-    about = None if kind in OUTSIDE_THE_BUNDLE else subject
+    about = None if kind in ("policy", "people") else subject
     return Candidate(path, kind, slug, document, shape, about, Notebook(notes, path, document, about, faulted))
 
 
@@ -201,8 +202,8 @@ def _guessed_kind(path: str, document: Document) -> str:
     """By what the text says or the folder. What may be a policy counts as one: a broken policy denies."""
     if _SAYS_POLICY.search(document.text) is not None:
         return "policy"
-    if path.partition(".")[0] == "people":
-        return "people"
+    if (name := path.partition(".")[0]) in ("people", "proof"):
+        return name
     return KIND_FOLDERS.get(path.partition("/")[0], "skill")
 
 

@@ -20,6 +20,7 @@ from magsag.engine.retry import leaves_doubt, retry_delay
 from magsag.engine.run import Step
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Leases
+from magsag.ports.place import Place
 from magsag.services.attempt import Acted, Attempt, Children, Switches, Told
 from magsag.services.comparing import asks, difference, in_doubt
 from magsag.services.judging import Judging
@@ -41,12 +42,20 @@ _NOT_ACTED: Final = "it was given up before it acted"
 class Gate:
     """Judges, records and performs steps for all runs of this process."""
 
-    def __init__(self, recorder: Recorder, leases: Leases, values: Values, clock: Clock, switches: Switches) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        leases: Leases,
+        values: Values,
+        clock: Clock,
+        switches: Switches,
+        place: Place | None = None,
+    ) -> None:
         self._values = values
         self._clock = clock
         self._judging = Judging(switches)
         self._outcomes = Outcomes(recorder, values, clock, switches)
-        self._performing = Performing(self._outcomes, leases, values, clock, switches.step_seconds)
+        self._performing = Performing(self._outcomes, leases, values, clock, switches.step_seconds, place)
         self._lookups = Lookups(clock, self._performing.look_up)
         self.notes = Notes(recorder, clock)
 

@@ -8,6 +8,7 @@ from magsag.domain.effects import EFFECTFUL
 from magsag.domain.errors import ErrorType, LeaseLost, StepFailed
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Leases
+from magsag.ports.place import ActCall, Place
 from magsag.services import acts
 from magsag.services.attempt import Acted, Attempt, ChildPlace, Children
 from magsag.services.large import Values
@@ -15,7 +16,7 @@ from magsag.services.outcomes import Outcomes
 from magsag.services.overseer import Overseer
 from magsag.services.records import RecordShelf
 from magsag.services.seat import Scope
-from magsag.services.targets import ChildAct, Target
+from magsag.services.targets import ChildAct, FunctionAct, ModelAct, ShellAct, Target
 
 T = TypeVar("T")
 _LOOK_AGAIN: Final = 1_000_000
@@ -25,13 +26,23 @@ _LOOK_AGAIN: Final = 1_000_000
 class Performing:
     """Acts for all runs of this process."""
 
-    def __init__(self, outcomes: Outcomes, leases: Leases, values: Values, clock: Clock, step_seconds: float) -> None:
+    def __init__(
+        self,
+        outcomes: Outcomes,
+        leases: Leases,
+        values: Values,
+        clock: Clock,
+        step_seconds: float,
+        place: Place | None = None,
+    ) -> None:
+        """Without a `place` acts are performed in this process."""
         self._outcomes = outcomes
         self._leases = leases
         self._values = values
         self._clock = clock
         self._shelf = RecordShelf(values, clock)
         self._step_seconds = step_seconds
+        self._place = place
         self._overseer = Overseer(step_seconds)
         self.children: Children | None = None
         self.limits: list[float] = []
@@ -43,7 +54,7 @@ class Performing:
         if isinstance(target.act, ChildAct):
             return await self._delegate(attempt)
         scope = acts.ActScope(attempt, self._outcomes, self._shelf)
-        act = acts.perform(target.act, attempt.value, scope)
+        act = self._placed(target.act, scope, attempt)
         if target.proposal.effect in EFFECTFUL:
             return Acted(await self._effect(act, attempt), records=scope.records)
         try:
@@ -59,8 +70,17 @@ class Performing:
         """Ask a reconcilable skill whether it has acted. Raises StepFailed, Retryable."""
         assert attempt.target.lookup is not None
         scope = acts.LookupScope(attempt, self._outcomes, self._shelf)
-        asked = acts.perform(attempt.target.lookup, attempt.value, scope)
+        asked = self._placed(attempt.target.lookup, scope, attempt, is_lookup=True)
         return await self._timed(asked, self._limit(attempt.target), attempt)
+
+    def _placed(
+        self, act: FunctionAct | ShellAct | ModelAct, scope: acts.ActScope, attempt: Attempt, is_lookup: bool = False
+    ) -> Coroutine[Any, Any, object]:
+        if self._place is None:
+            return acts.perform(act, attempt.value, scope)
+        proposal, run = attempt.target.proposal, attempt.seat.run.id
+        call = ActCall(run, attempt.id, attempt.number, proposal, attempt.key, attempt.value, is_lookup)
+        return self._place.act(call, lambda: acts.perform(act, attempt.value, scope))
 
     async def _effect(self, act: Coroutine[Any, Any, Any], attempt: Attempt) -> object:
         """An act with an effect is not broken off: it has its time, and its real outcome is recorded."""

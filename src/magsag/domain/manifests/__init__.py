@@ -9,6 +9,7 @@ from magsag.domain.manifests.eval import Eval, Metric
 from magsag.domain.manifests.flow import Fallback, Flow, FlowStep, Loop
 from magsag.domain.manifests.people import People, Person
 from magsag.domain.manifests.policy import FlowGovernance, Policy, Rule
+from magsag.domain.manifests.proof import Proof, StandIn
 from magsag.domain.manifests.skill import Skill
 
 KINDS: dict[str, type[Manifest]] = {
@@ -18,6 +19,7 @@ KINDS: dict[str, type[Manifest]] = {
     "policy": Policy,
     "people": People,
     "eval": Eval,
+    "proof": Proof,
 }
 """`kind` -> its model. Contracts are JSON Schemas and have no `kind`."""
 
@@ -36,7 +38,9 @@ __all__ = [
     "People",
     "Person",
     "Policy",
+    "Proof",
     "Retry",
     "Rule",
     "Skill",
+    "StandIn",
 ]

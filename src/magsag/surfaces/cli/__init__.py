@@ -19,6 +19,7 @@ NOUNS = {
     "audit": "Read the record: who decided what, by which rule.",
     "data": "Keep the ledger in order.",
     "serve": "Drive the runs of this ledger that nobody drives.",
+    "prove": "Prove promises on your own project.",
     "init": "Make a new project in a folder.",
     "config": "Show the settings in force.",
     "doctor": "Check that everything is in working order.",

@@ -1,6 +1,7 @@
 """One use of the command: the flags that were given, and the app once a command asks for it."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from magsag.services.insight import Insight
     from magsag.services.moving import Moving
     from magsag.services.parcels import Parcels
+    from magsag.services.proofs.crash import CrashProof
     from magsag.services.replay import Replay
     from magsag.services.runs import Runs
     from magsag.services.scaffold import Scaffold
@@ -66,6 +68,7 @@ class Services(Protocol):
     @property
     def health(self) -> "Health": ...
     def worker(self, name: str, concurrency: int, told: "Callable[[RunId, Told | Exception], None]") -> "Server": ...
+    def crash_proof(self, really: bool = False) -> AbstractContextManager["CrashProof"]: ...
     def watch(self) -> "Watch": ...
     def close(self) -> None: ...
 

@@ -30,7 +30,7 @@ def flow_order(
     entry = call.app.shelf.flow(ref)
     steps = call.app.shelf.steps(entry)
     select = selected(entry.ref, steps, only, continue_from)
-    payload = _input(entry, source)
+    payload = flow_input(entry, source)
     if select is None:
         return Order(entry.ref, payload, run_id)
     return Order(entry.ref, payload, run_id, select=select, continues=_earlier(call, entry, steps, select))
@@ -101,7 +101,7 @@ def _earlier(call: Call, entry: "Entry[Flow]", steps: Steps, select: tuple[str, 
     raise Invalid(f"{lacking}, and there is no earlier run of {program}; run the flow in full first")
 
 
-def _input(entry: "Entry[Flow]", source: str | None) -> object:
+def flow_input(entry: "Entry[Flow]", source: str | None) -> object:
     """As for an agent; but a flow that expects nothing need not be given anything."""
     if entry.manifest.contracts.input is not None or source not in (None, "-"):
         return read_input(source)

@@ -1,0 +1,96 @@
+"""What a crash proof works with: fresh ledgers, processes that can be killed, and a sink that counts.
+
+The app puts an implementation behind it (`adapters.proofs`); nothing of it is reachable by a setting.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from magsag.ports.ledger import Store
+from magsag.services.doubts import Doubts
+from magsag.services.proofs.points import Boundary, Place
+from magsag.services.runs import Order, Runs
+
+Said = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One ledger of its own, driven by one process after the other."""
+
+    name: str
+    """also names its part of the sink"""
+    ledger: str
+    folder: str
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Where the clock of a process stands, in microseconds since 1970."""
+
+    at: int
+    ahead: int = 0
+    """where it stands until so many lookups were asked: then nobody of an earlier process can still be acting"""
+    lookups: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a process ended."""
+
+    code: int
+    """the exit code, or the signal that killed it as a negative number"""
+    said: Said
+    printed: str
+    """the end of what it printed"""
+
+
+class Desk(Protocol):
+    """An app on the ledger of a trial."""
+
+    @property
+    def runs(self) -> Runs: ...
+    @property
+    def doubts(self) -> Doubts: ...
+    @property
+    def store(self) -> Store: ...
+
+
+class Calls(Protocol):
+    """What the sink has heard."""
+
+    def count(self, trial: str) -> Mapping[str, int]:
+        """How many calls each idempotency key has made."""
+
+    def find(self, trial: str, key: str) -> Said | None:
+        """`{output}` of the act that was called under this key; None when it was not."""
+
+
+class Bench(Protocol):
+    """Everything outside that a proof needs."""
+
+    @property
+    def calls(self) -> Calls: ...
+
+    def now(self) -> int:
+        """Where the clock of the first process of each trial stands: microseconds since 1970."""
+
+    def trial(self, name: str) -> Trial:
+        """A fresh ledger."""
+
+    def drive(self, trial: Trial, order: Order, moment: Moment, stop_at: Place | None) -> Ended:
+        """Drive the order in a process of its own, which is killed at the place."""
+
+    def crossed(self, trial: Trial) -> list[list[Boundary]]:
+        """What each process of the trial noted, in its order."""
+
+    def look(self, trial: Trial, at: int) -> AbstractContextManager[Desk]:
+        """Open the ledger in this process; its clock stands there."""
+
+    def each(self, works: Sequence[Callable[[], Said]]) -> Iterator[tuple[int, Ended]]:
+        """Do the works in processes of their own, as many at once as there are cores; index and end as they end."""
+
+    def drop(self, trial: Trial) -> None:
+        """Remove the ledger."""

@@ -1,0 +1,166 @@
+"""One point of a crash proof: kill, go on in a fresh process, end what is in doubt, and compare."""
+
+import asyncio
+from dataclasses import asdict, dataclass, field
+from typing import Final, NamedTuple
+
+from magsag.domain import facts
+from magsag.domain.effects import Effect
+from magsag.domain.facts import ParkedOn, StepStatus
+from magsag.domain.ids import RunId
+from magsag.engine.chain import unseal
+from magsag.ports.ledger import RunQuery, Store
+from magsag.services.beginnings import read_run
+from magsag.services.doubts import Doubt
+from magsag.services.doubts import Said as Word
+from magsag.services.proofs.bench import Bench, Ended, Moment, Said, Trial
+from magsag.services.proofs.outcome import Outcome, differences, is_ended, outcome_of
+from magsag.services.proofs.points import Boundary, Place, Point, Side, What
+from magsag.services.runs import Order
+
+KILLED: Final = -9
+RUN: Final = RunId("proof")
+"""the id of every run of a proof, so that keys and outputs can be compared"""
+BY: Final = "proof"
+"""who ends doubts"""
+_ROUNDS: Final = 50
+"""so many times a run is gone on with"""
+
+
+@dataclass(slots=True)
+class Story:
+    """What happened at a point: for the tally, and line by line for people."""
+
+    number: int
+    point: str
+    is_killed: bool = False
+    doubts: int = 0
+    lines: list[str] = field(default_factory=list)
+    differences: list[str] = field(default_factory=list)
+
+
+class Standing(NamedTuple):
+    """How a run stands between two processes."""
+
+    moment: Moment
+    """when the next one comes"""
+    begun: list[tuple[RunId, str]]
+    """steps that nobody may repeat, with an intent and no outcome"""
+
+
+def try_point(bench: Bench, point: Point, order: Order, clean: Outcome) -> Said:
+    """Do all of it; what is told is a `Story` as JSON."""
+    trial, story = bench.trial(f"point-{point.number}"), Story(point.number, str(point))
+    places = [place for place in (point.first, point.place) if place is not None]
+    story.is_killed = all(_kill(bench, trial, order, place, story) for place in places)
+    if story.is_killed:
+        _go_on(bench, trial, order, point.place, story)
+    if not story.differences:
+        story.differences += differences(clean, read_outcome(bench, trial), len(places))
+    if story.differences:
+        story.lines.append(f"its ledger is kept: {trial.ledger}")
+    else:
+        bench.drop(trial)
+    return asdict(story)
+
+
+def read_outcome(bench: Bench, trial: Trial) -> Outcome:
+    """What the trial left, in its ledger, at the sink and in its notes."""
+    noted = [one for process in bench.crossed(trial) for one in process]
+    asked = sum(_is_before_act(one) and one.target.startswith("model:") for one in noted)
+    with bench.look(trial, bench.now()) as desk:
+        return outcome_of(desk.store, RUN, bench.calls.count(trial.name), asked)
+
+
+def _is_before_act(one: Boundary) -> bool:
+    return one.what is What.ACT and one.side is Side.BEFORE
+
+
+def _kill(bench: Bench, trial: Trial, order: Order, place: Place, story: Story) -> bool:
+    ended = bench.drive(trial, order, _standing(bench, trial).moment, place)
+    if ended.code == KILLED:
+        story.lines.append(f"killed {place}")
+        return True
+    story.differences.append(_not_killed(ended, place))
+    return False
+
+
+def _not_killed(ended: Ended, place: Place) -> str:
+    if ended.code == 0:
+        return f"no process came to this point ({place}): the run takes another way each time"
+    return f"the process that was to be killed {place} ended with {ended.code}: {ended.printed}"
+
+
+def _go_on(bench: Bench, trial: Trial, order: Order, place: Place, story: Story) -> None:
+    """Fresh processes until the run has ended; every doubt is ended by what the sink says."""
+    for _ in range(_ROUNDS):
+        moment, begun = _standing(bench, trial)
+        ended = bench.drive(trial, order, moment, None)
+        if ended.code != 0:
+            story.differences.append(f"the process that goes on ended with {ended.code}: {ended.printed}")
+            return
+        status, reasons = str(ended.said["status"]), ended.said["reasons"]
+        story.lines.append(", ".join([f"gone on: {status}", *(f"{one['step']} on {one['on']}" for one in reasons)]))
+        with bench.look(trial, moment.at) as desk:
+            silent = [f"{run} {step}" for run, step in begun if not _was_in_doubt(desk.store, run, step)]
+        story.differences += [f"{step} may have acted and is not in doubt" for step in silent]
+        if silent or is_ended(status):
+            return
+        doubts = [one["step"] for one in reasons if one["on"] == ParkedOn.DOUBT.value]
+        if not doubts:
+            story.differences.append(f"the run is {status}: " + "; ".join(one["reason"] for one in reasons))
+            return
+        if not _resolve(bench, trial, doubts, place, story):
+            return
+    story.differences.append(f"the run did not end in {_ROUNDS} legs")
+
+
+def _resolve(bench: Bench, trial: Trial, steps: list[str], place: Place, story: Story) -> bool:
+    """Ask the sink and say it; whether it could be said."""
+    with bench.look(trial, _standing(bench, trial).moment.at) as desk:
+        for step in steps:
+            word = _looked_up(bench, trial, desk.doubts.find(RUN, step), place)
+            story.doubts += 1
+            if word is None:
+                story.differences.append(f"{step} is in doubt, and nobody but its real target knows how it ended")
+                return False
+            asyncio.run(desk.doubts.resolve(RUN, step, word))
+            story.lines.append(f"{step} resolved: {word.how.value}")
+    return True
+
+
+def _looked_up(bench: Bench, trial: Trial, doubt: Doubt, place: Place) -> Word | None:
+    """What the sink says; of an act that was really performed, what its process noted. None: nobody can tell."""
+    found = bench.calls.find(trial.name, doubt.key)
+    if found is not None:
+        return Word(StepStatus.SUCCEEDED, BY, found["output"])
+    noted = [one for process in bench.crossed(trial) for one in process if one.what is What.ACT and one.is_real]
+    real = [one for one in noted if one.names[0].split(" ")[:2] == [doubt.run, doubt.step]]
+    if not real or (real[-1].is_at(place) and place.side is Side.BEFORE):
+        return Word(StepStatus.WAITING, BY)
+    return Word(StepStatus.SUCCEEDED, BY, real[-1].output) if real[-1].side is Side.AFTER else None
+
+
+def _standing(bench: Bench, trial: Trial) -> Standing:
+    at = bench.now()
+    with bench.look(trial, at) as desk:
+        ahead: list[int] = []
+        begun: list[tuple[RunId, str]] = []
+        for row in desk.store.rows(RunQuery(root=RUN, roots_only=False, limit=None)):
+            run = read_run(desk.store, row.run)
+            if run is None:
+                continue
+            at = max(at, run.at)
+            started = [step for step in run.steps.values() if step.status is StepStatus.STARTED]
+            ahead += [step.act_by for step in started if _is(step.proposal, Effect.RECONCILABLE)]
+            begun += [(run.id, step.id) for step in started if _is(step.proposal, Effect.UNREPEATABLE)]
+        return Standing(Moment(at, max(ahead, default=0), len(ahead)), begun)
+
+
+def _is(proposal: facts.Proposal | None, effect: Effect) -> bool:
+    return proposal is not None and proposal.effect is effect
+
+
+def _was_in_doubt(store: Store, run: RunId, step: str) -> bool:
+    stored = (unseal(one) for one in store.read(run))
+    return any(isinstance(fact, facts.StepInDoubt) and fact.step == step for fact in stored)

@@ -1,0 +1,127 @@
+"""`magsag prove`: promises, tried on the user's own project."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from magsag.domain.errors import Invalid
+from magsag.surfaces.cli.call import Call
+from magsag.surfaces.cli.failing import NO, YES
+from magsag.surfaces.cli.groups import Noun
+from magsag.surfaces.cli.writing import note, put_json, say
+
+if TYPE_CHECKING:
+    from magsag.services.proofs.bench import Said
+    from magsag.services.proofs.crash import Tally
+
+_SHOWN = 5
+"""so many points that differ are told"""
+
+
+@click.group("prove", cls=Noun)
+def command() -> None:
+    """Prove promises on your own project."""
+
+
+@command.command("crash")
+@click.argument("program", metavar="FLOW_OR_AGENT")
+@click.option("--input", "source", metavar="FILE", help="The input as JSON; stdin without it, or for -.")
+@click.option("--store", type=click.Choice(["sqlite"]), default="sqlite", show_default=True, help="Where facts live.")
+@click.option("--kill-at", type=click.IntRange(min=1), metavar="N", help="Try only this point, and tell all of it.")
+@click.option("--points", type=click.IntRange(min=1), metavar="N", help="At most so many; those at effects always.")
+@click.option("--seed", type=int, default=0, show_default=True, metavar="S", help="Which ones --points takes.")
+@click.option("--really", is_flag=True, help="Let acts without a stand-in act for real, again and again.")
+@click.pass_obj
+def crash(
+    call: Call,
+    program: str,
+    source: str | None,
+    store: str,
+    kill_at: int | None,
+    points: int | None,
+    seed: int,
+    really: bool,
+) -> int:
+    """Kill a run with SIGKILL at every boundary, resume it, and compare what is left with a clean run.
+
+    Boundaries are before and after each commit, each act and each lease. Acts that change something are not
+    performed: stand-ins from catalog/proof.yaml are called, and their calls are counted. Nothing is written to the
+    project's ledger.
+
+    Exit 0 when every point was killed and ended as the clean run did, 1 when one did not, 2 when it cannot be proved:
+    the input is wrong, an act has no stand-in, the run waits for somebody, or two clean runs differ.
+    """
+    from magsag.services.proofs.crash import Asked
+    from magsag.surfaces.cli.driving import refuse_findings
+
+    ref = _reference(call, program)
+    refused = refuse_findings(call, ref)
+    if refused is not None:
+        return refused
+    asked = Asked(ref, _payload(call, ref, source), kill_at, points, seed)
+    with call.app.crash_proof(really) as proof:
+        tally = proof.prove(asked, lambda done, of, story: _tell(call, done, of, story, kill_at is not None))
+    _put(call, tally, store)
+    return YES if tally.holds else NO
+
+
+def _reference(call: Call, program: str) -> str:
+    """An agent or a flow; a bare slug may be either. Raises Invalid."""
+    if ":" in program:
+        kind = program.partition(":")[0]
+        if kind not in ("agent", "flow"):
+            raise Invalid(f"{program} is neither an agent nor a flow: write agent:SLUG or flow:SLUG")
+        return call.app.shelf.entry(program).ref
+    found = [ref for kind in ("agent", "flow") if (ref := _found(call, f"{kind}:{program}")) is not None]
+    if len(found) > 1:
+        raise Invalid(f"{program} is an agent and a flow: write agent:{program} or flow:{program}")
+    return found[0] if found else call.app.shelf.flow(program).ref
+
+
+def _found(call: Call, ref: str) -> str | None:
+    try:
+        return call.app.shelf.entry(ref).ref
+    except Invalid:
+        return None
+
+
+def _payload(call: Call, ref: str, source: str | None) -> object:
+    from magsag.surfaces.cli.planning import flow_input
+    from magsag.surfaces.cli.reading import read_input
+
+    return flow_input(call.app.shelf.flow(ref), source) if ref.startswith("flow:") else read_input(source)
+
+
+def _tell(call: Call, done: int, of: int, story: "Said", is_verbose: bool) -> None:
+    """Progress, on stderr."""
+    if call.is_quiet:
+        return
+    end = "differs" if story["differences"] else "in doubt, then identical" if story["doubts"] else "identical"
+    note(f"[{done}/{of}] point {story['number']}, {story['point']}: {end}")
+    for line in story["lines"] if is_verbose else ():
+        note(f"  {line}")
+
+
+def _put(call: Call, tally: "Tally", store: str) -> None:
+    """The result, on stdout."""
+    counts = {
+        "points": tally.points,
+        "kills": tally.kills,
+        "identical": tally.identical,
+        "in_doubt": tally.in_doubt,
+    }
+    failures = tally.failures[:_SHOWN]
+    if call.wants_json:
+        told = [{key: one[key] for key in ("number", "point", "differences", "lines")} for one in failures]
+        about = {"program": tally.program, "store": store, "status": tally.status, "boundaries": tally.boundaries}
+        put_json({**about, **counts, "differing": told})
+        return
+    say(", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items()))
+    if tally.points < tally.boundaries:
+        say(f"{tally.points} of {tally.boundaries} points were tried; without --points all are")
+    if tally.status not in ("succeeded", "partial"):
+        say(f"the clean run is {tally.status}, and that is what each of them was compared with")
+    for one in failures:
+        say(f"point {one['number']}, {one['point']}:")
+        for line in [*one["differences"], *one["lines"]]:
+            say(f"  {line}")

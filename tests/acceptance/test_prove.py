@@ -1,0 +1,149 @@
+"""`magsag prove crash`: real processes, killed by SIGKILL at the boundaries of a run; and what a proof refuses."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.acceptance.proof_project import files
+from tests.acceptance.workshop import Done, environment, magsag
+
+HERE: Final = Path(__file__).parent
+PROFILE: Final = {"role": "Engineer", "level": "Mid"}
+REPORT: Final = {
+    "candidate_profile": PROFILE,
+    "table": {"csv": "name,salary\nAda,118000\nGrace,124000\n"},
+    "document": {"text": "# Plan\nWe hire Ada Lovelace for 120,000 USD on 2031-04-01."},
+}
+SHIPPED: Final = {
+    "hello": {},
+    "hiring-review": {"candidates": [PROFILE, {"role": "Designer", "level": "Senior"}]},
+    "offer-orchestrator-mag": PROFILE,
+    "workforce-report-mag": REPORT,
+}
+EVERYTHING: Final = ("agent:boss", "flow:kinds")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """The project that is proved."""
+    (tmp_path / "magsag.toml").touch()
+    for path, text in files().items():
+        file = tmp_path / "catalog" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def prove(program: str, payload: object, cwd: Path, *arguments: str) -> Done:
+    return magsag("prove", "crash", program, *arguments, cwd=cwd, stdin=json.dumps(payload))
+
+
+def proved(done: Done) -> dict[str, Any]:
+    """The tally of a proof that holds."""
+    assert done.code == 0, done.out + done.err
+    tally: dict[str, Any] = done.value
+    assert tally["points"] == tally["kills"] == tally["identical"] > 0
+    assert tally["differing"] == []
+    return tally
+
+
+@pytest.mark.parametrize("program", SHIPPED)
+def test_the_shipped_examples_survive(tmp_path: Path, program: str) -> None:
+    tally = proved(prove(program, SHIPPED[program], tmp_path, "--points", "3", "--json", "--quiet"))
+    assert (tally["points"], tally["in_doubt"]) == (3, 0)
+    assert not (tmp_path / ".magsag").exists(), "a proof writes nothing into the project"
+
+
+@pytest.mark.parametrize("program", EVERYTHING)
+def test_a_program_of_all_kinds_survives_at_its_effects(project: Path, program: str) -> None:
+    tally = proved(prove(program, {"n": 0}, project, "--points", "12", "--json", "--quiet"))
+    assert tally["points"] >= 12
+    assert tally["in_doubt"] >= 2
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("program", [*SHIPPED, *EVERYTHING])
+def test_a_program_survives_everywhere(project: Path, tmp_path: Path, program: str) -> None:
+    if program in SHIPPED:
+        shutil.rmtree(project / "catalog")
+    tally = proved(prove(program, SHIPPED.get(program, {"n": 0}), project, "--json", "--quiet"))
+    assert tally["points"] == tally["boundaries"]
+
+
+def test_one_point_is_told_in_full(project: Path) -> None:
+    done = prove("kinds", {"n": 0}, project, "--kill-at", "1")
+    assert done.code == 0
+    assert done.out.splitlines()[0] == "1 points, 1 kills, 1 identical, 0 in doubt"
+    assert "killed before keeping the bundle" in done.err
+    assert "gone on: succeeded" in done.err
+    done = prove("kinds", {"n": 0}, project, "--kill-at", "9999")
+    assert done.code == 2
+    assert "has the points 1 to" in done.err
+
+
+def test_an_act_without_a_stand_in_is_refused_by_name(project: Path) -> None:
+    (project / "catalog/proof.yaml").unlink()
+    done = prove("boss", {"n": 0}, project)
+    assert done.code == 2
+    assert "has no stand-in: add `- for: skill:" in done.err
+    assert "--really" in done.err
+
+
+def test_a_real_act_happens_and_its_notes_end_the_doubt(project: Path) -> None:
+    code = "def run(payload, ctx):\n    open('sent', 'a').write(ctx.idempotency_key + '\\n')\n    return payload\n"
+    (project / "catalog/skills/mail/skill.py").write_text(code, encoding="utf-8")
+    proof = project / "catalog/proof.yaml"
+    lines = proof.read_text(encoding="utf-8").splitlines()
+    proof.write_text("\n".join(line for line in lines if "skill:mail" not in line), encoding="utf-8")
+    tally = proved(prove("helper", {"n": 0}, project, "--really", "--points", "3", "--json", "--quiet"))
+    assert tally["in_doubt"] == 2
+    sent = (project / "sent").read_text(encoding="utf-8").splitlines()
+    assert len(sent) == 2 + tally["points"], "each run sends once"
+    assert len(set(sent)) == 1
+
+
+@pytest.mark.parametrize(
+    ("program", "payload", "words"),
+    [
+        ("clock", {}, "agent:clock@1.0.0 is timing-dependent: two clean runs differ: its output differs at /"),
+        ("nobody", {}, 'flow "nobody" is not in the catalog'),
+        ("skill:put", {}, "skill:put is neither an agent nor a flow"),
+    ],
+)
+def test_what_cannot_be_proved_is_the_wrong_question(project: Path, program: str, payload: object, words: str) -> None:
+    done = prove(program, payload, project)
+    assert done.code == 2
+    assert words in done.err
+
+
+def test_a_run_that_waits_for_a_person_cannot_be_proved(project: Path) -> None:
+    (project / "catalog/policies/all.yaml").unlink()
+    done = prove("kinds", {"n": 0}, project)
+    assert done.code == 2
+    assert "without any crash the run is parked" in done.err
+
+
+@pytest.mark.parametrize("stdin", ["", "{", "[]"])
+def test_a_missing_or_invalid_input_is_the_wrong_question(tmp_path: Path, stdin: str) -> None:
+    assert magsag("prove", "crash", "offer-orchestrator-mag", cwd=tmp_path, stdin=stdin).code == 2
+
+
+def test_a_store_that_forgets_intents_fails(tmp_path: Path) -> None:
+    command = [sys.executable, str(HERE / "proof_project.py"), str(tmp_path), "flow:kinds"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=100, check=False)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert (said["holds"], said["identical"]) == (False, 0)
+    assert any("acted 2 times, 1 in the clean run" in line for line in said["said"])
+
+
+def test_nothing_is_left_behind(tmp_path: Path) -> None:
+    done = magsag("prove", "crash", "hello", "--points", "2", cwd=tmp_path, TMPDIR=str(tmp_path))
+    assert done.code == 0
+    assert list(tmp_path.iterdir()) == []
