@@ -101,6 +101,15 @@ def test_a_ledger_that_was_moved_starts_nothing_and_moves_no_more(project: Path)
     assert "5" not in (project / "sent").read_text().split()
 
 
+def test_a_dry_vacuum_changes_no_byte(project: Path) -> None:
+    ledger = project / ".magsag/ledger.db"
+    before = ledger.read_bytes()
+    assert magsag("data", "vacuum", "--dry-run", cwd=project).code == 0
+    done = magsag("data", "vacuum", "--dry-run", "--hot-days", "0", "--max-disk", "0", "--json", cwd=project)
+    assert (done.code, done.value["runs"], done.value["fits"]) == (1, 0, False)
+    assert ledger.read_bytes() == before
+
+
 def test_an_interrupt_leaves_one_ledger_that_drives(project: Path) -> None:
     process = subprocess.Popen(
         command("data", "migrate", "--to", "new/ledger.db"),

@@ -329,11 +329,21 @@ class Tickets(Protocol):
         """Tickets that match, the oldest first."""
 
 
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """What a run tree takes."""
+
+    root: RunId
+    updated: int
+    bytes: int
+    """about; what the backend adds is estimated"""
+
+
 class Upkeep(Protocol):
     """Keeping the store itself in order."""
 
     def describe(self) -> dict[str, object]:
-        """Backend, location, schema version, counts, journal mode: for `doctor` and `data init`."""
+        """Backend, location, schema version, counts, `bytes` in use, journal mode: for `doctor` and `data init`."""
 
     def check(self) -> list[Fault]:
         """Verify digests, commitments, chains, seqs, statuses and anchors; all faults."""
@@ -345,7 +355,10 @@ class Upkeep(Protocol):
         """
 
     def vacuum(self, before: int, dry_run: bool) -> Vacuumed:
-        """Remove ended run trees last touched before a time, and bundles that no run needs."""
+        """Remove ended run trees last touched before a time (`engine.keeping`), and bundles that no run needs."""
+
+    def weights(self) -> list[Weight]:
+        """The trees that a vacuum could remove, the least recently touched first."""
 
     def erase(self, root: RunId, tombstones: Mapping[RunId, Mapping[int, Sealed]], at: int) -> bool:
         """Take away the payloads and salts of facts of an ended tree, by run and seq, and the tree's large values.

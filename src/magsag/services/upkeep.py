@@ -1,6 +1,7 @@
 """Keeping the ledger in order: what people ask of the store by hand. The store itself does the work."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from magsag.domain.errors import Invalid
@@ -10,7 +11,20 @@ from magsag.ports.clock import Clock
 from magsag.ports.ledger import Store, Vacuumed
 
 _DAY: Final = 86_400_000_000
+_HOUR: Final = 3_600_000_000
+MEGABYTE: Final = 1_000_000
 HOT_DAYS: Final = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Shrunk:
+    """What a vacuum did, and what is left."""
+
+    removed: Vacuumed
+    bytes: int
+    """what the ledger takes; after a dry run, about what it would take"""
+    fits: bool
+    """whether that is what was asked for"""
 
 
 class Upkeep:
@@ -34,13 +48,54 @@ class Upkeep:
         """Let runs go on though the anchors hold more of them: these, and up to which fact they hold."""
         return self._store().accept(by)
 
-    def vacuum(self, hot_days: int, dry_run: bool) -> Vacuumed:
-        """Remove run trees that ended before the last `hot_days` days, counted from midnight UTC."""
+    def vacuum(self, hot_days: int, dry_run: bool, max_megabytes: int | None = None) -> Shrunk:
+        """Remove run trees that ended before the last `hot_days` days, counted from midnight UTC.
+
+        With `max_megabytes` younger ones too, the oldest first, until the ledger takes no more than that; what was
+        touched in the last hour stays. Raises Invalid for numbers that mean nothing.
+        """
         if hot_days < 0:
             raise Invalid(f"--hot-days {hot_days}: days are counted from 0")
-        now = self._clock.now()
-        return self._store().vacuum(now - now % _DAY - hot_days * _DAY, dry_run)
+        store, now = self._store(), self._clock.now()
+        removed = store.vacuum(now - now % _DAY - hot_days * _DAY, dry_run)
+        size = _bytes(store)
+        if max_megabytes is None:
+            return Shrunk(removed, size, True)
+        most, floor = max_megabytes * MEGABYTE, removed.cutoff
+        while not dry_run and size > most and (cutoff := self._cutoff(store, size - most, floor)) is not None:
+            more, floor = store.vacuum(cutoff, False), cutoff
+            removed = _both(removed, more)
+            size = _bytes(store)
+        if dry_run and size > most:
+            removed, size = self._forecast(store, removed, size, most)
+        return Shrunk(removed, size, size <= most)
+
+    def _cutoff(self, store: Store, wanted: int, floor: int) -> int | None:
+        """Before when trees must have been touched for about so many bytes to go; None when none is left."""
+        freed, cutoff = 0, None
+        for weight in store.weights():
+            if freed >= wanted or weight.updated >= self._clock.now() - _HOUR:
+                break
+            if weight.updated >= floor:
+                freed, cutoff = freed + weight.bytes, weight.updated + 1
+        return cutoff
+
+    def _forecast(self, store: Store, hot: Vacuumed, size: int, most: int) -> tuple[Vacuumed, int]:
+        """What would go, and about how much would be left."""
+        cutoff = self._cutoff(store, size - most, 0)
+        found = store.vacuum(max(cutoff or 0, hot.cutoff), dry_run=True)
+        freed = sum(weight.bytes for weight in store.weights() if weight.updated < found.cutoff)
+        return found, max(0, size - freed)
 
     def backup(self, destination: str) -> None:
         """Write a consistent copy while others go on. Raises Invalid when the destination exists."""
         self._store().backup(destination)
+
+
+def _bytes(store: Store) -> int:
+    return int(str(store.describe()["bytes"]))
+
+
+def _both(one: Vacuumed, other: Vacuumed) -> Vacuumed:
+    sums = (one.runs + other.runs, one.facts + other.facts, one.bundles + other.bundles)
+    return Vacuumed(*sums, max(one.cutoff, other.cutoff), one.dry_run)

@@ -36,12 +36,12 @@ def sealed(fact: Fact) -> Sealed:
     return seal(fact, next(_SALTS).to_bytes(16, "big"))
 
 
-def started(words: str = "hello") -> Sealed:
+def started(words: str = "hello", continues: RunId | None = None) -> Sealed:
     """How a run begins."""
     fact = RunStarted(
         at=1, program="agent:greeter@1.0.0", bundle="bundle-1", actor="ann", requester="ben",
         environment="development", mode="implement", seed="0" * 32, trace_id="1" * 32, span_id="2" * 16,
-        input=f'{{"words":"{words}"}}'.encode(),
+        continues=continues, input=f'{{"words":"{words}"}}'.encode(),
     )  # fmt: skip
     return sealed(fact)
 
@@ -83,10 +83,12 @@ def ticket(id: str = "t1", *, run: RunId = RUN, version: int = 1, state: TicketS
     return TicketRow(id, run, run, StepId("pay#1"), state, version, 2, 9_000_000, salt, b"%d" % version)
 
 
-def begin(store: Store, run: RunId = RUN, *, created: int = 1, owner: str | None = None) -> Lease:
+def begin(
+    store: Store, run: RunId = RUN, *, created: int = 1, owner: str | None = None, continues: RunId | None = None
+) -> Lease:
     """Create a run with one fact and its lease."""
-    owner = owner or store.owner()
-    (answer,) = store.write([Write(run, run, [started()], create=new_run(run, owner, created=created))], WRITTEN)
+    owner, first = owner or store.owner(), started(continues=continues)
+    (answer,) = store.write([Write(run, run, [first], create=new_run(run, owner, created=created))], WRITTEN)
     assert isinstance(answer, Written), answer
     return Lease(run, owner, 1)
 

@@ -529,6 +529,28 @@ class UpkeepSuite:
         end(store, lease, updated=5)
         assert store.vacuum(20, dry_run=False).runs == 0
 
+    def test_what_a_staying_run_continues_stays_with_all_that_it_continues(self, store: Store) -> None:
+        for name, before in (("first", None), ("second", "first"), ("third", "second"), ("other", None)):
+            end(store, begin(store, RunId(name), continues=RunId(before) if before else None), updated=5)
+        park(store, begin(store, RunId("open"), continues=RunId("second")), due=9)
+        assert [weight.root for weight in store.weights()] == ["other", "third"]
+        assert store.vacuum(20, dry_run=False).runs == 2
+        assert {row.run for row in store.rows(RunQuery())} == {"first", "second", "open"}
+        assert store.check() == []
+
+    def test_weights_tell_what_could_go_and_about_how_much_it_takes(self, store: Store) -> None:
+        assert store.weights() == []
+        for number, words in enumerate(("few", "many " * 4000)):
+            lease = begin(store, RunId(f"run{number}"))
+            append(store, lease, done("a#1", words), run=lease.root)
+            end(store, lease, updated=50 - number)
+        park(store, begin(store, RunId("open")), due=9)
+        large, small = store.weights()
+        assert [(weight.root, weight.updated) for weight in (large, small)] == [("run1", 49), ("run0", 50)]
+        assert 20_000 < large.bytes < 30_000
+        assert 0 < small.bytes < 5_000
+        assert isinstance(store.describe()["bytes"], int)
+
     def test_a_dry_vacuum_counts_and_removes_nothing(self, store: Store) -> None:
         end(store, begin(store), updated=5)
         assert (store.vacuum(20, dry_run=True).runs, store.vacuum(20, dry_run=True).facts) == (1, 2)

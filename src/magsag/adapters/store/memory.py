@@ -15,10 +15,11 @@ from magsag.adapters.store.words import text_of, tokens
 from magsag.domain.approval import TicketState
 from magsag.domain.effects import Level
 from magsag.domain.errors import Invalid, LedgerClosed, StoreBroken
-from magsag.domain.facts import ENDS, ParkedOn, RunStatus
+from magsag.domain.facts import ENDS, ParkedOn, RunStarted, RunStatus
 from magsag.domain.ids import RunId
 from magsag.domain.standing import Course, Standing
-from magsag.engine.chain import link, verify
+from magsag.engine.chain import link, unseal, verify
+from magsag.engine.keeping import Kin, leaving
 from magsag.ports.ledger import (
     AnchorLines,
     Declined,
@@ -41,6 +42,7 @@ from magsag.ports.ledger import (
     TicketQuery,
     TicketRow,
     Vacuumed,
+    Weight,
     Write,
     Written,
 )
@@ -284,6 +286,8 @@ class MemoryStore:
                 "runs": len(self._runs),
                 "facts": sum(run.seq for run in self._runs.values()),
                 "bundles": len(self._bundles),
+                "bytes": sum(_size(fact) for run in self._runs.values() for fact, _ in run.facts)
+                + sum(map(_blob_bytes, self._blobs.values())),
             }
 
     def check(self) -> list[Fault]:
@@ -300,9 +304,9 @@ class MemoryStore:
 
     def vacuum(self, before: int, dry_run: bool) -> Vacuumed:
         with self._lock:
-            open_roots = {run.root for run in self._runs.values() if run.status not in ENDS or run.updated >= before}
-            gone = [run for run in self._runs.values() if run.root not in open_roots]
-            needed = {run.bundle for run in self._runs.values() if run.root in open_roots}
+            leaves = leaving(self._kin(), before)
+            gone = [run for run in self._runs.values() if run.root in leaves]
+            needed = {run.bundle for run in self._runs.values() if run.root not in leaves}
             bundles = [hash for hash in self._bundles if hash not in needed]
             counted = Vacuumed(len(gone), sum(run.seq for run in gone), len(bundles), before, dry_run)
             if not dry_run:
@@ -310,10 +314,27 @@ class MemoryStore:
                     del self._runs[run.run]
                     self._leases.pop(run.root, None)
                     self._blobs.pop(run.root, None)
-                self._tickets = {id: kept for id, kept in self._tickets.items() if kept.root in open_roots}
+                self._tickets = {id: kept for id, kept in self._tickets.items() if kept.root not in leaves}
                 for hash in bundles:
                     del self._bundles[hash]
             return counted
+
+    def weights(self) -> list[Weight]:
+        with self._lock:
+            found: dict[RunId, Weight] = {}
+            leaves = leaving(self._kin(), 1 << 62)
+            for run in self._runs.values():
+                if run.root in leaves:
+                    known = found.get(run.root, Weight(run.root, 0, _blob_bytes(self._blobs.get(run.root, {}))))
+                    size = known.bytes + sum(_size(fact) for fact, _ in run.facts)
+                    found[run.root] = Weight(run.root, max(known.updated, run.updated), size)
+            return sorted(found.values(), key=lambda weight: (weight.updated, weight.root))
+
+    def _kin(self) -> Iterator[Kin]:
+        for run in self._runs.values():
+            first = unseal(_stored(run.facts[0][0], 1, run.facts[0][1])) if run.facts else None
+            continues = first.continues if isinstance(first, RunStarted) else None
+            yield Kin(run.run, run.root, run.parent, continues, run.updated, run.status not in ENDS)
 
     def erase(self, root: RunId, tombstones: Mapping[RunId, Mapping[int, Sealed]], at: int) -> bool:
         with self._lock:
@@ -398,6 +419,14 @@ class MemoryStore:
 
     def close(self) -> None:
         """Nothing is held outside this object."""
+
+
+def _size(fact: Sealed) -> int:
+    return len(fact.body) + len(fact.input or b"") + len(fact.output or b"")
+
+
+def _blob_bytes(blobs: Mapping[str, bytes]) -> int:
+    return sum(map(len, blobs.values()))
 
 
 _ROW_FIELDS: Final = tuple(field.name for field in fields(RunRow))

@@ -38,18 +38,28 @@ def init(call: Call, backend: str, db_path: str | None) -> None:
 
 @command.command("vacuum")
 @click.option("--hot-days", type=int, default=7, show_default=True, help="Keep what ended in the last so many days.")
+@click.option("--max-disk", type=click.IntRange(min=0), metavar="MB", help="Then the oldest, until it fits into this.")
 @click.option("--dry-run", is_flag=True, help="Say what would go, change nothing.")
 @click.pass_obj
-def vacuum(call: Call, hot_days: int, dry_run: bool) -> None:
-    """Remove runs that ended long ago, and the bundles that no run needs any more."""
-    gone = call.app.upkeep.vacuum(hot_days, dry_run)
+def vacuum(call: Call, hot_days: int, max_disk: int | None, dry_run: bool) -> int:
+    """Remove runs that ended long ago, and the bundles that no run needs any more.
+
+    Running and parked runs stay, with all that they continue. Exit 1 when --max-disk cannot be met.
+    """
+    shrunk = call.app.upkeep.vacuum(hot_days, dry_run, max_disk)
+    gone, size = shrunk.removed, f"{shrunk.bytes / 1e6:,.1f} MB"
     cutoff = datetime.fromtimestamp(gone.cutoff / 1e6, UTC).isoformat()
     if call.wants_json:
         counts = {"runs": gone.runs, "facts": gone.facts, "bundles": gone.bundles}
-        put_json({"dry_run": gone.dry_run, **counts, "cutoff": cutoff})
-        return
+        put_json({"dry_run": gone.dry_run, **counts, "cutoff": cutoff, "bytes": shrunk.bytes, "fits": shrunk.fits})
+        return YES if shrunk.fits else NO
     verb = "would remove" if gone.dry_run else "removed"
     say(f"{verb} {gone.runs} runs, {gone.facts} facts and {gone.bundles} bundles last touched before {cutoff}")
+    if max_disk is not None:
+        say(f"the ledger {'would take about' if gone.dry_run else 'takes'} {size}")
+    if not shrunk.fits and not call.is_quiet:
+        note(f"that is more than {max_disk} MB: what is left runs, is parked, is needed by such a run, or is fresh")
+    return YES if shrunk.fits else NO
 
 
 @command.command("check")

@@ -175,7 +175,7 @@ update migrations set applied = applied where n = 1;
 
 -- describe: for `doctor`
 select (select count(*) from runs), (select count(*) from facts), (select count(*) from bundles),
-       (select page_count * page_size from pragma_page_count, pragma_page_size),
+       (select (page_count - freelist_count) * page_size from pragma_page_count, pragma_freelist_count, pragma_page_size),
        (select journal_mode from pragma_journal_mode),
        (select version from migrations order by n desc limit 1);
 
@@ -216,13 +216,22 @@ select run from unanchored;
 -- vacuum_begin: where a vacuum notes what goes
 create temp table if not exists vacuumed(run text primary key, root text not null);
 
--- mark_vacuumed_runs: ended trees that nobody touched since
-insert into temp.vacuumed(run, root)
-select run, root from runs
-where root in (
-    select root from runs group by root
-    having max(updated) < ? and sum(status in ('running', 'parked')) = 0
-);
+-- kin: every run, whom it knows, and whether it is open
+select r.run, r.root, r.parent,
+       case when instr(f.body, '"continues"') and json_valid(cast(f.body as text))
+            then json_extract(cast(f.body as text), '$.continues') end,
+       r.updated, r.status in ('running', 'parked')
+from runs r left join facts f on f.run = r.run and f.seq = 1;
+
+-- mark_vacuumed_tree: its runs go
+insert into temp.vacuumed(run, root) select run, root from runs where root = ?;
+
+-- tree_bytes: of the facts of each tree; a row takes about 250 more
+select r.root, max(r.updated), sum(length(f.body) + coalesce(length(f.input), 0) + coalesce(length(f.output), 0) + 250)
+from runs r join facts f on f.run = r.run group by r.root;
+
+-- blob_bytes: of the large values of each tree
+select root, sum(length(body)) from blobs group by root;
 
 -- vacuumed_runs: what goes
 select run from temp.vacuumed order by run;
