@@ -61,14 +61,22 @@ class Upkeep:
         size = _bytes(store)
         if max_megabytes is None:
             return Shrunk(removed, size, True)
-        most, floor = max_megabytes * MEGABYTE, removed.cutoff
-        while not dry_run and size > most and (cutoff := self._cutoff(store, size - most, floor)) is not None:
-            more, floor = store.vacuum(cutoff, False), cutoff
-            removed = _both(removed, more)
-            size = _bytes(store)
-        if dry_run and size > most:
-            removed, size = self._forecast(store, removed, size, most)
+        most = max_megabytes * MEGABYTE
+        if size > most:
+            removed, size = (self._forecast if dry_run else self._shrunk)(store, removed, size, most)
         return Shrunk(removed, size, size <= most)
+
+    def _shrunk(self, store: Store, removed: Vacuumed, size: int, most: int) -> tuple[Vacuumed, int]:
+        """Remove more until it fits, or nothing is left, or the backend keeps the space for new rows."""
+        floor = removed.cutoff
+        while size > most and (cutoff := self._cutoff(store, size - most, floor)) is not None:
+            floor, there = cutoff, {weight.root: weight.bytes for weight in store.weights()}
+            removed, before = _both(removed, store.vacuum(cutoff, dry_run=False)), size
+            size, left = _bytes(store), {weight.root for weight in store.weights()}
+            freed = sum(taken for root, taken in there.items() if root not in left)
+            if before - size < freed / 2:
+                break
+        return removed, size
 
     def _cutoff(self, store: Store, wanted: int, floor: int) -> int | None:
         """Before when trees must have been touched for about so many bytes to go; None when none is left."""

@@ -1,24 +1,20 @@
 """Keeping the file in order: what it is, copies of it, and removing what ended long ago."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Final
 
 from magsag.adapters.store.behind import accepted
 from magsag.adapters.store.checking import check
 from magsag.adapters.store.failures import broken, no_access
+from magsag.adapters.store.kin import kin_of, weights
 from magsag.adapters.store.part import Part
 from magsag.adapters.store.statements import migrations
 from magsag.domain.effects import Level
 from magsag.domain.errors import Invalid
 from magsag.domain.ids import RunId
-from magsag.engine.keeping import Kin, leaving
+from magsag.engine.keeping import leaving
 from magsag.ports.ledger import Fault, Vacuumed, Weight
-
-_EVER: Final = 1 << 62
-"""later than anything"""
 
 
 class UpkeepPart(Part):
@@ -89,16 +85,8 @@ class UpkeepPart(Part):
         return Vacuumed(len(gone), facts, len(bundles), before, dry_run)
 
     def weights(self) -> list[Weight]:
-        sql = self._database.sql
         with self._database.reading() as connection:
-            trees = leaving(kin_of(connection, sql), _EVER)
-            large = dict(connection.execute(sql["blob_bytes"]))
-            found = [
-                Weight(root, updated, size + large.get(root, 0))
-                for root, updated, size in connection.execute(sql["tree_bytes"])
-                if root in trees
-            ]
-        return sorted(found, key=lambda weight: (weight.updated, weight.root))
+            return weights(connection, self._database.sql)
 
     def backup(self, destination: str) -> None:
         """The anchors go beside it, as `DESTINATION.anchors.log`; read before the ledger, so never ahead of it."""
@@ -134,9 +122,3 @@ class UpkeepPart(Part):
             self._anchors.append_vacuumed(runs)
         except OSError as error:
             raise no_access(self._anchors.path, error) from error
-
-
-def kin_of(connection: sqlite3.Connection, sql: Mapping[str, str]) -> Iterator[Kin]:
-    """Every run as far as a vacuum wants to know it."""
-    for run, root, parent, continues, updated, is_open in connection.execute(sql["kin"]):
-        yield Kin(run, root, parent, continues, updated, bool(is_open))

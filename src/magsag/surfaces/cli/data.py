@@ -58,7 +58,8 @@ def vacuum(call: Call, hot_days: int, max_disk: int | None, dry_run: bool) -> in
     if max_disk is not None:
         say(f"the ledger {'would take about' if gone.dry_run else 'takes'} {size}")
     if not shrunk.fits and not call.is_quiet:
-        note(f"that is more than {max_disk} MB: what is left runs, is parked, is needed by such a run, or is fresh")
+        why = "what is left runs, is parked, is needed by such a run or is fresh"
+        note(f"that is more than {max_disk} MB: {why}; or the server keeps the space for new rows")
     return YES if shrunk.fits else NO
 
 

@@ -5,11 +5,13 @@ from contextlib import suppress
 from magsag.adapters.store.behind import accepted
 from magsag.adapters.store.checking import check
 from magsag.adapters.store.failures import no_access
+from magsag.adapters.store.kin import kin_of, weights
 from magsag.adapters.store.postgres.statements import migrations
 from magsag.adapters.store.postgres.waking import WakingPart
 from magsag.domain.errors import Invalid
 from magsag.domain.ids import RunId
-from magsag.ports.ledger import Fault, Vacuumed
+from magsag.engine.keeping import leaving
+from magsag.ports.ledger import Fault, Vacuumed, Weight
 
 
 class UpkeepPart(WakingPart):
@@ -61,7 +63,8 @@ class UpkeepPart(WakingPart):
         sql = self._database.sql
         with self._database.lock, self._anchors.held():
             with self._database.reading() as session:
-                rows = session.execute(sql["runs_to_vacuum"], (before,)).fetchall()
+                trees = leaving(kin_of(session, sql), before)
+                rows = session.execute(sql["runs_to_vacuum"], (sorted(trees),)).fetchall()
                 gone: list[RunId] = [run for run, _, _ in rows]
                 bundles = [hash for (hash,) in session.execute(sql["bundles_to_vacuum"], (before, gone))]
             if dry_run or not (gone or bundles):
@@ -71,6 +74,10 @@ class UpkeepPart(WakingPart):
             roots = sorted({root for _, root, _ in rows})
             ((runs, facts, hashes),) = self._database.change("vacuum", (roots, bundles, before, self._vouching))
         return Vacuumed(runs, facts, hashes, before, dry_run)
+
+    def weights(self) -> list[Weight]:
+        with self._database.reading() as session:
+            return weights(session, self._database.sql)
 
     def backup(self, destination: str) -> None:
         schema, shown = self._database.target.schema, self._database.location

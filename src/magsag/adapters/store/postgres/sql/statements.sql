@@ -158,13 +158,23 @@ having not coalesce(bool_or(not owed) filter (where anchors = %s), false);
 -- vacuumed_elsewhere: runs that another machine removed; this file has yet to say so
 select run from anchored where anchors = %s and vacuumed;
 
--- runs_to_vacuum: ended trees that nobody touched since
-select run, root, seq from runs
-where root in (
-    select root from runs group by root
-    having max(updated) < %s and count(*) filter (where status in ('running', 'parked')) = 0
-)
-order by run;
+-- kin: every run, whom it knows, and whether it is open
+select r.run, r.root, r.parent,
+       case when position('"continues"'::bytea in f.body) > 0
+            then convert_from(f.body, 'UTF8')::jsonb ->> 'continues' end,
+       r.updated, r.status in ('running', 'parked')
+from runs r left join facts f on f.run = r.run and f.seq = 1;
+
+-- runs_to_vacuum: of these trees
+select run, root, seq from runs where root = any(%s) order by run;
+
+-- tree_bytes: of the facts of each tree; a row takes about 250 more
+select r.root, max(r.updated),
+       sum(length(f.body) + coalesce(length(f.input), 0) + coalesce(length(f.output), 0) + 250)::bigint
+from runs r join facts f on f.run = r.run group by r.root;
+
+-- blob_bytes: of the large values of each tree
+select root, sum(length(body))::bigint from blobs group by root;
 
 -- bundles_to_vacuum: wanted by no run that stays, nor by one that is about to start
 select hash from bundles
