@@ -67,10 +67,14 @@ def _open_app(path: str | None, flags: Mapping[str, object]) -> "App":
     from magsag.adapters.settings import read_settings
     from magsag.app import build
     from magsag.domain.errors import Invalid
+    from magsag.domain.location import is_postgres
 
     environ, folder = dict(os.environ), Path.cwd()
     given = {
-        key: str(Path(str(value)).absolute()) if key in ("catalog", "ledger") else value for key, value in flags.items()
+        key: str(Path(str(value)).absolute())
+        if key in ("catalog", "ledger") and value is not None and not is_postgres(str(value))
+        else value
+        for key, value in flags.items()
     }
     if path is not None:
         folder = Path(path).absolute()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from magsag.domain.condition import Conditions
 from magsag.domain.errors import Invalid
 from magsag.domain.ids import RunId
+from magsag.domain.location import is_postgres, shown
 from magsag.domain.settings import Settings
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Store
@@ -87,16 +88,14 @@ class App:
             from magsag.adapters.store.memory import MemoryStore
 
             return MemoryStore()
-        from magsag.adapters.store.sqlite import SqliteStore
-
-        return SqliteStore(Path(self.settings.ledger))
+        return _open_ledger(self.settings.ledger, self._folder)
 
     @property
     def has_ledger(self) -> bool:
         """Whether there is one already: looking makes none."""
         if "store" in self.__dict__ or self._given_store is not None or not self.settings.features.durable:
             return True
-        return "://" in self.settings.ledger or Path(self.settings.ledger).exists()
+        return _is_there(self.settings.ledger)
 
     def _looked_at(self) -> Store:
         """The ledger for those who only look; an empty one where there is none yet."""
@@ -110,7 +109,13 @@ class App:
         """The ledger for those who look after it. Raises Invalid where there is none yet."""
         if self.has_ledger:
             return self.store
-        raise Invalid(f"there is no ledger yet at {self.settings.ledger}: the first run or `magsag data init` makes it")
+        place = shown(self.settings.ledger)
+        raise Invalid(f"there is no ledger yet at {place}: the first run or `magsag data init` makes it")
+
+    @property
+    def _folder(self) -> Path:
+        """Where this machine keeps what belongs to a ledger elsewhere."""
+        return Path(self.settings.project) / ".magsag"
 
     @cached_property
     def conditions(self) -> Conditions:
@@ -344,7 +349,7 @@ class App:
         """The ledger on its way to another store."""
         from magsag.services.moving import Moving
 
-        return Moving(self._kept, _open_ledger, self.clock)
+        return Moving(self._kept, lambda place: _open_ledger(place, self._folder), self.clock)
 
     @cached_property
     def health(self) -> "Health":
@@ -352,7 +357,7 @@ class App:
         from magsag.adapters.machine import probe
         from magsag.services.health import Health, Openers
 
-        openers = Openers(lambda: self.store, lambda: self.catalog, lambda: self.models, probe)
+        openers = Openers(lambda: self.store, lambda: self.catalog, lambda: self.models, probe, _is_there)
         return Health(self.settings, openers, self.clock)
 
     @contextmanager
@@ -433,13 +438,37 @@ class App:
         raise Invalid(f'[models] {alias} = "{bound}": provider {name!r} is not there; this version has scripted')
 
 
-def _open_ledger(location: str) -> Store:
-    """The ledger at a place that somebody names, made when there is none. Raises Invalid, StoreBroken."""
-    if "://" in location:
-        raise Invalid("this version keeps ledgers in SQLite files: name a file")
+def _open_ledger(place: str, folder: Path) -> Store:
+    """The ledger at a place, made when there is none. Raises Invalid, StoreBroken."""
+    if is_postgres(place):
+        _require_postgres(place)
+        from magsag.adapters.store.postgres.store import PostgresStore
+
+        return PostgresStore(place, folder)
+    if "://" in place:
+        raise Invalid(
+            f"{place.partition('://')[0]}:// names no ledger: name a file, or postgresql://USER@HOST/DATABASE"
+        )
     from magsag.adapters.store.sqlite import SqliteStore
 
-    return SqliteStore(Path(location))
+    return SqliteStore(Path(place))
+
+
+def _is_there(place: str) -> bool:
+    """Whether somebody has made the ledger. Raises Invalid, StoreBroken for a server that cannot be asked."""
+    if is_postgres(place):
+        _require_postgres(place)
+        from magsag.adapters.store.postgres.store import is_there
+
+        return is_there(place)
+    return Path(place).exists()
+
+
+def _require_postgres(place: str) -> None:
+    from importlib.util import find_spec
+
+    if find_spec("psycopg") is None or find_spec("psycopg_pool") is None:
+        raise Invalid(f"{shown(place)}: Postgres needs its driver: pip install 'magsag[postgres]'")
 
 
 def build(settings: Settings, store: Store | None = None, clock: Clock | None = None) -> App:

@@ -21,6 +21,8 @@ def shown(ledger: str) -> str:
     scheme, _, rest = ledger.partition("://")
     place, mark, query = rest.partition("?")
     user, at, host = place.rpartition("@")
+    if "@" in query and not at:
+        return f"{scheme}://{HIDDEN}"  # a password with a question mark in it, perhaps
     name, colon, _ = user.partition(":")
     if mark:
         pairs = [(key, HIDDEN if _SECRET.search(key) else value) for key, value in parse_qsl(query, True)]

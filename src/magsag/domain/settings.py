@@ -35,7 +35,7 @@ class Settings:
     catalog: str
     """the folder of the catalog in force"""
     ledger: str
-    """the SQLite file"""
+    """the SQLite file, or the DSN of a Postgres database"""
     environment: str = "development"
     """where this is; stands in every record, conditions see it as `env`"""
     mode: str = "implement"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from magsag.domain.errors import MagsagError
+from magsag.domain.location import is_postgres, shown
 from magsag.domain.settings import Settings
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Store
@@ -61,6 +62,8 @@ class Openers:
     catalog: Callable[[], "Loaded"]
     models: Callable[[], Mapping[str, object]]
     machine: Callable[[str], Machine]
+    is_there: Callable[[str], bool] = lambda ledger: Path(ledger).exists()
+    """whether somebody has made the ledger"""
 
 
 class Health:
@@ -77,7 +80,8 @@ class Health:
         return [line for look in looks for line in look()]
 
     def _machine(self) -> Iterator[Line]:
-        machine = self._open.machine(_existing(self._settings.ledger))
+        settings = self._settings
+        machine = self._open.machine(_existing(settings.project if is_postgres(settings.ledger) else settings.ledger))
         python = ".".join(map(str, machine.python))
         if machine.python >= (3, 11):
             yield Line("python", State.OK, python)
@@ -101,13 +105,13 @@ class Health:
             yield Line("features", State.OK, "approvals and durable are on")
 
     def _ledger(self) -> Iterator[Line]:
-        path = Path(self._settings.ledger)
+        ledger = self._settings.ledger
         if not self._settings.features.durable:
             return
-        if not path.exists():
-            yield _place_for_ledger(path)
-            return
         try:
+            if not self._open.is_there(ledger):
+                yield _place_for_ledger(ledger)
+                return
             store = self._open.store()
             about = store.describe()
             standing = store.standing()
@@ -116,15 +120,17 @@ class Health:
             yield Line("ledger", State.FAIL, str(error), "magsag data check")
             return
         yield Line(
-            "ledger", State.OK, f"{path}: schema {about['schema']}, {about['runs']} runs, {about['facts']} facts"
+            "ledger",
+            State.OK,
+            f"{shown(ledger)}: schema {about['schema']}, {about['runs']} runs, {about['facts']} facts",
         )
         if standing is not None:
             yield Line("moved", State.WARN, standing.why(), "set `ledger` in magsag.toml, or use --ledger")
-        if about["journal_mode"] == "wal":
-            yield Line("journal", State.OK, "write-ahead log")
-        else:
+        if about.get("journal_mode", "wal") != "wal":
             text = f"the journal mode is {about['journal_mode']}, not wal: two processes get in each other's way"
             yield Line("journal", State.WARN, text, "put the ledger on a local disk: magsag config show")
+        elif "journal_mode" in about:
+            yield Line("journal", State.OK, "write-ahead log")
         yield self._locks(store)
         for run in stranded:
             yield Line("run", State.WARN, f"{run} has no driver", f"magsag agent run --resume {run}")
@@ -169,7 +175,10 @@ def _disk(free: int) -> Line:
     return Line("disk", State.WARN if free >= NO_DISK else State.FAIL, text, "magsag data vacuum")
 
 
-def _place_for_ledger(path: Path) -> Line:
+def _place_for_ledger(ledger: str) -> Line:
+    if is_postgres(ledger):
+        return Line("ledger", State.OK, f"{shown(ledger)}: none yet, the first run makes it")
+    path = Path(ledger)
     folder = _existing(str(path.parent))
     if os.access(folder, os.W_OK | os.X_OK):
         return Line("ledger", State.OK, f"{path}: none yet, the first run makes it")

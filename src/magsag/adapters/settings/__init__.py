@@ -13,6 +13,7 @@ from typing import Any, Final
 from magsag.adapters.settings.file import FILE, Written, read_file
 from magsag.adapters.settings.keys import FLAGS, KEYS, LATER_FEATURES, check, guess, key_of, parse
 from magsag.domain.errors import Invalid
+from magsag.domain.location import is_postgres
 from magsag.domain.settings import Features, Limits, Settings
 
 __all__ = ["API_KEY", "IS_SHIPPED", "Found", "os_user", "packaged_catalog", "read_settings"]
@@ -175,6 +176,8 @@ def _is_project(folder: Path) -> bool:
 
 
 def _placed(given: _Value, project: Path, cwd: Path) -> _Value:
+    if is_postgres(given.value):
+        return given
     base = project if given.in_file or given.source == "default" else cwd
     return _Value(os.path.normpath(base / os.path.expanduser(given.value)), given.source)
 

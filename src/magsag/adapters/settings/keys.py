@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from magsag.domain.location import is_postgres
 from magsag.domain.settings import Settings
 
 LATER_FEATURES: Final = frozenset({"mcp", "handoff", "memory", "learning"})
@@ -97,6 +98,12 @@ def _path(given: object) -> object:
     raise ValueError(f"is {_said(given)}; write a path")
 
 
+def _ledger(given: object) -> object:
+    if isinstance(given, str) and is_postgres(given):
+        return given
+    return _path(given)
+
+
 def _switch(given: object) -> object:
     if isinstance(given, bool):
         return given
@@ -152,7 +159,7 @@ KEYS: Final[dict[str, Key]] = {
     "mode": Key(_DEFAULTS.mode, _mode),
     "durability": Key(_DEFAULTS.durability, _durability),
     "catalog": Key(None, _path),
-    "ledger": Key(".magsag/ledger.db", _path),
+    "ledger": Key(".magsag/ledger.db", _ledger),
     "lease_seconds": Key(_DEFAULTS.lease_seconds, _seconds(10, 3600), _number),
     "features.approvals": Key(_DEFAULTS.features.approvals, _switch, _truth),
     "features.durable": Key(_DEFAULTS.features.durable, _switch, _truth),

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from magsag.domain.location import shown
 from magsag.surfaces.cli.call import Call
 from magsag.surfaces.cli.groups import Noun
 from magsag.surfaces.cli.writing import put_json, put_table
@@ -37,7 +38,8 @@ def _values(settings: "Settings") -> Iterator[tuple[str, object]]:
     for key in settings.sources:
         section, _, name = key.partition(".")
         part = getattr(settings, section)
-        yield key, (part[name] if section == "models" else getattr(part, name)) if name else part
+        value = (part[name] if section == "models" else getattr(part, name)) if name else part
+        yield key, shown(value) if key == "ledger" else value
 
 
 def _said(value: object) -> str:

@@ -5,12 +5,13 @@ from datetime import UTC, datetime
 import click
 
 from magsag.domain.errors import Invalid
+from magsag.domain.location import is_postgres, shown
 from magsag.surfaces.cli.call import Call
 from magsag.surfaces.cli.failing import NO, YES
 from magsag.surfaces.cli.groups import Noun
 from magsag.surfaces.cli.writing import note, put_json, put_pairs, put_table, say
 
-BACKENDS = ("sqlite",)
+BACKENDS = ("sqlite", "postgres")
 
 
 @click.group("data", cls=Noun)
@@ -19,15 +20,23 @@ def command() -> None:
 
 
 @command.command("init")
-@click.option("--backend", default="sqlite", show_default=True, help="Where facts live; this version has sqlite.")
+@click.option("--backend", metavar="NAME", help="Where facts live: sqlite or postgres; by default as configured.")
 @click.option("--db-path", metavar="FILE", help="The ledger's file; the same as --ledger.")
+@click.option(
+    "--dsn", metavar="DSN", help="The ledger's database, postgresql://USER@HOST/DATABASE; the same as --ledger."
+)
 @click.pass_obj
-def init(call: Call, backend: str, db_path: str | None) -> None:
+def init(call: Call, backend: str | None, db_path: str | None, dsn: str | None) -> None:
     """Make the ledger, or bring an older one up to date, and describe it."""
-    if backend not in BACKENDS:
+    if backend is not None and backend not in BACKENDS:
         raise Invalid(f"backend {backend} is not in this version; it has {', '.join(BACKENDS)}")
-    if db_path is not None:
-        call.flags["ledger"] = db_path
+    if None not in (db_path, dsn) or (dsn is not None and not is_postgres(dsn)):
+        raise Invalid("name one ledger: --db-path FILE, or --dsn postgresql://USER@HOST/DATABASE")
+    if (place := dsn or db_path) is not None:
+        call.flags["ledger"] = place
+    if backend is not None and is_postgres(call.app.settings.ledger) is not (backend == "postgres"):
+        wanted = "--dsn postgresql://USER@HOST/DATABASE" if backend == "postgres" else "--db-path FILE"
+        raise Invalid(f"the ledger in force is {shown(call.app.settings.ledger)}; name another with {wanted}")
     about = call.app.upkeep.open()
     if call.wants_json:
         put_json(about)

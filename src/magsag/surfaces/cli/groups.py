@@ -78,7 +78,7 @@ def global_flags(hidden: bool = False) -> list[click.Parameter]:
     return [
         flag("--project", metavar="DIR", help="The project, instead of the nearest one upwards."),
         flag("--catalog", metavar="DIR", help="The catalog, instead of the project's."),
-        flag("--ledger", metavar="FILE", help="The ledger, instead of the project's."),
+        flag("--ledger", metavar="FILE|DSN", help="The ledger, instead of the project's."),
         flag("--env", "environment", metavar="NAME", help="The environment; stands in every record."),
         flag("--mode", metavar="MODE", help="The mode; this version has implement."),
         flag("--json", is_flag=True, help="Print JSON, errors too."),

@@ -8,6 +8,7 @@ import click
 
 from magsag.domain.errors import Invalid
 from magsag.domain.facts import ParkedOn, RunStatus
+from magsag.domain.location import shown
 from magsag.surfaces.cli.call import Call
 from magsag.surfaces.cli.failing import YES
 from magsag.surfaces.cli.groups import Noun
@@ -54,7 +55,7 @@ def list_runs(
     if not rows:
         say("no runs")
         if not call.app.has_ledger and not call.is_quiet:
-            note(f"there is no ledger yet at {call.app.settings.ledger}: the first run makes it")
+            note(f"there is no ledger yet at {shown(call.app.settings.ledger)}: the first run makes it")
         return
     heads = ["run", "program", "status", "started", "took"]
     lines = [[row.run, row.program, _status(row), _time(row.created), _took(row)] for row in rows]

@@ -4,18 +4,35 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
+
 from magsag.adapters.store.anchors import Anchors
+from magsag.adapters.store.migrations import State
+from magsag.adapters.store.postgres.connection import connect
 from magsag.adapters.store.postgres.database import Database
 from magsag.adapters.store.postgres.erasing import ErasingPart
+from magsag.adapters.store.postgres.failures import broken
 from magsag.adapters.store.postgres.leasing import LeasingPart
+from magsag.adapters.store.postgres.migrations import state_of
 from magsag.adapters.store.postgres.moving import MovingPart
 from magsag.adapters.store.postgres.owner import Owner
 from magsag.adapters.store.postgres.searching import SearchingPart
+from magsag.adapters.store.postgres.statements import migrations
 from magsag.adapters.store.postgres.target import target_of
 from magsag.adapters.store.postgres.upkeep import UpkeepPart
 from magsag.adapters.store.postgres.writing import WritingPart
 from magsag.adapters.store.reading import ReadingPart
 from magsag.adapters.store.sqlite import installed_version
+
+
+def is_there(dsn: str) -> bool:
+    """Whether the schema holds something already; makes nothing. Raises StoreBroken, Invalid."""
+    target = target_of(dsn)
+    try:
+        with connect(target) as connection:
+            return state_of(connection, target, migrations()) is not State.FRESH
+    except psycopg.Error as error:
+        raise broken(target.shown, error) from error
 
 
 class PostgresStore(WritingPart, ReadingPart, SearchingPart, LeasingPart, UpkeepPart, ErasingPart, MovingPart):

@@ -11,7 +11,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
 
 from psycopg import ProgrammingError
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from magsag.domain.errors import Invalid
 from magsag.domain.location import is_postgres, shown, without_secrets
@@ -38,6 +38,8 @@ class Target:
     schema: str
     parameters: dict[str, Any]
     """what libpq is told"""
+    plain: str
+    """for the tools of the server: neither password nor schema"""
 
 
 def target_of(dsn: str) -> Target:
@@ -54,4 +56,5 @@ def target_of(dsn: str) -> Target:
         given = conninfo_to_dict(f"{place}?{rest}" if rest else place)
     except (ProgrammingError, UnicodeError) as error:
         raise Invalid(f"{shown(dsn)}: {without_secrets(str(error).strip(), dsn)}") from None
-    return Target(shown(dsn), schema, {**_ALIVE, **given})
+    plain = {key: str(value) for key, value in given.items() if "password" not in key}
+    return Target(shown(dsn), schema, {**_ALIVE, **given}, make_conninfo(**plain))

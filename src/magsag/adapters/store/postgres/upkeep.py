@@ -80,10 +80,10 @@ class UpkeepPart(WakingPart):
             return weights(session, self._database.sql)
 
     def backup(self, destination: str) -> None:
-        schema, shown = self._database.target.schema, self._database.location
+        target = self._database.target
         raise Invalid(
             f"{destination}: a ledger in Postgres is backed up with the tools of its server: "
-            f"pg_dump --schema={schema} --format=custom --file={destination} {shown.partition('?')[0]}; "
+            f'pg_dump --schema={target.schema} --format=custom --file={destination} "{target.plain}"; '
             f"keep {self._anchors.path} with it, copied first"
         )
 
