@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from magsag.services.doubts import Doubts
     from magsag.services.drive import Drive
     from magsag.services.erasing import Erasing
+    from magsag.services.events import Events
     from magsag.services.fork import Forks
     from magsag.services.gate import Gate
     from magsag.services.health import Health
@@ -254,6 +255,13 @@ class App:
         from magsag.services.erasing import Erasing
 
         return Erasing(self.store, self.clock)
+
+    @cached_property
+    def events(self) -> "Events":
+        """Telling runs of events."""
+        from magsag.services.events import Events
+
+        return Events(self.store, self.drive, self.clock)
 
     @cached_property
     def replay(self) -> "Replay":

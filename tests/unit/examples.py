@@ -19,6 +19,7 @@ from magsag.domain.facts import (
     RunStarted,
     RunStatus,
     Score,
+    SignalReceived,
     StepCancelled,
     StepDone,
     StepFact,
@@ -79,6 +80,7 @@ FACTS: Final[tuple[Fact, ...]] = (
     ),
     RunParked(at=8, on=ParkedOn.DOUBT, due=99, reasons=(ParkReason(ParkedOn.DOUBT, STEP, "unknown"),)),
     CancelRequested(at=9, by="ann"),
+    SignalReceived(at=9, event="paid", by="ann", input=b"3"),
     PayloadErased(at=9, seq=3, by="ann"),
     RunEnded(at=10, status=RunStatus.CANCELLED, output=ERROR),
 )

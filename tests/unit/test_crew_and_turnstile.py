@@ -7,6 +7,7 @@ from typing import Any
 from magsag.domain.errors import Stopped, StoreBroken
 from magsag.services.crew import Crew, End, close_unused
 from magsag.services.seat import Scope
+from magsag.services.strands import Strands
 from magsag.services.turnstile import LAST, Turnstile
 from magsag.testing import VirtualTime
 
@@ -17,7 +18,7 @@ def ends_of(
     scopes = [Scope(f"{index}/") for index in range(len(starts))]
 
     async def run() -> dict[int, End]:
-        crew = Crew({}, iter(zip(scopes, starts, strict=True)), min(bound, len(starts)), until)
+        crew = Crew(Strands(), {}, iter(zip(scopes, starts, strict=True)), min(bound, len(starts)), until)
         ends = await crew.run()
         while crew.stragglers:
             _, crew.stragglers = await asyncio.wait(crew.stragglers)
@@ -97,7 +98,7 @@ class TestCrew:
 
         async def run() -> None:
             starts = [lambda: slow_to_end(1), lambda: slow_to_end(2)]
-            crew = Crew({}, iter(zip([Scope(), Scope()], starts, strict=True)), 2, lambda index, end: False)
+            crew = Crew(Strands(), {}, iter(zip([Scope(), Scope()], starts, strict=True)), 2, lambda index, end: False)
             task = asyncio.ensure_future(crew.run())
             await asyncio.sleep(1)
             task.cancel()

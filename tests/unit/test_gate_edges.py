@@ -201,12 +201,16 @@ class TestOddRecords:
         assert "the record has branch 0 failing, and now it succeeds" in result.reasons[0].reason
 
     @pytest.mark.parametrize(
-        "call", ['race(ctx.skill("once", 1), ctx.skill("idem", 1))', 'timeout(9, ctx.skill("once", 1))']
+        ("call", "on"),
+        [
+            ('race(ctx.skill("once", 1), ctx.skill("idem", 1))', {ParkedOn.APPROVAL}),
+            ('timeout(9, ctx.skill("once", 1))', {ParkedOn.APPROVAL, ParkedOn.TIME}),
+        ],
     )
-    def test_when_all_branches_wait_the_run_waits(self, make: Make, call: str) -> None:
+    def test_when_all_branches_wait_the_run_waits(self, make: Make, call: str, on: set[ParkedOn]) -> None:
         asks = {"policies/allow.yaml": "kind: policy\nschema: 1\nrules: []\n"}
         result = make(f"return await ctx.{call}", files=asks).run()
-        assert {reason.on for reason in result.reasons} == {ParkedOn.APPROVAL}
+        assert {reason.on for reason in result.reasons} == on
 
     @pytest.mark.parametrize("call", ["race", "gather"])
     def test_a_branch_that_diverges_parks_whatever_the_note_says(self, make: Make, call: str) -> None:

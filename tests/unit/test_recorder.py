@@ -221,3 +221,15 @@ def test_a_loop_that_is_gone_holds_nothing_up() -> None:
     desk.run(first)
     asyncio.run(asyncio.wait_for(second(), 5))
     assert len(desk.store.read(R)) == 3
+
+
+def test_who_gives_the_lease_back_is_written_last() -> None:
+    async def work(desk: Desk, tree: Tree, run: Run) -> None:
+        child = Run(RunId("r.sub"))
+        desk.recorder.keep(tree, run, done(1))
+        desk.recorder.keep(tree, child, RUN_STARTED, create=new_run(RUN_STARTED, R))
+        await desk.recorder.record(tree, run, [done(2)], Level.WRITTEN, release=True)
+        assert tree.lost is None
+        assert [len(desk.store.read(id)) for id in (R, child.id)] == [3, 1]
+
+    Desk().run(work)

@@ -13,6 +13,7 @@ from magsag.domain.facts import (
     PayloadErased,
     RunEnded,
     RunParked,
+    RunScored,
     RunStatus,
     StepStatus,
 )
@@ -122,7 +123,7 @@ def test_the_first_who_asked_to_cancel_is_remembered() -> None:
 
 
 def test_scores_are_kept_in_their_order() -> None:
-    scored = FACTS[-5]
+    scored = next(fact for fact in FACTS if isinstance(fact, RunScored))
     assert after(RUN_STARTED, scored, scored).scores == [scored, scored]
 
 

@@ -33,6 +33,7 @@ EXPECTED: Final = {
     (S.WAITING, facts.StepStarted): S.STARTED,
     (S.WAITING, facts.StepDone): S.SUCCEEDED,
     (S.WAITING, facts.StepFailed): S.FAILED,
+    (S.WAITING, facts.StepInDoubt): S.IN_DOUBT,
     (S.WAITING, facts.StepCancelled): S.CANCELLED,
     (S.IN_DOUBT, facts.StepResolved): S.SUCCEEDED,
 }

@@ -7,7 +7,7 @@ of asyncio: on a resume the code runs again, and what it sees must come in the r
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -75,6 +75,18 @@ class Context(ActContext, Protocol):
         """Run a function of one's own as a recorded `read` step: clock, files, randomness, blocking code.
 
         A sync function runs in a thread. Arguments and result are JSON.
+        """
+
+    async def sleep(self, seconds: float | timedelta, *, key: str | None = None) -> None:
+        """Wait for so long, from the first time on that the code comes here, through crashes and restarts.
+
+        While nothing else goes on in the run, a wait of more than a second parks it: it takes no process.
+        """
+
+    async def wait_for(self, event: str, timeout: float | timedelta | None = None, *, key: str | None = None) -> Any:
+        """Wait until somebody signals the event to this run (`magsag run signal`); the JSON that they told.
+
+        A signal that came earlier and that no wait has taken counts. StepFailed(timeout) when none comes in time.
         """
 
     async def gather(self, *calls: Coroutine[Any, Any, Any], on_error: str = "fail", ordered: bool = False) -> Any:

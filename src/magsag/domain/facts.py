@@ -69,10 +69,15 @@ class Proposal:
     """What a step wants to do."""
 
     call: str
-    """the verb: skill, shell, model, delegate, call, race, timeout"""
+    """the verb: skill, shell, model, delegate, call, sleep, wait_for, race, timeout"""
     target: str
-    """the exact reference, e.g. `skill:send-offer@0.3.0`"""
+    """the exact reference, e.g. `skill:send-offer@0.3.0`; of a wait for a signal `event:paid`"""
     effect: Effect
+
+    @property
+    def event(self) -> str | None:
+        """What a `wait_for` listens for."""
+        return self.target.removeprefix("event:") if self.call == "wait_for" else None
 
 
 class Count(NamedTuple):
@@ -108,6 +113,12 @@ class ParkReason:
     on: ParkedOn
     step: StepId
     reason: str
+    due: int | None = None
+    """when it is over by itself; None when only somebody ends it"""
+    event: str | None = None
+    """the signal that ends it"""
+    run: RunId | None = None
+    """the child run that waits, when it is not the run itself"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +158,8 @@ class RunStarted:
     """the run whose first facts this one took over; their times stay, so that the program sees the same again"""
     forked_at: int | None = None
     """when that was: `at` is the time of the original's start"""
+    deadline: int | None = None
+    """the run, and every run below it, has ended by then: it fails with `timeout`"""
     input: bytes
 
 
@@ -188,6 +201,17 @@ class CancelRequested:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SignalReceived:
+    """Somebody told the run something. It satisfies one wait for this event, whether that began before or after."""
+
+    at: int
+    event: str
+    by: str
+    input: bytes | None = None
+    """what was told; absent when it was erased"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepHeld:
     """The gate asks: the step waits for a decision."""
 
@@ -211,7 +235,7 @@ class StepStarted:
     key: str
     """the idempotency key, the same over retries and restarts"""
     act_by: int
-    """after this time nobody of ours is still acting"""
+    """after this time nobody of ours is still acting; of a wait: when it is over, 0 when only its signal ends it"""
     input: bytes | None = None
 
 
@@ -325,7 +349,7 @@ class PayloadErased:
     by: str
 
 
-RunFact = RunStarted | RunEnded | RunParked | RunScored | CancelRequested | PayloadErased
+RunFact = RunStarted | RunEnded | RunParked | RunScored | CancelRequested | SignalReceived | PayloadErased
 StepFact = (
     StepHeld
     | StepStarted

@@ -94,7 +94,7 @@ def _verdict(data: dict[str, Any]) -> Verdict:
 
 
 def _reasons(data: list[dict[str, Any]]) -> tuple[ParkReason, ...]:
-    return tuple(ParkReason(ParkedOn(item["on"]), item["step"], item["reason"]) for item in data)
+    return tuple(ParkReason(**{**item, "on": ParkedOn(item["on"])}) for item in data)
 
 
 def _scores(data: list[dict[str, Any]]) -> tuple[Score, ...]:

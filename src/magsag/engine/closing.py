@@ -6,11 +6,13 @@ act and its outcome are one commit.
 """
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
+from magsag.domain import facts
 from magsag.domain.effects import EFFECTFUL, Effect
-from magsag.domain.errors import ErrorType
-from magsag.domain.facts import StepCancelled, StepFact, StepFailed, StepInDoubt, StepStatus
+from magsag.domain.errors import ErrorType, StepFailed
+from magsag.domain.facts import RunStatus, StepCancelled, StepFact, StepInDoubt, StepStatus
+from magsag.domain.values import decode
 from magsag.engine.run import Run
 from magsag.engine.table import ENDS
 
@@ -22,6 +24,19 @@ def closing(run: Run, at: int) -> list[StepFact]:
     return list(_facts(run, at))
 
 
+def expired(deadline: int) -> StepFailed:
+    """Why a run ends at its deadline (microseconds since 1970)."""
+    return StepFailed(ErrorType.TIMEOUT, "its time is over: it did not end by its deadline", {"deadline": deadline})
+
+
+def has_expired(run: Run) -> bool:
+    """Whether its deadline ended the run."""
+    if run.ended is None or run.ended.output is None or run.started is None or run.started.deadline is None:
+        return False
+    error: Any = decode(run.ended.output)
+    return run.ended.status is RunStatus.FAILED and error["details"] == {"deadline": run.started.deadline}
+
+
 def _facts(run: Run, at: int) -> Iterator[StepFact]:
     for step in run.steps.values():
         if step.status in ENDS or step.status is StepStatus.IN_DOUBT:
@@ -31,6 +46,6 @@ def _facts(run: Run, at: int) -> Iterator[StepFact]:
             yield StepCancelled(at=at, step=step.id)
         elif effect is Effect.TRANSACTIONAL:
             error = ErrorType.RAISED
-            yield StepFailed(at=at, step=step.id, type=error, attempt=step.attempt, output=_NOTHING_HAPPENED)
+            yield facts.StepFailed(at=at, step=step.id, type=error, attempt=step.attempt, output=_NOTHING_HAPPENED)
         else:
             yield StepInDoubt(at=at, step=step.id, reason="its run ended before its outcome was known")

@@ -41,6 +41,14 @@ class Step:
     """outcomes that came after it was given up; they change nothing"""
 
 
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """What somebody told the run, and no wait has taken yet."""
+
+    at: int
+    input: bytes | None
+
+
 @dataclass(slots=True)
 class Run:
     """One execution. The driver owns the only reference."""
@@ -53,12 +61,21 @@ class Run:
     steps: dict[StepId, Step] = field(default_factory=dict)
     scores: list[facts.RunScored] = field(default_factory=list)
     cancel_by: str | None = None
+    erased_by: str | None = None
+    """who had payloads of it taken away"""
     at: int = 0
     """time of the last fact"""
     count: int = 0
     """how many facts it was folded from"""
-    erased_by: str | None = None
-    """who had payloads of it taken away"""
+    aside: int = 0
+    """how many of them others appended, at any time: they have no place in the order that programs see"""
+    signals: dict[str, list[Signal]] = field(default_factory=dict)
+    """by event, those that no wait has taken yet, the oldest first"""
+
+    @property
+    def order(self) -> int:
+        """The place of its last fact in the order in which programs are told: the same live and on every resume."""
+        return self.count - self.aside
 
     @property
     def reasons(self) -> tuple[ParkReason, ...]:
@@ -72,13 +89,16 @@ def evolve(run: Run, fact: facts.Fact) -> None:
     run.at = fact.at
     match fact:
         case facts.StepDone():
-            _done(_step(run, fact.step), fact, run.count)
+            _done(_step(run, fact.step), fact, run.order)
         case facts.StepHeld() | facts.StepStarted():
             _proposed(_step(run, fact.step), fact)
         case facts.StepSucceeded() | facts.StepFailed() | facts.StepCancelled() | facts.StepSkipped():
-            _ended(_step(run, fact.step), fact, run.count)
+            step = _step(run, fact.step)
+            _ended(step, fact, run.order)
+            if isinstance(fact, facts.StepSucceeded):
+                _take_signal(run, step)
         case facts.StepWillRetry() | facts.StepInDoubt() | facts.StepResolved() | facts.LateOutcome():
-            _changed(_step(run, fact.step), fact, run.count)
+            _changed(_step(run, fact.step), fact, run.order)
         case _:
             _whole(run, fact)
 
@@ -100,7 +120,11 @@ def _whole(run: Run, fact: facts.RunFact) -> None:
             run.scores.append(fact)
         case facts.CancelRequested():
             run.cancel_by = run.cancel_by or fact.by
+        case facts.SignalReceived():
+            run.aside += 1
+            run.signals.setdefault(fact.event, []).append(Signal(fact.at, fact.input))
         case facts.PayloadErased():
+            run.aside += 1
             run.erased_by = fact.by
 
 
@@ -108,6 +132,13 @@ def wake(run: Run) -> None:
     """A new leg begins: what a parked run waited for is looked at again."""
     if run.status is RunStatus.PARKED:
         run.status, run.parked = RunStatus.RUNNING, None
+
+
+def _take_signal(run: Run, step: Step) -> None:
+    """One signal satisfies one wait, the oldest first. A fork may hold the wait without its signal."""
+    event = step.proposal.event if step.proposal is not None else None
+    if event is not None and run.signals.get(event):
+        del run.signals[event][0]
 
 
 def _step(run: Run, id: StepId) -> Step:

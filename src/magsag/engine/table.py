@@ -4,12 +4,13 @@
     new               held    started  -          failed  -          -         -                         cancelled
     held              -       started  -          failed  -          -         -                         cancelled
     started           -       started  succeeded  failed  waiting    in_doubt  -                         cancelled
-    waiting           held    started  -          failed  -          -         -                         cancelled
+    waiting           held    started  -          failed  -          in_doubt  -                         cancelled
     in_doubt          -       -        -          -       -          -         succeeded|failed|waiting  -
 
 `StepDone` (new or waiting -> succeeded) is Started and Succeeded in one, for `pure` and `read`. `StepSkipped`
 follows only `new`. Nothing follows an end. `started` -> cancelled holds for steps without effect only: an
-effectful step ends as its act did. `LateOutcome` may follow any status and changes none.
+effectful step ends as its act did. `waiting` -> in_doubt: an attempt that may have acted, when no other one may
+follow it. `LateOutcome` may follow any status and changes none.
 """
 
 from collections.abc import Mapping
@@ -53,6 +54,7 @@ STEP_MOVES: Final[Mapping[StepStatus, Mapping[type[facts.StepFact], frozenset[St
         facts.StepStarted: frozenset({STARTED}),
         facts.StepDone: frozenset({SUCCEEDED}),
         facts.StepFailed: frozenset({FAILED}),
+        facts.StepInDoubt: frozenset({IN_DOUBT}),
         facts.StepCancelled: frozenset({CANCELLED}),
     },
     IN_DOUBT: {facts.StepResolved: frozenset({SUCCEEDED, FAILED, WAITING})},

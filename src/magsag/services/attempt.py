@@ -85,9 +85,9 @@ class Attempt:
         """The idempotency key: the same for every attempt of this step, in every process."""
         return idempotency_key(self.seat.run.id, self.id)
 
-    def park(self, on: ParkedOn, reason: str) -> Stopped:
+    def park(self, on: ParkedOn, reason: str, due: int | None = None, event: str | None = None) -> Stopped:
         """Note why the run cannot go on; what is raised drops the program."""
-        self.seat.park(on, self.id, reason)
+        self.seat.park(on, self.id, reason, due, event)
         return Stopped(reason)
 
 
@@ -123,3 +123,6 @@ class Children(Protocol):
 
     def run(self, place: ChildPlace, input: bytes) -> Coroutine[Any, Any, ChildEnd]:
         """Start or go on with the child run of a step. Raises Stopped when it parked, with the reason noted."""
+
+    async def expire(self, place: ChildPlace) -> None:
+        """End the child run of a step whose time was over when the leg began. Raises Stopped for a doubt in it."""

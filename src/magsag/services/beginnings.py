@@ -13,7 +13,7 @@ from magsag.services.seat import Seat
 TENANT: Final = "local"
 """whose runs these are, and whose records"""
 DAY: Final = 86_400_000_000
-"""after this many microseconds a parked run is looked at again even if nothing wakes it"""
+"""after this many microseconds a run that waits for others is looked at again even if nothing wakes it"""
 
 
 def read_run(ledger: Ledger, id: RunId) -> Run | None:
@@ -43,8 +43,11 @@ def new_run(started: facts.RunStarted, root: RunId, owner: str | None = None, le
 
 
 def parked(now: int, seat: Seat) -> facts.RunParked:
-    """The fact that a run waits."""
-    return facts.RunParked(at=now, on=seat.reasons[0].on, due=now + DAY, reasons=tuple(seat.reasons))
+    """The fact that a run waits; it is due when the first of its reasons is over, or its time."""
+    deadline = started_of(seat.run).deadline
+    dues = [now + DAY if reason.due is None else reason.due for reason in seat.reasons]
+    due = min(dues if deadline is None else [*dues, deadline])
+    return facts.RunParked(at=now, on=seat.reasons[0].on, due=due, reasons=tuple(seat.reasons))
 
 
 def started_of(run: Run) -> facts.RunStarted:

@@ -54,7 +54,7 @@ class Branching:
             note = self._notes.note(self._seat, id, verb, index)
             return True
 
-        crew = Crew(self._scopes, branches, bound, failed if on_error == "fail" else _never)
+        crew = Crew(self._seat.leg.strands, self._scopes, branches, bound, failed if on_error == "fail" else _never)
         ends = await self._all(crew, scope, id)
         if note is not None:
             self._raise_failure(scope, id, note, ends)
@@ -81,7 +81,7 @@ class Branching:
             (scope.branch(f"{mark}.{index}/", self._turnstile, _given_up(note, index)), partial(_same, call))
             for index, call in enumerate(calls)
         )
-        ends = await self._all(Crew(self._scopes, branches, len(calls), decided), scope, id)
+        ends = await self._all(Crew(self._seat.leg.strands, self._scopes, branches, len(calls), decided), scope, id)
         if note is None:
             self._drop(scope)
         return note.value, self._settled(scope, note, ends.get(note.value))
@@ -95,13 +95,13 @@ class Branching:
             nonlocal note
             if note is None and not end.stopped:
                 note = self._notes.note(self._seat, id, "timeout", index == 1, self._turnstile.passed)
-            return index == 0 if note is None or not note.value else index == 1
+            return note is not None and index == int(note.value)
 
-        timer = self._timer(note, self._notes.due(self._seat, scope, seconds), scope.depth)
+        timer = self._timer(note, id, self._notes.due(self._seat, scope, seconds), scope.depth)
         within = scope.branch(f"{mark}/", self._turnstile, note.told if note is not None and note.value else 0)
         branches = iter([(within, partial(_same, call)), (Scope(), partial(_same, timer))])
         try:
-            ends = await self._all(Crew(self._scopes, branches, 2, decided), scope, id)
+            ends = await self._all(Crew(self._seat.leg.strands, self._scopes, branches, 2, decided), scope, id)
         finally:
             close_unused((timer,))
         if note is None:
@@ -155,15 +155,15 @@ class Branching:
             raise end.error
         return end.value
 
-    async def _timer(self, note: Note | None, due: int, depth: int) -> None:
+    async def _timer(self, note: Note | None, id: StepId, due: int, depth: int) -> None:
         """Ends when the time is over; by the record where it says so."""
         if note is None:
-            await self._notes.sleep_until(due)
+            await self._notes.sleep_until(self._seat, id, due)
             await self._turnstile.wait(LAST, depth)
         elif note.value:
             await self._turnstile.wait(note.told + 0.5, depth)
         else:
-            await self._notes.forever()
+            await self._notes.forever(self._seat)
 
     def _next(self, scope: Scope, verb: str) -> tuple[str, StepId]:
         """What its branches are called, and the note; no step of a program can have such an id."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any, Protocol
 
@@ -42,6 +43,8 @@ class ChildRuns:
         self._recorder = recorder
         self._ledger = ledger
         self._clock = clock
+        self.clear: Callable[[Seat], Awaitable[None]] | None = None
+        """clears up what a run of an earlier leg has left behind"""
 
     async def run(self, place: ChildPlace, input: bytes) -> ChildEnd:
         """Start or go on with the child run of a step, in this leg."""
@@ -74,6 +77,14 @@ class ChildRuns:
         else:
             await self._end_child(leg, run, _given_up())
 
+    async def expire(self, place: ChildPlace) -> None:
+        """End the child run of a step whose time was over when the leg began. Raises Stopped for a doubt in it."""
+        assert self.clear is not None
+        await self.give_up(place, self.clear)
+        run = place.seat.leg.tree.runs.get(child_run_id(place.seat.run.id, place.step, place.attempt))
+        if run is not None and run.ended is None:
+            raise Stopped("its child run has no certain end")
+
     async def _conduct_child(self, place: ChildPlace, run: Run) -> None:
         leg = place.seat.leg
         if run.status is RunStatus.PARKED:
@@ -91,7 +102,7 @@ class ChildRuns:
                 await self._end_child(leg, run, _given_up())
             raise
         await self._end_child(leg, run, ended)
-        if ended.status is RunStatus.CANCELLED:
+        if ended.status is RunStatus.CANCELLED or leg.expired:
             raise asyncio.CancelledError
 
     async def _end_child(self, leg: Leg, run: Run, ended: Ended) -> None:
@@ -108,8 +119,11 @@ class ChildRuns:
         fact = parked(now, seat)
         change = Change(RunStatus.PARKED, fact.on, fact.due, now)
         await self._recorder.record(seat.leg.tree, seat.run, [fact], Level.WRITTEN, change=change)
+        deadline = started_of(seat.run).deadline
         for reason in seat.reasons:
-            place.seat.park(reason.on, StepId(f"{place.step}/{reason.step}"), reason.reason)
+            due = min((one for one in (reason.due, deadline) if one is not None), default=None)
+            step, run = StepId(f"{place.step}/{reason.step}"), reason.run or seat.run.id
+            place.seat.reasons.append(replace(reason, step=step, due=due, run=run))
 
     def _begin(self, place: ChildPlace, child: RunId, input: bytes) -> Run:
         above, act = started_of(place.seat.run), place.target.act
@@ -130,6 +144,7 @@ class ChildRuns:
             parent_span_id=above.span_id,
             parent=place.seat.run.id,
             parent_step=place.step,
+            deadline=_deadline(place),
             input=input,
         )
         row = new_run(fact, place.seat.leg.tree.root)
@@ -141,10 +156,19 @@ class ChildRuns:
         if not leg.resumed:
             return None
         run = read_run(self._ledger, child)
+        if run is not None:
+            leg.tree.seqs[child] = run.count
         if run is not None and run.ended is not None:
             stored = self._ledger.read(child, run.count - 1)
             leg.tree.heads[child] = stored[-1].head
         return run
+
+
+def _deadline(place: ChildPlace) -> int | None:
+    """The parent's, or that of the delegation, whichever is earlier."""
+    own = place.seat.run.steps[place.step].act_by if place.target.timeout_seconds is not None else None
+    above = started_of(place.seat.run).deadline
+    return min((one for one in (own, above) if one is not None), default=None)
 
 
 def _given_up() -> Ended:

@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from types import CoroutineType
 from typing import Any, NoReturn
@@ -17,6 +17,7 @@ from uuid import UUID
 
 from magsag.domain.errors import Invalid, StepFailed, Stopped
 from magsag.domain.ids import StepId
+from magsag.domain.waits import event_named, seconds_of
 from magsag.services.branching import Branching
 from magsag.services.crew import close_unused
 from magsag.services.gate import Gate
@@ -82,6 +83,17 @@ class ProgramContext:
     async def call(self, function: Callable[..., Any], *args: Any, key: str | None = None) -> Any:
         """Run a function of one's own as a recorded `read` step."""
         return await self._step(self._seat.targets.function(function), list(args), key, "call")
+
+    async def sleep(self, seconds: float | timedelta, *, key: str | None = None) -> None:
+        """Wait for so long; a longer wait parks the run."""
+        length = seconds_of(seconds, "sleep")
+        await self._step(self._seat.targets.wait(None, length), {"seconds": length}, key, "sleep")
+
+    async def wait_for(self, event: str, timeout: float | timedelta | None = None, *, key: str | None = None) -> Any:
+        """Wait for a signal; what it told."""
+        length = None if timeout is None else seconds_of(timeout, "wait_for")
+        target = self._seat.targets.wait(event_named(event), length)
+        return await self._step(target, {"event": event, "timeout": length}, key, "wait_for")
 
     async def gather(self, *calls: Coroutine[Any, Any, Any], on_error: str = "fail", ordered: bool = False) -> Any:
         """Run calls side by side."""

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import Any, Final, NoReturn
 
-from magsag.domain.facts import RunStatus, StepStatus
+from magsag.domain.facts import ParkedOn, ParkReason, RunStatus, StepStatus
 from magsag.domain.ids import StepId
 from magsag.domain.values import decode
+from magsag.engine.closing import has_expired
 from magsag.engine.run import Run, Step
 from magsag.services.difference import Difference, What
 
@@ -22,6 +23,7 @@ _TURNS_PER_BRANCH: Final = 8
 _NOTE: Final = re.compile(r"(.*/)?(gather|map|race|timeout)\.(\d+)", re.DOTALL)
 _EDGES: Final = frozenset({RunStatus.RUNNING, RunStatus.CANCELLED})
 """runs that were broken off at any point: going beyond their record is no difference"""
+_WAITS: Final = frozenset({ParkedOn.TIME, ParkedOn.EVENT})
 
 
 @dataclass(slots=True, eq=False)
@@ -35,6 +37,10 @@ class Course:
     first: Difference | None = None
     beyond: tuple[StepId, str] | None = None
     """the first step that waits for an outcome which the record does not hold, and what is to be said of it"""
+    waits: dict[StepId, ParkReason] = field(default_factory=dict)
+    """what the run is parked on, where only time or a signal is waited for"""
+    expired: bool = False
+    """its deadline broke it off"""
     blocked: int = 0
     """how many calls wait for being given up"""
     moves: int = 0
@@ -43,10 +49,16 @@ class Course:
     _turning: bool = False
     _deepest: int = 0
 
+    @classmethod
+    def of(cls, run: Run, replica: Run) -> "Course":
+        """The replay of a run, on a copy that may grow."""
+        waits = {reason.step: reason for reason in run.reasons if reason.on in _WAITS}
+        return cls(replica, dict(run.steps), waits=waits, expired=has_expired(run))
+
     @property
     def is_open(self) -> bool:
         """Whether the run was broken off, so that its record ends anywhere."""
-        return self.run.status in _EDGES
+        return self.run.status in _EDGES or self.expired
 
     @property
     def is_still(self) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 from magsag.domain.errors import Broken, ErrorType, StepFailed, Stopped
 from magsag.services.raised import raised
 from magsag.services.seat import Scope
+from magsag.services.strands import Strands
 
 Start = Callable[[], Coroutine[Any, Any, Any]]
 
@@ -36,17 +37,20 @@ class Crew:
 
     def __init__(
         self,
+        strands: Strands,
         scopes: dict["asyncio.Task[Any]", Scope],
         branches: Iterator[tuple[Scope, Start]],
         bound: int,
         until: Callable[[int, End], bool],
     ) -> None:
+        self._strands = strands
         self._scopes = scopes
         self._branches = enumerate(branches)
         self._until = until
         self._active: dict[int, tuple[Scope, asyncio.Task[Any]]] = {}
         self._over = False
         self._given_up = False
+        self._rests = False
         self._bound = bound
         self._left = 0
         self._woken: asyncio.Future[None] | None = None
@@ -64,6 +68,9 @@ class Crew:
         for worker in workers:
             worker.add_done_callback(self._ended)
         outer: BaseException | None = None
+        self._strands.begin(len(workers))
+        self._rests = True
+        self._strands.end()
         while self._left and (outer is not None or not self._given_up):
             self._woken = loop.create_future()
             try:
@@ -72,6 +79,7 @@ class Crew:
                 outer, self._over = error, True
                 for worker in workers:
                     worker.cancel()
+        self._rouse()
         if outer is not None:
             raise outer
         for worker in workers:
@@ -84,17 +92,25 @@ class Crew:
         self._left -= 1
         if self._left == 0:
             self._wake()
+        self._strands.end()
 
     def _wake(self) -> None:
+        self._rouse()
         if self._woken is not None and not self._woken.done():
             self._woken.set_result(None)
+
+    def _rouse(self) -> None:
+        """Whoever waits for this crew works again."""
+        if self._rests:
+            self._rests = False
+            self._strands.begin()
 
     async def _work(self) -> None:
         task = asyncio.current_task()
         assert task is not None
         try:
             for index, (scope, start) in self._branches:
-                if self._over:
+                if self._over or self._strands.is_over:
                     return
                 self._scopes[task] = scope
                 self._active[index] = scope, task

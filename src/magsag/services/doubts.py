@@ -14,16 +14,15 @@ from magsag.domain.effects import Level
 from magsag.domain.errors import ErrorType, Invalid, StepFailed
 from magsag.domain.facts import StepStatus
 from magsag.domain.ids import RunId, StepId, child_run_id
-from magsag.domain.large import LARGE_BYTES, MARK
 from magsag.domain.manifests import Skill
 from magsag.domain.values import encode, encode_known
-from magsag.engine.chain import blob_id, seal, unseal
+from magsag.engine.chain import seal, unseal
 from magsag.engine.run import Run, Step
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Declined, Lease, Occupied, RunRow, Store, Write
 from magsag.services.beginnings import read_run, started_of
 from magsag.services.bundles import Bundles
-from magsag.services.large import plain
+from magsag.services.large import plain, set_apart
 from magsag.services.outcomes import breach, error_bytes
 
 _LOOK_SECONDS: Final = 0.2
@@ -98,10 +97,7 @@ class Doubts:
         blobs: dict[str, bytes] = {}
         output: bytes | None = None
         if said.how is StepStatus.SUCCEEDED:
-            output = self._output(owner, step, said.output)
-            if len(output) > LARGE_BYTES:
-                id = blob_id(self._clock.chance(16), output)
-                blobs, output = {id: output}, encode_known({MARK: id})
+            output, blobs = set_apart(self._output(owner, step, said.output), self._clock)
         elif said.how is StepStatus.FAILED:
             error = StepFailed(ErrorType.RAISED, f"it did not happen, says {said.by}", step=step.id)
             output = error_bytes(error)

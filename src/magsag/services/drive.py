@@ -18,7 +18,7 @@ from magsag.engine.chain import unseal
 from magsag.engine.closing import closing
 from magsag.engine.run import Run, evolve, wake
 from magsag.ports.clock import Clock
-from magsag.ports.ledger import Change, Lease, Occupied, RunQuery, Store
+from magsag.ports.ledger import Change, Lease, Occupied, RunQuery, Store, Write
 from magsag.ports.runner import Busy, Finished, Parked, Told, Yielded
 from magsag.services.beginnings import parked, read_run, started_of
 from magsag.services.bundles import Bundles
@@ -29,6 +29,8 @@ from magsag.services.programs import Programs
 from magsag.services.recorder import Recorder
 from magsag.services.seat import Ended, Leg, Seat
 
+_FROM_OTHERS: Final = frozenset({facts.CancelRequested.__name__, facts.SignalReceived.__name__})
+"""kinds of facts that are appended to a run by whoever wants to, while it is driven"""
 _OPEN: Final = frozenset({RunStatus.RUNNING, RunStatus.PARKED})
 WATCH_SECONDS: Final = 0.25
 """how often driven trees are compared with the ledger: a cancel request or a stop is seen within this time"""
@@ -111,6 +113,8 @@ class Drive:
         try:
             run = read_run(self._store, id)
             assert run is not None
+            if run.status is RunStatus.PARKED:
+                self._unpark(lease, run)
         except BaseException:
             self._give_back(lease)
             raise
@@ -119,9 +123,17 @@ class Drive:
             return run.ended.status
         return Tree(id, lease, {id: run}, seqs={id: run.count}), run
 
+    def _unpark(self, lease: Lease, run: Run) -> None:
+        """From here on whoever appends to it makes its next park due; what came before is read now."""
+        change = Change(RunStatus.RUNNING, updated=self._clock.now())
+        self._store.write([Write(run.id, run.id, [], lease, change=change)], Level.WRITTEN)
+        for stored in self._store.read(run.id, run.count):
+            evolve(run, unseal(stored))
+        wake(run)
+
     def _seated(self, tree: Tree, run: Run) -> tuple[Leg, Seat]:
         """Raises StoreBroken, Invalid when the bundle of the run cannot be had; the lease is given back then."""
-        leg = Leg(tree, resumed=run.count > 1, cancelled_by=run.cancel_by)
+        leg = Leg(tree, resumed=run.count > 1, cancelled_by=run.cancel_by, began=self._clock.now())
         try:
             return leg, self._programs.seat(leg, run, self._bundles.find(started_of(run).bundle))
         except BaseException:
@@ -131,13 +143,11 @@ class Drive:
     async def _leg(self, leg: Leg, seat: Seat, stop: asyncio.Event) -> Told:
         tree, run = leg.tree, seat.run
         self._recorder.enter()
-        if run.status is RunStatus.PARKED:
-            wake(run)
-            change = Change(RunStatus.RUNNING, updated=self._clock.now())
-            self._recorder.propose(tree, run, [], Level.WRITTEN, change=change)
+        self._expire(leg)
         task = asyncio.ensure_future(self._programs.conduct(seat))
         tree.when_lost = lambda: _cancel(task)
-        self._legs[run.id] = _Driven(leg, task, stop)
+        driven = self._legs[run.id] = _Driven(leg, task, stop)
+        timer = self._await_deadline(driven)
         self._watch()
         while not task.done():
             try:
@@ -146,10 +156,33 @@ class Drive:
                 leg.stopping = True
                 _cancel(task)
         del self._legs[run.id]
+        if timer is not None:
+            timer.cancel()
         try:
             return await self._told(seat, task)
         except LeaseLost:
             return Busy(self._lease_seconds)
+
+    def _await_deadline(self, driven: "_Driven") -> asyncio.TimerHandle | None:
+        """The tree ends when its time is over, as if it were cancelled: acts with an effect come to their end."""
+        root = driven.leg.tree.runs[driven.leg.tree.root]
+        deadline = started_of(root).deadline
+        if deadline is None:
+            return None
+        left = (deadline - driven.leg.time(self._clock.now())) / 1e6
+        return asyncio.get_running_loop().call_later(max(0.0, left), self._end_at_deadline, driven)
+
+    def _end_at_deadline(self, driven: "_Driven") -> None:
+        if self._expire(driven.leg):
+            _cancel(driven.task)
+        elif not driven.task.done():
+            self._await_deadline(driven)
+
+    def _expire(self, leg: Leg) -> bool:
+        """Is its time over?"""
+        deadline = started_of(leg.tree.runs[leg.tree.root]).deadline
+        leg.expired = deadline is not None and deadline <= leg.time(self._clock.now())
+        return leg.expired
 
     async def _told(self, seat: Seat, task: "asyncio.Task[Ended]") -> Told:
         """Commit how the leg ended, then say it. Raises LeaseLost, StoreBroken."""
@@ -220,27 +253,32 @@ class Drive:
         if not self._legs:
             return
         with suppress(StoreBroken):
-            seqs = self._store.seqs(list(self._legs))
-            for root, driven in self._legs.items():
-                if seqs.get(root, 0) > driven.leg.tree.seqs.get(root, 0):
-                    self._hear(root, driven)
+            heard = {run: driven for root, driven in self._legs.items() for run in (root, *driven.listening)}
+            for run, seq in self._store.seqs(list(heard)).items():
+                if seq > heard[run].leg.tree.seqs.get(run, 0):
+                    self._hear(run, heard[run])
         for driven in self._legs.values():
             if driven.stop.is_set() and not driven.leg.stopping:
                 driven.leg.stopping = True
                 _cancel(driven.task)
         self._watch()
 
-    def _hear(self, root: RunId, driven: "_Driven") -> None:
-        """Fold what others wrote; a cancel request reaches the whole tree."""
+    def _hear(self, run: RunId, driven: "_Driven") -> None:
+        """Fold what others wrote: signals, and a cancel request, which reaches the whole tree."""
         tree = driven.leg.tree
-        for stored in self._store.read(root, tree.seqs.get(root, 0)):
-            tree.seqs[root] = stored.seq
-            if stored.kind == facts.CancelRequested.__name__:
-                fact = unseal(stored)
-                evolve(tree.runs[root], fact)
-                assert isinstance(fact, facts.CancelRequested)
+        events = []
+        for stored in self._store.read(run, tree.seqs.get(run, 0)):
+            tree.seqs[run] = stored.seq
+            if stored.kind not in _FROM_OTHERS:
+                continue
+            fact = unseal(stored)
+            evolve(tree.runs[run], fact)
+            if isinstance(fact, facts.SignalReceived):
+                events.append(fact.event)
+            elif isinstance(fact, facts.CancelRequested) and run == tree.root:
                 driven.leg.cancelled_by = fact.by
                 _cancel(driven.task)
+        driven.leg.strands.signalled(run, events)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -250,6 +288,11 @@ class _Driven:
     leg: Leg
     task: "asyncio.Task[Ended]"
     stop: asyncio.Event
+
+    @property
+    def listening(self) -> set[RunId]:
+        """Its child runs that wait for a signal."""
+        return self.leg.strands.listening - {self.leg.tree.root}
 
 
 def _cancel(task: "asyncio.Task[Ended]") -> None:

@@ -20,6 +20,7 @@ from magsag.engine.plan import Planner, loop_done
 from magsag.services.crew import Crew, End
 from magsag.services.gate import Gate
 from magsag.services.seat import Scope, Seat
+from magsag.services.strands import Strands
 from magsag.services.targets import Target, for_step
 
 CONCURRENCY: Final = 10
@@ -51,7 +52,7 @@ class FlowProgram:
 
     async def _level(self, planner: Planner, prefix: str) -> Finish:
         """Plan and carry out until this level has ended."""
-        level = _Level()
+        level = _Level(self._seat.leg.strands)
         try:
             while True:
                 starts = self._noted(planner, level, prefix)
@@ -111,6 +112,7 @@ class FlowProgram:
         indexes = [index for index in range(len(start.inputs)) if index not in start.refused]
         collect = node.step.on_error == "collect"
         crew = Crew(
+            self._seat.leg.strands,
             {},
             self._items(node, start, indexes, prefix),
             min(node.step.concurrency or CONCURRENCY, len(indexes)),
@@ -163,7 +165,9 @@ class FlowProgram:
 class _Level:
     """What runs at one level of a flow."""
 
-    def __init__(self) -> None:
+    def __init__(self, strands: Strands) -> None:
+        self._strands = strands
+        self._rests = False
         self.running: dict[str, asyncio.Task[None]] = {}
         self.abort: Abort | None = None
         self.finish: Finish | None = None
@@ -173,6 +177,7 @@ class _Level:
         self._broken: BaseException | None = None
 
     def spawn(self, id: str, work: Coroutine[Any, Any, StepResult]) -> None:
+        self._strands.begin()
         self.running[id] = asyncio.ensure_future(self._one(id, work))
 
     async def ended(self) -> list[tuple[str, StepResult]]:
@@ -183,7 +188,12 @@ class _Level:
             if not self.running and self._stopped is not None:
                 raise self._stopped
             self._wake.clear()
-            await self._wake.wait()
+            self._rests = True
+            self._strands.end()
+            try:
+                await self._wake.wait()
+            finally:
+                self._rouse()
         ended = list(self._ended)
         self._ended.clear()
         return ended
@@ -207,7 +217,15 @@ class _Level:
             self._broken = error
         finally:
             self.running.pop(id, None)
+            self._rouse()
             self._wake.set()
+            self._strands.end()
+
+    def _rouse(self) -> None:
+        """Whoever waits for this level works again."""
+        if self._rests:
+            self._rests = False
+            self._strands.begin()
 
 
 def _input(node: Node, value: object) -> object:

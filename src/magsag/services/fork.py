@@ -56,7 +56,8 @@ class _Original:
         """The facts that the new run begins with."""
         first = next(at for at, fact in enumerate(self.recorded) if _step_of(fact) == self.step)
         for at, fact in enumerate(self.recorded):
-            is_beginning = isinstance(fact, facts.RunStarted) or (isinstance(fact, facts.RunScored) and at < first)
+            is_before = isinstance(fact, facts.RunScored | facts.SignalReceived) and at < first
+            is_beginning = isinstance(fact, facts.RunStarted) or is_before
             if is_beginning or _step_of(fact) in self.begun:
                 yield fact
 
@@ -152,8 +153,10 @@ class Forks:
         if mine:
             name = original.bundle.find(started.program).manifest.contracts.input
             input = self._set(original, started.input, mine, name, ErrorType.INPUT_CONTRACT)
+        now = self._clock.now()
         return replace(
             started,
+            deadline=None if started.deadline is None else now + started.deadline - started.at,
             actor=today.actor,
             requester=today.actor,
             environment=today.environment,
@@ -161,7 +164,7 @@ class Forks:
             trace_id=self._clock.chance(16).hex(),
             span_id=self._clock.chance(8).hex(),
             forked_from=original.row.run,
-            forked_at=self._clock.now(),
+            forked_at=now,
             input=input,
         )
 

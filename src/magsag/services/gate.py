@@ -33,7 +33,7 @@ from magsag.services.recorder import Recorder
 from magsag.services.seat import Scope, Seat
 from magsag.services.targets import ONCE, Target, for_input
 
-ALWAYS_STARTS: Final = EFFECTFUL | {Effect.DELEGATE}
+ALWAYS_STARTS: Final = EFFECTFUL | {Effect.DELEGATE, Effect.WAIT}
 """kinds whose intent is a fact of its own"""
 _NOT_FOUND: Final = "the process ended before it acted, says its lookup"
 _NOT_ACTED: Final = "it was given up before it acted"
@@ -97,7 +97,7 @@ class Gate:
         """A step of a branch that an earlier leg gave up: what it was told then, it is told again, and no more."""
         known = seat.run.steps.get(id)
         if known is None or not 0 < known.order <= scope.given_up_at:
-            await self.notes.forever()
+            await self.notes.forever(seat)
         return await self._step(seat, scope, id, target, payload)
 
     async def recover(self, seat: Seat, step: Step) -> None:
@@ -187,7 +187,7 @@ class Gate:
         if step.status is StepStatus.SKIPPED:
             raise attempt.park(ParkedOn.DIVERGENCE, f"step {attempt.id}: the record has it skipped, now it is to run")
         if step.status is StepStatus.CANCELLED:
-            await self.notes.forever()
+            await self.notes.forever(attempt.seat)
         return self._answer(attempt.seat, step)
 
     async def _attempts(self, attempt: Attempt) -> Told:
@@ -262,7 +262,7 @@ class Gate:
         verdict = attempt.verdict
         if attempt.number > 1 and attempt.target.proposal.effect is Effect.IDEMPOTENT:
             reason = f"an earlier attempt may have acted, and rule {verdict.rule} denies another one"
-            raise attempt.park(ParkedOn.DOUBT, reason)
+            raise await self._doubt(attempt, reason)
         why = f": {verdict.reason}" if verdict.reason else ""
         message = f"{attempt.target.proposal.target} is denied by rule {verdict.rule} ({verdict.place}){why}"
         error = StepFailed(ErrorType.DENIED, message, {"rule": verdict.rule, "place": verdict.place})

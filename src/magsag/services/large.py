@@ -80,6 +80,14 @@ class Values:
         return tree.handles[id]
 
 
+def set_apart(data: bytes, clock: Clock) -> tuple[bytes, dict[str, bytes]]:
+    """A payload from outside as it is recorded, with the large value that it names, when it is one."""
+    if len(data) <= LARGE_BYTES:
+        return data, {}
+    id = blob_id(clock.chance(16), data)
+    return encode_known({MARK: id}), {id: data}
+
+
 def _lifted(value: object, known: Container[str], what: str) -> object:
     try:
         return lifted(value, known)

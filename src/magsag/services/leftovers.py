@@ -47,5 +47,5 @@ class Leftovers:
                 await self._gate.recover(seat, step)
         elif begun and effect is Effect.DELEGATE and step.proposal is not None:
             target = seat.targets.recorded(step.proposal)
-            branch = Scope(above=Scope(given_up_at=seat.run.count, cancelled=True))
+            branch = Scope(above=Scope(given_up_at=seat.run.order, cancelled=True))
             await self._children.give_up(ChildPlace(seat, branch, step.id, target, step.attempt), self.clear)

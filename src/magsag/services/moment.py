@@ -1,9 +1,14 @@
-"""Time as expressions see it."""
+"""Time as expressions and people see it."""
 
 from datetime import UTC, datetime
 from typing import Final
 
 _DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+def spoken(at: int) -> str:
+    """Microseconds since 1970 as people read it: `2026-01-31 17:00:00Z`."""
+    return datetime.fromtimestamp(at / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def moment(at: int) -> dict[str, object]:

@@ -6,12 +6,13 @@ from typing import Any
 
 from magsag.domain import facts
 from magsag.domain.effects import Effect
-from magsag.domain.errors import StepFailed
-from magsag.domain.facts import Decision, Verdict
+from magsag.domain.errors import StepFailed, Stopped
+from magsag.domain.facts import Decision, ParkedOn, Verdict
 from magsag.domain.ids import StepId
 from magsag.domain.values import decode, encode_known
 from magsag.policy.judge import BUILT_IN
 from magsag.ports.clock import Clock
+from magsag.services.moment import spoken
 from magsag.services.outcomes import error_bytes
 from magsag.services.recorder import Recorder
 from magsag.services.seat import Scope, Seat
@@ -80,11 +81,18 @@ class Notes:
         """When a timer ends. A resumed leg counts from what the program has seen, since it has been here before."""
         return (scope.now if seat.leg.resumed else self._clock.now()) + int(seconds * 1e6)
 
-    async def sleep_until(self, due: int) -> None:
-        """Wait for a point in time, in microseconds since 1970."""
-        while (left := due - self._clock.now()) > 0:
-            await asyncio.sleep(left / 1e6)
+    async def sleep_until(self, seat: Seat, id: StepId, due: int) -> None:
+        """Wait for a point in time, in microseconds since 1970. Raises Stopped when the run parks meanwhile."""
+        while (left := due - seat.leg.time(self._clock.now())) > 0:
+            if not await seat.leg.strands.rest(seat.run.id, None, left / 1e6):
+                reason = f"its time is over at {spoken(due)}"
+                seat.park(ParkedOn.TIME, id, reason, due)
+                raise Stopped(reason)
 
-    async def forever(self) -> None:
+    async def forever(self, seat: Seat) -> None:
         """Wait for being cancelled."""
-        await asyncio.get_running_loop().create_future()
+        seat.leg.strands.end()
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            seat.leg.strands.begin()

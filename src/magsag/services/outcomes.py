@@ -19,6 +19,7 @@ from magsag.ports.ledger import Record
 from magsag.services.attempt import Acted, Attempt, Switches, Told
 from magsag.services.large import Values
 from magsag.services.recorder import Recorder
+from magsag.services.targets import WaitAct
 
 
 class Outcomes:
@@ -34,7 +35,6 @@ class Outcomes:
     async def start(self, attempt: Attempt) -> None:
         """The intent, on disk before the act when it has an effect."""
         target = attempt.target
-        limit = target.timeout_seconds or self._step_seconds
         assert attempt.verdict is not None
         fact = facts.StepStarted(
             at=attempt.began,
@@ -43,7 +43,7 @@ class Outcomes:
             verdict=attempt.verdict,
             attempt=attempt.number,
             key=attempt.key,
-            act_by=attempt.began + int(limit * 1e6),
+            act_by=self._act_by(attempt),
             input=None if attempt.known else attempt.data,
         )
         attempt.started = True
@@ -51,6 +51,12 @@ class Outcomes:
             await self._surely(attempt, fact, Level.SYNCED)
         else:
             self._recorder.keep(attempt.seat.leg.tree, attempt.seat.run, fact)
+
+    def _act_by(self, attempt: Attempt) -> int:
+        act = attempt.target.act
+        if not isinstance(act, WaitAct):
+            return attempt.began + int((attempt.target.timeout_seconds or self._step_seconds) * 1e6)
+        return 0 if act.seconds is None else attempt.began + int(act.seconds * 1e6)
 
     async def hold(self, attempt: Attempt) -> None:
         """The verdict asks: on disk before anybody is shown that it waits."""
@@ -162,7 +168,7 @@ class Outcomes:
 
     async def _in_order(self, attempt: Attempt, fact: facts.StepFact, level: Level, records: Sequence[Record]) -> None:
         """Where outcomes are delivered one by one, none behind this one passes before it is written."""
-        turnstile, order = attempt.scope.turnstile, attempt.seat.run.count + 1
+        turnstile, order = attempt.scope.turnstile, attempt.seat.run.order + 1
         if turnstile is None:
             return await self._surely(attempt, fact, level, records)
         turnstile.announce(order)

@@ -16,7 +16,8 @@ from magsag.services.outcomes import Outcomes
 from magsag.services.overseer import Overseer
 from magsag.services.records import RecordShelf
 from magsag.services.seat import Scope
-from magsag.services.targets import ChildAct, FunctionAct, ModelAct, ShellAct, Target
+from magsag.services.targets import ChildAct, FunctionAct, ModelAct, ShellAct, Target, WaitAct
+from magsag.services.waiting import Waits
 
 T = TypeVar("T")
 _LOOK_AGAIN: Final = 1_000_000
@@ -41,6 +42,7 @@ class Performing:
         self._values = values
         self._clock = clock
         self._shelf = RecordShelf(values, clock)
+        self._waits = Waits(values, clock)
         self._step_seconds = step_seconds
         self._place = place
         self._overseer = Overseer(step_seconds)
@@ -53,6 +55,8 @@ class Performing:
         target = attempt.target
         if isinstance(target.act, ChildAct):
             return await self._delegate(attempt)
+        if isinstance(target.act, WaitAct):
+            return await self._wait(attempt, target.act)
         scope = acts.ActScope(attempt, self._outcomes, self._shelf)
         act = self._placed(target.act, scope, attempt)
         if target.proposal.effect in EFFECTFUL:
@@ -61,6 +65,14 @@ class Performing:
             if target.timeout_seconds is None:
                 return Acted(await self._overseer.watched(act, attempt.target.proposal.target))
             return Acted(await self._timed(act, target.timeout_seconds, attempt))
+        except asyncio.CancelledError:
+            if attempt.given_up:
+                self._outcomes.cancelled(attempt)
+            raise
+
+    async def _wait(self, attempt: Attempt, act: WaitAct) -> Acted:
+        try:
+            return Acted(await self._waits.over(attempt, act))
         except asyncio.CancelledError:
             if attempt.given_up:
                 self._outcomes.cancelled(attempt)
@@ -111,7 +123,12 @@ class Performing:
         branch = Scope(above=attempt.scope, given_up_at=attempt.scope.given_up_at)
         place = ChildPlace(attempt.seat, branch, attempt.id, attempt.target, attempt.number)
         task, limit = asyncio.current_task(), attempt.target.timeout_seconds
-        timer = asyncio.get_running_loop().call_later(limit, _expire, branch, task) if limit and task else None
+        left = (attempt.seat.run.steps[attempt.id].act_by - self._clock.now()) / 1e6
+        if limit is not None and left <= 0:
+            branch.cancelled = True
+            await self.children.expire(place)
+            raise StepFailed(ErrorType.TIMEOUT, f"{attempt.target.name} did not end within {limit:g} s")
+        timer = asyncio.get_running_loop().call_later(left, _expire, branch, task) if limit and task else None
         try:
             child = self.children.run(place, attempt.data)
             end = await (child if limit is None else self._limited(child, limit))

@@ -15,6 +15,7 @@ from magsag.domain.facts import RunStatus
 from magsag.domain.graph import Graph
 from magsag.domain.manifests import Agent, Flow
 from magsag.domain.values import encode_known
+from magsag.engine.closing import expired
 from magsag.engine.decisions import StepResult
 from magsag.engine.run import Run
 from magsag.policy.rules import Policies
@@ -67,6 +68,7 @@ class Programs:
         children = ChildRuns(self, recorder, ledger, clock)
         gate.drive_children(children)
         self._leftovers = Leftovers(gate, children)
+        children.clear = self._leftovers.clear
 
     def judge_by(self, policies: Policies) -> None:
         """Other policies are in force from here on; legs under way keep those that they began with."""
@@ -77,7 +79,7 @@ class Programs:
         """Give a run its place in a leg. Raises Invalid when its program is not in the bundle."""
         started = started_of(run)
         targets = self._targets(bundle, started.program)
-        seat = Seat(leg, run, targets, (started.program,), started.environment, started.mode, recorded=run.count)
+        seat = Seat(leg, run, targets, (started.program,), started.environment, started.mode, recorded=run.order)
         if above is not None:
             seat.lineage = (*above.seat.lineage, started.program)
             seat.above = above.branch
@@ -205,11 +207,18 @@ class Programs:
 
 
 def _cancelled(seat: Seat) -> Ended | None:
-    """The end of a run whose tree somebody asked to cancel."""
+    """The end of a run whose tree somebody asked to cancel, or whose time is over."""
     if seat.leg.cancelled_by is None:
-        return None
+        return _expired(seat)
     by = StepFailed(ErrorType.RAISED, f"cancelled by {seat.leg.cancelled_by}")
     return Ended(RunStatus.CANCELLED, error_bytes(by))
+
+
+def _expired(seat: Seat) -> Ended | None:
+    deadline = started_of(seat.run).deadline
+    if not seat.leg.expired or deadline is None:
+        return None
+    return Ended(RunStatus.FAILED, error_bytes(expired(deadline)))
 
 
 def _is_cancelled() -> bool:

@@ -103,13 +103,16 @@ class Reading(Gate):
         return self._read_values.encode(tree, run, payload, what)[1]
 
     async def _left_open(self, seat: Seat, known: Step) -> NoReturn:
-        """No outcome: the child run waits for something, or the step was given up, or the record ends here."""
+        """No outcome: it or its child run waits for something, or it was given up, or the record ends here."""
         if known.proposal is not None and known.proposal.effect is Effect.DELEGATE:
             child = read_run(self._ledger, child_run_id(seat.run.id, known.id, max(1, known.attempt)))
             if child is not None and child.status is RunStatus.PARKED:
                 for reason in child.reasons:
                     seat.park(reason.on, StepId(f"{known.id}/{reason.step}"), reason.reason)
                 raise Stopped("its child run is parked")
+        if (parked := self._course.waits.get(known.id)) is not None:
+            seat.park(parked.on, known.id, parked.reason, parked.due, parked.event)
+            raise Stopped(parked.reason)
         await self._course.go_beyond(known.id, f"the record has it {known.status}, without an outcome")
 
     def _stop(self, id: StepId, what: What, said: str, pointer: str | None = None) -> NoReturn:
@@ -148,7 +151,10 @@ class _Notes(Notes):
         elif known.status is not StepStatus.FAILED or known.proposal is not None:
             self._course.differ(id, What.STATUS, f"the record has it {known.status}, now it fails: {error.message}")
 
-    async def sleep_until(self, due: int) -> None:
+    async def sleep_until(self, seat: Seat, id: StepId, due: int) -> None:
+        if (parked := self._course.waits.get(id)) is not None:
+            seat.park(parked.on, id, parked.reason, parked.due)
+            raise Stopped(parked.reason)
         await self._course.block()
 
     def _more(self, id: StepId, said: str) -> None:

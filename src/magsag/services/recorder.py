@@ -178,7 +178,8 @@ class Recorder:
         if self._later is not None:
             self._later.cancel()
             self._later = None
-        pending, self._pending = self._pending, {}
+        # Whoever gives a lease back is written last: nothing of its tree is taken after that.
+        pending, self._pending = dict(sorted(self._pending.items(), key=_gives_back)), {}
         waiting, self._waiting = self._waiting, []
         level, self._level, self._count = max(self._level, Level.WRITTEN), Level.KEPT, 0
         writes = [_write(run, item) for run, item in pending.items()]
@@ -235,6 +236,10 @@ class Recorder:
         for done in waiting:
             if not done.done():
                 done.set_result(None)
+
+
+def _gives_back(item: tuple[RunId, _Pending]) -> bool:
+    return item[1].release
 
 
 def _write(run: RunId, item: _Pending) -> Write:

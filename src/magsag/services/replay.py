@@ -78,7 +78,7 @@ class Replay:
     async def _one(self, root: RunId, run: Run, today: Bundle | None) -> tuple[Course, Difference | None]:
         started = started_of(run)
         bundle = today if today is not None else self._pinned(started.bundle)
-        course = Course(_replica(run), dict(run.steps))
+        course = Course.of(run, _replica(run))
         replica = course.run
         replica.started = replace(started, program=_program(bundle, started.program))
         clock = RecordedClock(run.at)
@@ -106,7 +106,7 @@ def _catalog_root(folder: str) -> Path:
 
 def _replica(run: Run) -> Run:
     """A copy that may grow: the same steps, without scores and end, which the replay gives again."""
-    return Run(run.id, run.status, run.started, None, run.parked, dict(run.steps), [], None, run.at, run.count)
+    return replace(run, ended=None, steps=dict(run.steps), scores=[], cancel_by=None, signals={})
 
 
 def _program(bundle: Bundle, ref: str) -> str:

@@ -116,6 +116,7 @@ class Runs:
             span_id=self._clock.chance(8).hex(),
             select=order.select,
             continues=order.continues,
+            deadline=_deadline(entry, now),
             input=data,
         )
         id = RunId(order.run_id) if order.run_id else run_id(now // 1000, self._clock.chance(7))
@@ -166,7 +167,7 @@ class Runs:
         if current.status in _ENDED:
             raise Invalid(f"run {row.root} has ended already: {current.status}")
         fact = facts.CancelRequested(at=self._clock.now(), by=by)
-        write = Write(row.root, row.root, [seal(fact, self._clock.chance(16))])
+        write = Write(row.root, row.root, [seal(fact, self._clock.chance(16))], wake=fact.at)
         self._store.write([write], Level.SYNCED)
         self._drive.forget(row.root)
         return await self.resume(row.root)
@@ -229,6 +230,12 @@ class Runs:
             started = replace(started, input=data)
         await self._recorder.record(tree, run, [started], level, create=row)
         self._drive.begun(tree, run)
+
+
+def _deadline(entry: Entry[Agent] | Entry[Flow], now: int) -> int | None:
+    """When the run of an agent that has a `timeout` must have ended; flows have none."""
+    seconds = entry.manifest.timeout if isinstance(entry.manifest, Agent) else None
+    return None if seconds is None else now + int(seconds * 1e6)
 
 
 _ENDED = frozenset(RunStatus) - {RunStatus.RUNNING, RunStatus.PARKED}

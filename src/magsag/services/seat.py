@@ -8,6 +8,7 @@ from magsag.domain.facts import ParkedOn, ParkReason, RunStatus
 from magsag.domain.ids import StepId
 from magsag.engine.run import Run
 from magsag.services.driven import Tree
+from magsag.services.strands import Strands
 from magsag.services.tally import Tally
 from magsag.services.targets import Targets
 from magsag.services.turnstile import Turnstile
@@ -24,6 +25,15 @@ class Leg:
     """the process wants its legs back: nothing new starts, nothing is recorded as cancelled"""
     cancelled_by: str | None = None
     """who asked to cancel the tree"""
+    expired: bool = False
+    """its deadline is over: it ends as if it were cancelled, and has failed"""
+    began: int = 0
+    """when; a clock that steps back behind it is not believed"""
+    strands: Strands = field(default_factory=Strands)
+
+    def time(self, now: int) -> int:
+        """The time that counts in this leg, by a clock that says `now`."""
+        return max(now, self.began)
 
 
 @dataclass(slots=True, eq=False)
@@ -86,7 +96,7 @@ class Seat:
     above: Scope | None = None
     """of a child run: the delegation that waits for it"""
     recorded: int = 0
-    """how many facts of the run earlier legs have left"""
+    """the order of the last fact that earlier legs have left"""
     partial: bool = False
     """its program went on although a step had failed"""
     tally: Tally | None = None
@@ -115,13 +125,13 @@ class Seat:
         if cancelled:
             raise asyncio.CancelledError
 
-    def park(self, on: ParkedOn, step: StepId, reason: str) -> None:
+    def park(self, on: ParkedOn, step: StepId, reason: str, due: int | None = None, event: str | None = None) -> None:
         """Note one reason; the program is dropped by `Stopped`."""
-        self.reasons.append(ParkReason(on, step, reason))
+        self.reasons.append(ParkReason(on, step, reason, due, event))
 
     def given_up(self, scope: Scope) -> bool:
         """Whether work in this branch was cancelled on purpose: by `ctx`, above it, or for the whole tree."""
-        return self.leg.cancelled_by is not None or scope.is_given_up
+        return self.leg.cancelled_by is not None or self.leg.expired or scope.is_given_up
 
 
 @dataclass(frozen=True, slots=True)

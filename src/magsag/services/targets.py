@@ -53,7 +53,15 @@ class ChildAct:
     entry: Entry[Agent] | Entry[Flow]
 
 
-Act = FunctionAct | ShellAct | ModelAct | ChildAct
+@dataclass(frozen=True, slots=True)
+class WaitAct:
+    """A wait of the program itself: for a signal, for a time, or for whichever comes first."""
+
+    event: str | None
+    seconds: float | None
+
+
+Act = FunctionAct | ShellAct | ModelAct | ChildAct | WaitAct
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +145,15 @@ class Targets:
         proposal = Proposal("call", f"call:{name}", Effect.READ)
         act = FunctionAct(function, iscoroutinefunction(function), wants_context=False, spread=True)
         return Target(name, proposal, self._found(proposal), act)
+
+    def wait(self, event: str | None, seconds: float | None) -> Target:
+        """A `sleep`, or with an event a `wait_for`."""
+        ref = "sleep" if event is None else f"event:{event}"
+        target = self._known.get(("wait", ref))
+        if target is None:
+            proposal = Proposal("sleep" if event is None else "wait_for", ref, Effect.WAIT)
+            target = self._keep("wait", ref, Target(ref, proposal, self._found(proposal), WaitAct(event, None)))
+        return replace(target, act=WaitAct(event, seconds))
 
     def recorded(self, proposal: Proposal) -> Target:
         """What a step on record called. Raises Invalid when the bundle does not have it."""

@@ -1,0 +1,91 @@
+"""Whether a leg has anything left to do: how many strands of its programs are at work, and what the others wait for.
+
+A strand is the trunk of the root program, a branch, or a step of a flow. While one works, waits are waited for here.
+When all rest and nothing is over soon, the leg is over, and every wait parks: no task, thread or timer is left of it.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from magsag.domain.ids import RunId
+
+SHORT_SECONDS: Final = 1.0
+"""a wait that is over within this time is waited for, rather than parked on"""
+
+
+@dataclass(slots=True, eq=False)
+class _Rest:
+    run: RunId
+    event: str | None
+    until: float | None
+    """by the loop's clock"""
+    woken: "asyncio.Future[bool]"
+
+
+class Strands:
+    """The strands of one leg."""
+
+    def __init__(self) -> None:
+        self._working = 1
+        self._resting: set[_Rest] = set()
+        self.is_over = False
+        """nothing was left to do; what waits parks"""
+
+    @property
+    def listening(self) -> set[RunId]:
+        """The runs in which a strand waits for a signal."""
+        return {rest.run for rest in self._resting if rest.event is not None}
+
+    def begin(self, count: int = 1) -> None:
+        """So many strands are at work from now on."""
+        self._working += count
+
+    def end(self) -> None:
+        """One has ended, or waits for others."""
+        self._working -= 1
+        self._settle()
+
+    async def rest(self, run: RunId, event: str | None, seconds: float | None) -> bool:
+        """Wait for a signal, or for so many seconds. True: look again; False: the leg is over, park."""
+        if self.is_over:
+            return False
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds if seconds is not None else None
+        rest = _Rest(run, event, until, loop.create_future())
+        timer = loop.call_at(until, self._wake, rest, True) if until is not None else None
+        self._resting.add(rest)
+        self.end()
+        try:
+            return await rest.woken
+        finally:
+            if timer is not None:
+                timer.cancel()
+            if rest in self._resting:
+                self._resting.discard(rest)
+                self.begin()
+
+    def signalled(self, run: RunId, events: Iterable[str]) -> None:
+        """Somebody has told this run something."""
+        told = set(events)
+        for rest in [rest for rest in self._resting if rest.run == run and rest.event in told]:
+            self._wake(rest, True)
+
+    def _wake(self, rest: _Rest, again: bool) -> None:
+        """Counted as working at once, so that nothing looks over between here and its next turn."""
+        if not rest.woken.done():
+            self._resting.discard(rest)
+            self.begin()
+            rest.woken.set_result(again)
+
+    def _settle(self) -> None:
+        """Is everything at rest? What is cancelled is about to work."""
+        if self._working or any(rest.woken.done() for rest in self._resting):
+            return
+        soon = asyncio.get_running_loop().time() + SHORT_SECONDS
+        if not self._resting or any(rest.until is not None and rest.until <= soon for rest in self._resting):
+            return
+        self.is_over = True
+        for rest in list(self._resting):
+            self._wake(rest, False)
