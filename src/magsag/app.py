@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from magsag.services.runs import Runs
     from magsag.services.scaffold import Scaffold
     from magsag.services.shelf import Shelf
+    from magsag.services.staying import Staying
     from magsag.services.summary import Summary
     from magsag.services.upkeep import Upkeep
     from magsag.services.watch import Watch
@@ -255,6 +256,13 @@ class App:
         from magsag.services.erasing import Erasing
 
         return Erasing(self.store, self.clock)
+
+    @cached_property
+    def staying(self) -> "Staying":
+        """Staying with runs that wait."""
+        from magsag.services.staying import Staying
+
+        return Staying(self.store, self.runs, self.clock)
 
     @cached_property
     def events(self) -> "Events":

@@ -47,6 +47,7 @@ def run_document(view: RunView) -> Document:
         "environment": view.started.environment,
         "mode": view.started.mode,
         "forked_from": view.started.forked_from,
+        "deadline": iso(view.started.deadline),
         "input": view.input,
         "output": view.output,
         "error": _error(view.error),
@@ -91,6 +92,12 @@ def hit_document(hit: Hit) -> Document:
     return {"run": hit.run, "seq": hit.seq, "kind": hit.kind, "text": hit.text}
 
 
+def reason_document(reason: ParkReason) -> Document:
+    """One thing that a parked run waits for."""
+    document: Document = {"on": reason.on.value, "step": reason.step, "reason": reason.reason, "due": iso(reason.due)}
+    return {**document, "event": reason.event, "run": reason.run}
+
+
 def _step(step: StepView) -> Document:
     return {
         "id": step.id,
@@ -111,7 +118,7 @@ def _step(step: StepView) -> Document:
 
 
 def _reasons(reasons: Sequence[ParkReason]) -> list[Document]:
-    return [{"on": one.on.value, "step": one.step, "reason": one.reason} for one in reasons]
+    return [reason_document(one) for one in reasons]
 
 
 def _verdict(verdict: Verdict | None) -> Document | None:

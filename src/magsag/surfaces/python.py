@@ -24,6 +24,8 @@ from magsag.domain.errors import Broken, Invalid, StepFailed
 from magsag.domain.ids import RunId
 
 if TYPE_CHECKING:
+    from magsag.domain.settings import Settings
+    from magsag.services.events import Events
     from magsag.services.insight import Insight
     from magsag.services.runs import Order, RunResult, Runs
     from magsag.services.shelf import Shelf
@@ -40,6 +42,10 @@ class Services(Protocol):
 
     @property
     def runs(self) -> "Runs": ...
+    @property
+    def settings(self) -> "Settings": ...
+    @property
+    def events(self) -> "Events": ...
     @property
     def insight(self) -> "Insight": ...
     @property
@@ -189,6 +195,19 @@ class Project:
     def resume_sync(self, run: str) -> Result:
         """`resume` for code without an event loop."""
         return self._wait("resume", lambda: self.resume(run))
+
+    async def signal(self, run: str, event: str, payload: Any = None) -> Result:
+        """Tell a run of an event, and go on with it: how it stands then. `payload` is JSON.
+
+        One signal satisfies one `ctx.wait_for`, whether that began before or after. Raises Invalid for an unknown or
+        ended run, and for what is no event or no JSON.
+        """
+        root = self._app.events.signal(self._app.insight.find(run), event, payload, self._app.settings.actor)
+        return self._result(await self._app.runs.resume(root))
+
+    def signal_sync(self, run: str, event: str, payload: Any = None) -> Result:
+        """`signal` for code without an event loop."""
+        return self._wait("signal", lambda: self.signal(run, event, payload))
 
     def result(self, run: str) -> Result:
         """How a run stands, by its id or the beginning of it. Raises Invalid for an unknown one."""

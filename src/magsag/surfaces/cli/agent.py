@@ -26,6 +26,7 @@ def command() -> None:
 @click.option("--run-id", metavar="ID", help="The run's id; a known one with the same input gives its result again.")
 @click.option("--resume", metavar="RUN", help="Go on with a run; of an ended one its result. RUN may be shortened.")
 @click.option("--watch", is_flag=True, help="Show the tree of the run while it grows, on stderr.")
+@click.option("--wait", is_flag=True, help="Stay while the run waits for time, signals or child runs.")
 @click.option("--detach", is_flag=True, help="Put the run on record, print its id and leave it to a worker.")
 @click.option("--output", metavar="FILE", help="Write the result there instead of to stdout.")
 @click.option("--debug", is_flag=True, help="Let breakpoint() in catalog code reach the terminal.")
@@ -37,6 +38,7 @@ def run(
     run_id: str | None,
     resume: str | None,
     watch: bool,
+    wait: bool,
     detach: bool,
     output: str | None,
     debug: bool,
@@ -50,7 +52,7 @@ def run(
 
     check_output(output)
     call.flags["debug"] = debug
-    asked = Asked("agent", watch, output, debug, detach)
+    asked = Asked("agent", watch, output, debug, detach, wait)
     if resume is not None:
         return drive(call, resumed(call, resume, slug, source, run_id), asked)
     if slug is None:

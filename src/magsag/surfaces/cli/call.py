@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from magsag.services.compare import Compare
     from magsag.services.doubts import Doubts
     from magsag.services.erasing import Erasing
+    from magsag.services.events import Events
     from magsag.services.fork import Forks
     from magsag.services.health import Health
     from magsag.services.insight import Insight
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from magsag.services.runs import Runs
     from magsag.services.scaffold import Scaffold
     from magsag.services.shelf import Shelf
+    from magsag.services.staying import Staying
     from magsag.services.summary import Summary
     from magsag.services.upkeep import Upkeep
     from magsag.services.watch import Watch
@@ -39,6 +41,10 @@ class Services(Protocol):
     def runs(self) -> "Runs": ...
     @property
     def runner(self) -> "Runner": ...
+    @property
+    def events(self) -> "Events": ...
+    @property
+    def staying(self) -> "Staying": ...
     @property
     def doubts(self) -> "Doubts": ...
     @property

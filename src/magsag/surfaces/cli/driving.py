@@ -5,12 +5,14 @@ import os
 import sys
 from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 from magsag.domain.errors import Invalid
 from magsag.domain.facts import ParkedOn, ParkReason, RunStatus
 from magsag.domain.ids import RunId
+from magsag.services.moment import spoken
 from magsag.surfaces.cli.call import Call
 from magsag.surfaces.cli.failing import INTERRUPTED, NO, PARKED, WRONG, YES
 from magsag.surfaces.cli.signals import Signals
@@ -32,6 +34,8 @@ class Asked:
     debug: bool = False
     detach: bool = False
     """leave it to whoever drives next"""
+    wait: bool = False
+    """stay while it is parked on time, events or child runs"""
 
 
 def refuse_findings(call: Call, ref: str) -> int | None:
@@ -81,17 +85,26 @@ def drive(call: Call, what: "Order | RunId", asked: Asked) -> int:
         signals.loop = asyncio.get_running_loop()
         run = RunId(what) if isinstance(what, str) else await app.runs.start(what)
         known.append(run)
+        if asked.wait:
+            return await app.staying.until_ended(run, lambda: signals.asked, partial(_say_waiting, call))
         return await app.runs.resume(run)
 
     with Signals(app.runner.interrupt, hint, INTERRUPTED) as signals, _prints_aside(asked), _shown(call, asked):
         result = asyncio.run(driven())
-    return _put(call, result, asked)
+    code = _put(call, result, asked)
+    return INTERRUPTED if asked.wait and signals.asked and code == PARKED else code
+
+
+def _say_waiting(call: Call, result: "RunResult") -> None:
+    if not call.is_quiet:
+        waits = "; ".join(f"step {one.step}: {one.reason}" for one in result.reasons)
+        note(f"run {result.run} is parked; {waits}")
 
 
 def _detach(call: Call, what: "Order | RunId", asked: Asked) -> int:
     """Put the run on record for a worker; the exit code says that it is there, not how it ends."""
-    if isinstance(what, str) or asked.watch or asked.output or asked.debug:
-        raise Invalid("--detach drives nothing: leave out --resume, --watch, --output and --debug")
+    if isinstance(what, str) or asked.watch or asked.wait or asked.output or asked.debug:
+        raise Invalid("--detach drives nothing: leave out --resume, --watch, --wait, --output and --debug")
     run = asyncio.run(call.app.runs.submit(what))
     write_file("-", json_text({"run": run}, indent=not call.wants_json))
     return YES
@@ -170,12 +183,14 @@ def _put_failure(call: Call, result: "RunResult") -> int:
 
 def _put_parked(call: Call, result: "RunResult") -> int:
     """On what it waits, and what would wake it."""
+    from magsag.services.documents import reason_document
+
     wakes = [wake_of(one, result.run) for one in result.reasons]
     said = "; ".join(f"step {one.step} waits for {one.on}: {one.reason}" for one in result.reasons)
     text = f"run {result.run} is parked: {said}" if said else f"run {result.run} is parked"
     if call.wants_json:
         pairs = zip(result.reasons, wakes, strict=True)
-        waits = [{"on": one.on, "step": one.step, "reason": one.reason, "wake": wake} for one, wake in pairs]
+        waits = [{**reason_document(one), "wake": wake} for one, wake in pairs]
         complain(text, as_json=True, type="parked", run=result.run, reasons=waits, exit_code=PARKED)
         return PARKED
     complain(text, as_json=False)
@@ -196,10 +211,22 @@ def wake_of(reason: ParkReason, run: RunId) -> str:
             return f"look outside whether {reason.step} happened, then {ended} goes on; {cancel}"
         case ParkedOn.DIVERGENCE:
             return f"the program has to do again what is on record; `{again}` tries it once more; {cancel}"
-        case ParkedOn.EVENT | ParkedOn.TIME | ParkedOn.CHILD:
+        case ParkedOn.EVENT:
+            told = f"`magsag run signal {reason.run or run} {reason.event} JSON` goes on"
+            return f"{told}; {_then(reason, again)}{cancel}"
+        case ParkedOn.TIME:
+            return f"{_then(reason, again)}{cancel}"
+        case ParkedOn.CHILD:
             return f"`{again}` looks again; {cancel}"
         case _:
             assert_never(reason.on)
+
+
+def _then(reason: ParkReason, again: str) -> str:
+    """When it wakes by itself, and who stays with it until then."""
+    if reason.due is None:
+        return f"`{again} --wait` stays until then; "
+    return f"it wakes at {spoken(reason.due)}: `{again} --wait` stays until then; "
 
 
 def _resumable(call: Call, asked: Asked, run: RunId) -> str:

@@ -60,6 +60,7 @@ def validate(call: Call, name: str) -> int:
 @click.option("--run-id", metavar="ID", help="The run's id; a known one with the same input gives its result again.")
 @click.option("--resume", metavar="RUN", help="Go on with a run; of an ended one its result.")
 @click.option("--watch", is_flag=True, help="Show the tree of the run while it grows, on stderr.")
+@click.option("--wait", is_flag=True, help="Stay while the run waits for time, signals or child runs.")
 @click.option("--detach", is_flag=True, help="Put the run on record, print its id and leave it to a worker.")
 @click.option("--output", metavar="FILE", help="Write the result there instead of to stdout.")
 @click.pass_obj
@@ -73,6 +74,7 @@ def run(
     run_id: str | None,
     resume: str | None,
     watch: bool,
+    wait: bool,
     detach: bool,
     output: str | None,
 ) -> int:
@@ -85,7 +87,7 @@ def run(
     from magsag.surfaces.cli.driving import Asked, check_output, drive, refuse_findings
     from magsag.surfaces.cli.planning import flow_order, put_plan
 
-    asked = Asked("flow", watch, output, detach=detach)
+    asked = Asked("flow", watch, output, detach=detach, wait=wait)
     check_output(output)
     if resume is not None:
         return drive(call, resumed(call, resume, name, source, run_id), asked)

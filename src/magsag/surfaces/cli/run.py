@@ -174,6 +174,26 @@ def resolve(call: Call, run: str, step: str, succeeded: str | None, failed: bool
     return resolve_doubt(call, call.app.insight.find(run), step, said)
 
 
+@command.command("signal")
+@click.argument("run")
+@click.argument("event")
+@click.argument("payload", metavar="[JSON]", required=False)
+@click.option("--input", "source", metavar="FILE", help="What is told, as JSON in a file; stdin for -.")
+@click.option("--detach", is_flag=True, help="Put the signal on record and leave the run to whoever drives it.")
+@click.option("--wait", is_flag=True, help="Stay while the run waits for time, signals or child runs.")
+@click.pass_obj
+def signal(call: Call, run: str, event: str, payload: str | None, source: str | None, detach: bool, wait: bool) -> int:
+    """Tell a run of an EVENT, and go on with it.
+
+    One signal satisfies one ctx.wait_for of that event, whether the wait began before or after; without JSON it tells
+    null. A child run is named by its own id. The exit code is the run's, 2 when it is unknown or has ended.
+    """
+    from magsag.surfaces.cli.signalling import payload_of
+    from magsag.surfaces.cli.signalling import signal as tell
+
+    return tell(call, call.app.insight.find(run), event, payload_of(payload, source), detach, wait)
+
+
 def _rows(call: Call, query: "RunQuery", program: str | None) -> "list[RunRow]":
     """A slug without its kind is an agent's, else a flow's."""
     if program is None:

@@ -55,7 +55,9 @@ def put_run(view: "RunView", scores: Sequence[Scored], traceback: bool) -> None:
 
 def fact_line(fact: "FactView") -> str:
     """`  3  2026-01-31T…Z  StepDone  task-decomposition#1  …`."""
-    about = [str(fact.body[key]) for key in ("program", "step", "status", "type", "by", "on") if fact.body.get(key)]
+    about = [
+        str(fact.body[key]) for key in ("program", "step", "status", "type", "event", "by", "on") if fact.body.get(key)
+    ]
     verdict = fact.body.get("verdict")
     if isinstance(verdict, dict):
         about.append(f"{verdict.get('decision')} by {verdict.get('rule')}")
@@ -73,6 +75,8 @@ def _head(view: "RunView") -> Iterator[tuple[str, object]]:
     if view.started.forked_from:
         yield "forked from", view.started.forked_from
     yield "started", f"{iso(view.row.created)} by {view.started.actor}"
+    if view.started.deadline:
+        yield "deadline", iso(view.started.deadline)
     yield "updated", iso(view.row.updated)
     yield "environment", f"{view.started.environment}, mode {view.started.mode}"
     yield "bundle", view.row.bundle
