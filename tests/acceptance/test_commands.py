@@ -422,7 +422,7 @@ def test_bad_settings_are_a_wrong_question(folder: Path) -> None:
     assert done.code == 2
     assert "magsag.toml:2: features.memory" in done.err
     assert "magsag.toml:4: limit.depth is no setting; did you mean limits.depth?" in done.err
-    assert magsag("run", "list", "--mode", "dry_run", cwd=folder.parent).code == 2
+    assert magsag("run", "list", "--mode", "dry", cwd=folder.parent).code == 2
 
 
 def test_without_approvals_an_ask_is_a_deny(folder: Path) -> None:

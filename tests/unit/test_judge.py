@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from magsag.domain.condition import ConditionFailed
 from magsag.domain.effects import EFFECTFUL, Effect
 from magsag.domain.facts import Decision, Verdict
-from magsag.policy.judge import BUILT_IN, applicable, judge
+from magsag.domain.verdicts import BUILT_IN
+from magsag.policy.judge import applicable, judge
 from magsag.policy.record import Record
 from magsag.policy.rules import CompiledRule, Policies
 

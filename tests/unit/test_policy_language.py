@@ -16,7 +16,8 @@ from magsag.catalog.references import BadReference
 from magsag.domain.condition import ConditionFailed
 from magsag.domain.effects import Effect
 from magsag.domain.facts import Decision, Verdict
-from magsag.policy.judge import BUILT_IN, applicable, judge
+from magsag.domain.verdicts import BUILT_IN
+from magsag.policy.judge import applicable, judge
 from magsag.policy.record import Record, Traits
 from magsag.policy.rules import CompiledRule, OneByOne, Policies
 from magsag.policy.windows import DAYS, Window

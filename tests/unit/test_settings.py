@@ -86,7 +86,7 @@ def test_an_unknown_key_is_refused_with_its_line_and_a_guess(tmp_path: Path) -> 
 
 
 def test_all_faults_are_reported_at_once(tmp_path: Path) -> None:
-    text = 'enviroment = "x"\nmode = "dry_run"\n[features]\napprovals = "no"\nmemory = false\n[limits]\ndepth = true\n'
+    text = 'enviroment = "x"\nmode = "dry"\n[features]\napprovals = "no"\nmemory = false\n[limits]\ndepth = true\n'
     lines = refusal(tmp_path, text, MAGSAG_LEASE_SECONDS="soon").splitlines()
     assert [line.split(": ")[0] for line in lines] == [
         "MAGSAG_LEASE_SECONDS",
@@ -100,8 +100,9 @@ def test_a_switch_of_a_part_that_does_not_exist_is_refused(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("mode", ["analysis_only", "safe_mode", "dry_run"])
-def test_a_mode_that_is_not_enforced_is_refused(tmp_path: Path, mode: str) -> None:
-    assert "cannot enforce" in refusal(tmp_path, MAGSAG_MODE=mode)
+def test_every_mode_is_a_setting(tmp_path: Path, mode: str) -> None:
+    assert settings_of(tmp_path, MAGSAG_MODE=mode).settings.mode == mode
+    assert "the modes are implement, safe_mode, dry_run, analysis_only" in refusal(tmp_path, MAGSAG_MODE="dry")
     assert settings_of(tmp_path, MAGSAG_MODE="implement").settings.mode == "implement"
 
 

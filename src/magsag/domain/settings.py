@@ -2,6 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Mode(StrEnum):
+    """How much a run may do: `policy.modes`."""
+
+    IMPLEMENT = "implement"
+    SAFE_MODE = "safe_mode"
+    DRY_RUN = "dry_run"
+    ANALYSIS_ONLY = "analysis_only"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +49,7 @@ class Settings:
     environment: str = "development"
     """where this is; stands in every record, conditions see it as `env`"""
     mode: str = "implement"
-    """what runs may do; stands in every record"""
+    """what runs may do: `implement`, `safe_mode`, `dry_run` or `analysis_only`; stands in every record"""
     durability: str = "governed"
     """`governed`, or `every_step`: each outcome is synced"""
     actor: str = ""

@@ -13,11 +13,11 @@ from typing import Final
 from magsag.domain.condition import ConditionFailed, Several
 from magsag.domain.effects import EFFECTFUL, Effect
 from magsag.domain.facts import Decision, Verdict
+from magsag.domain.verdicts import BUILT_IN
 from magsag.policy.record import PLAIN, Record, Traits, names_of
 from magsag.policy.rules import CompiledRule, Counted, OneByOne, Policies
 from magsag.policy.windows import Window
 
-BUILT_IN: Final = "built-in"
 ASK_BEFORE_EFFECTS: Final = "ask-before-effects"
 ALLOW_WITHOUT_EFFECTS: Final = "allow-without-effects"
 UNREADABLE: Final = "policy-unreadable"

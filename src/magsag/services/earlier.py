@@ -11,6 +11,7 @@ from typing import Any, Final
 from magsag.domain.facts import RunStatus, StepStatus
 from magsag.domain.graph import Graph, Node
 from magsag.domain.ids import RunId, StepId
+from magsag.domain.verdicts import is_not_performed
 from magsag.engine.decisions import StepResult
 from magsag.engine.run import Run, Step
 
@@ -43,7 +44,7 @@ def _output(run: Run, node: Node, prefix: str, value: Value) -> StepResult | Non
     if node.for_each is not None:
         return _items(run, node, prefix, value)
     step = run.steps.get(StepId(prefix + node.id))
-    if step is None or step.status is not StepStatus.SUCCEEDED:
+    if step is None or step.status is not StepStatus.SUCCEEDED or is_not_performed(step.verdict):
         return None
     return StepResult(StepStatus.SUCCEEDED, value(run.id, step.output))
 
@@ -56,6 +57,8 @@ def _items(run: Run, node: Node, prefix: str, value: Value) -> StepResult | None
         return None
     failed = [index for index, step in enumerate(steps) if step.status is StepStatus.FAILED]
     if any(step.status not in (StepStatus.SUCCEEDED, StepStatus.FAILED) for step in steps):
+        return None
+    if any(is_not_performed(step.verdict) for step in steps):
         return None
     if failed and node.step.on_error != "collect":
         return None

@@ -15,7 +15,7 @@ from magsag.domain.effects import EFFECTFUL, Effect, Level
 from magsag.domain.errors import ErrorType, Invalid
 from magsag.domain.facts import StepStatus
 from magsag.domain.ids import RunId, StepId, child_run_id, is_given_run_id, run_id
-from magsag.domain.settings import Settings
+from magsag.domain.settings import Mode, Settings
 from magsag.domain.values import encode_known
 from magsag.engine.chain import unseal
 from magsag.engine.run import Run, Step, evolve
@@ -78,6 +78,7 @@ class Forks:
         nobody knows how it ended, and a value that cannot be set or does not meet its contract.
         """
         original = self._original(origin, step)
+        self._require_same_reality(original)
         settings = [parse_setting(text, original.begun) for text in sets]
         children = self._children(original)
         new = self._new_id(id)
@@ -109,6 +110,13 @@ class Forks:
         begun = frozenset(_before(run.steps, id))
         assert run.started is not None
         return _Original(row, run, found, id, begun, self._bundles.find(run.started.bundle))
+
+    def _require_same_reality(self, original: _Original) -> None:
+        """What a dry run only showed must not count as done elsewhere. Raises Invalid."""
+        started = original.run.started
+        if started is not None and started.mode == Mode.DRY_RUN and self._settings.mode != Mode.DRY_RUN:
+            what = f"run {original.row.run} was a dry run, so its effects never happened"
+            raise Invalid(f"{what}: fork it with --mode dry_run, or start a new run")
 
     def _read(self, id: RunId) -> tuple[Run, list[facts.Fact]]:
         """A run whose earlier acts have certain ends and whose payloads are all there. Raises Invalid."""

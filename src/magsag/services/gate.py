@@ -15,6 +15,7 @@ from magsag.domain.errors import Broken, ErrorType, Retryable, StepFailed, Stopp
 from magsag.domain.facts import Decision, ParkedOn, StepStatus
 from magsag.domain.ids import StepId
 from magsag.domain.values import encode
+from magsag.domain.verdicts import is_not_performed
 from magsag.engine.recovery import Wanted, wanted
 from magsag.engine.retry import leaves_doubt, retry_delay
 from magsag.engine.run import Step
@@ -195,6 +196,8 @@ class Gate:
         while True:
             if not attempt.started:
                 await self._judged(attempt)
+                if is_not_performed(attempt.verdict):
+                    return await self._outcomes.shown(attempt)
             try:
                 acted = await self._performing.act(attempt)
             except (StepFailed, Retryable) as error:
@@ -210,7 +213,7 @@ class Gate:
         verdict = attempt.verdict = self._judging.verdict(attempt, now)
         match verdict.decision:
             case Decision.ALLOW:
-                if attempt.target.proposal.effect in ALWAYS_STARTS:
+                if attempt.target.proposal.effect in ALWAYS_STARTS and not is_not_performed(verdict):
                     await self._outcomes.start(attempt)
                     if attempt.cancelled and attempt.given_up:
                         raise await self._outcomes.fail(attempt, StepFailed(ErrorType.RAISED, _NOT_ACTED))

@@ -6,8 +6,10 @@ from typing import Final
 
 from magsag.domain.effects import EFFECTFUL, Effect
 from magsag.domain.facts import Count, Decision, Proposal, Verdict
+from magsag.domain.verdicts import BUILT_IN
 from magsag.engine.run import Run
-from magsag.policy.judge import BUILT_IN, judge
+from magsag.policy.judge import judge
+from magsag.policy.modes import under
 from magsag.policy.record import Record, Traits
 from magsag.services.attempt import Attempt, Switches
 from magsag.services.beginnings import started_of
@@ -25,10 +27,15 @@ class Judging:
         self._switches = switches
 
     def verdict(self, attempt: Attempt, now: int) -> Verdict:
-        """What the gate says of this attempt at this time; with approvals off an ask is a deny."""
-        verdict = self._verdict(attempt, now)
+        """What the gate says of this attempt at this time, in its mode; with approvals off an ask is a deny."""
+        target = attempt.target
+        judged = self._within_switches(self._verdict(attempt, now))
+        verdict = under(attempt.seat.mode, judged, target.proposal.effect, target.found.traits.capabilities)
         if attempt.seat.tally is not None and verdict.decision is not Decision.DENY:
-            attempt.seat.tally.reserve(attempt.id, attempt.target.proposal.target)
+            attempt.seat.tally.reserve(attempt.id, target.proposal.target)
+        return self._within_switches(verdict)
+
+    def _within_switches(self, verdict: Verdict) -> Verdict:
         if verdict.decision is Decision.ASK and not self._switches.approvals:
             reason = f"rule {verdict.rule} asks, and {APPROVALS_OFF}"
             return replace(verdict, decision=Decision.DENY, reason=reason)

@@ -10,7 +10,7 @@ from magsag.domain.errors import StepFailed, Stopped
 from magsag.domain.facts import Decision, ParkedOn, Verdict
 from magsag.domain.ids import StepId
 from magsag.domain.values import decode, encode_known
-from magsag.policy.judge import BUILT_IN
+from magsag.domain.verdicts import BUILT_IN
 from magsag.ports.clock import Clock
 from magsag.services.moment import spoken
 from magsag.services.outcomes import error_bytes

@@ -104,6 +104,31 @@ class Outcomes:
         await self._settle(attempt, fact, acted.records)
         return Told(value, attempt.seat.run.steps[attempt.id].order, now, acted.partial is True)
 
+    async def shown(self, attempt: Attempt) -> Told:
+        """The act is not performed: what it would have been is on record, and the program goes on with an example."""
+        assert attempt.verdict is not None
+        target, now = attempt.target, self._clock.now()
+        example = _example(target.output)
+        if target.output is not None and example is not None:
+            if (fault := breach(target.output, example, ErrorType.OUTPUT_CONTRACT)) is not None:
+                raise await self.fail(attempt, fault)
+        else:
+            example = {"dry_run": True, "target": target.proposal.target, "would": attempt.verdict.reason}
+        tree, run = attempt.seat.leg.tree, attempt.seat.run
+        output, value = self._values.encode(tree, run, example, f"output of step {attempt.id}")
+        fact = facts.StepDone(
+            at=now,
+            step=attempt.id,
+            proposal=target.proposal,
+            verdict=attempt.verdict,
+            attempt=attempt.number,
+            took=now - attempt.began,
+            input=attempt.data,
+            output=output,
+        )
+        await self._settle(attempt, fact)
+        return Told(value, attempt.seat.run.steps[attempt.id].order, now)
+
     def _outcome(self, attempt: Attempt, result: object) -> tuple[bytes, object]:
         """The result as JSON, under its contract, redacted."""
         tree, run, contract = attempt.seat.leg.tree, attempt.seat.run, attempt.target.output
@@ -219,6 +244,12 @@ class Outcomes:
         """Whoever drives the run now may want to know; so no lease is asked for."""
         fact = facts.LateOutcome(at=self._clock.now(), step=attempt.id, output=output)
         self._recorder.append(attempt.seat.leg.tree, attempt.seat.run, fact)
+
+
+def _example(contract: Contract | None) -> object:
+    """The first of the contract's examples."""
+    examples = contract.schema.get("examples") if contract is not None else None
+    return examples[0] if isinstance(examples, list) and examples else None
 
 
 def failure(step: Step) -> StepFailed:

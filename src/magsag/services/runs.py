@@ -215,6 +215,8 @@ class Runs:
             )
         if run.started.input != data and plain(self._store, run.id, run.started.input) != decode(data):
             raise Invalid(f"run {run.id} exists with another input: choose another --run-id")
+        if run.started.mode != self._settings.mode:
+            raise Invalid(f"run {run.id} exists in mode {run.started.mode}: choose another --run-id")
         if (run.started.select, run.started.continues) != (order.select, order.continues):
             raise Invalid(f"run {run.id} exists with another choice of steps: choose another --run-id")
         return run.id

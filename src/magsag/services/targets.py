@@ -12,7 +12,8 @@ from magsag.domain.effects import Effect
 from magsag.domain.errors import Invalid
 from magsag.domain.facts import Decision, Proposal, Verdict
 from magsag.domain.manifests import Agent, Flow, FlowStep, Retry, Skill
-from magsag.policy.judge import BUILT_IN, Applicable, applicable, settled
+from magsag.domain.verdicts import BUILT_IN
+from magsag.policy.judge import Applicable, applicable, settled
 from magsag.policy.record import PLAIN, Traits
 from magsag.policy.rules import Policies
 from magsag.ports.model import ModelProvider

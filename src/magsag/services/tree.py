@@ -13,6 +13,7 @@ from magsag.domain.effects import Effect
 from magsag.domain.facts import Decision, Fact, ParkReason, Proposal, RunStatus, StepFact, StepStatus, Verdict
 from magsag.domain.ids import RunId, StepId, child_run_id
 from magsag.domain.values import decode
+from magsag.domain.verdicts import is_not_performed
 from magsag.engine.run import Run, Step, evolve, wake
 from magsag.engine.table import ENDS
 
@@ -214,7 +215,7 @@ def _kind(proposal: Proposal | None) -> str:
 
 
 def _is_telling(verdict: Verdict) -> bool:
-    return verdict.decision is not Decision.ALLOW or verdict.place != _BUILT_IN
+    return verdict.decision is not Decision.ALLOW or verdict.place != _BUILT_IN or is_not_performed(verdict)
 
 
 def _millis(begin: int, end: int | None) -> float | None:

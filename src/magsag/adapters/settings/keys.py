@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from magsag.domain.location import is_postgres
-from magsag.domain.settings import Settings
+from magsag.domain.settings import Mode, Settings
 
 LATER_FEATURES: Final = frozenset({"mcp", "handoff", "memory", "learning"})
 """switches of parts that this version does not have"""
-MODES: Final = ("implement", "dry_run", "safe_mode", "analysis_only")
+MODES: Final = tuple(mode.value for mode in Mode)
 FLAGS: Final = {"environment": "--env", "mode": "--mode", "catalog": "--catalog", "ledger": "--ledger"}
 """settings that the command line takes"""
 
@@ -79,11 +79,9 @@ def _word(given: object) -> object:
 
 
 def _mode(given: object) -> object:
-    if given == "implement":
-        return given
     if given in MODES:
-        raise ValueError(f"is {_said(given)}, which this version cannot enforce, so it is refused; use implement")
-    raise ValueError(f"is {_said(given)}, which is no mode; use implement")
+        return given
+    raise ValueError(f"is {_said(given)}, which is no mode; the modes are {', '.join(MODES)}")
 
 
 def _durability(given: object) -> object:

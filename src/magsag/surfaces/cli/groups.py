@@ -80,7 +80,7 @@ def global_flags(hidden: bool = False) -> list[click.Parameter]:
         flag("--catalog", metavar="DIR", help="The catalog, instead of the project's."),
         flag("--ledger", metavar="FILE|DSN", help="The ledger, instead of the project's."),
         flag("--env", "environment", metavar="NAME", help="The environment; stands in every record."),
-        flag("--mode", metavar="MODE", help="The mode; this version has implement."),
+        flag("--mode", metavar="MODE", help="The mode: implement, safe_mode, dry_run or analysis_only."),
         flag("--json", is_flag=True, help="Print JSON, errors too."),
         flag("-v", "--verbose", count=True, help="Log what goes on; twice: in detail."),
         flag("-q", "--quiet", is_flag=True, help="Print results and errors only."),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import IO, Final
 
 from magsag.domain.facts import RunStatus, StepStatus, Verdict
+from magsag.domain.verdicts import is_not_performed
 from magsag.services.tree import TreeNode
 
 SIBLINGS: Final = 40
@@ -141,6 +142,8 @@ def _footer(run: TreeNode) -> list[str]:
 def _verdict(verdict: Verdict | None) -> str:
     if verdict is None:
         return ""
+    if is_not_performed(verdict):
+        return verdict.reason
     place = verdict.place.rpartition("/")[2]
     return f"{verdict.decision}  {verdict.rule} ({place})"
 
