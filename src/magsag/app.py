@@ -146,7 +146,10 @@ class App:
         from magsag.catalog.bundle import Bundle
         from magsag.services.bundles import Bundles
 
-        return Bundles(lambda: self.catalog.bundle, self.store, lambda data: Bundle.from_bytes(data, self.conditions))
+        def thaw(data: bytes) -> Bundle:
+            return Bundle.from_bytes(data, self.conditions)
+
+        return Bundles(lambda: self.catalog.bundle, self.store, thaw, self.settings.packages)
 
     @cached_property
     def recorder(self) -> "Recorder":

@@ -184,3 +184,39 @@ def test_a_run_that_was_killed_finishes_as_the_control_does(project: Path, deplo
     assert (done.code, done.value) == (0, control.value), done.err
     assert magsag("run", "diff", "control", "killed", cwd=project).code == 0
     assert is_sound(project)
+
+
+def install(folder: Path, version: str) -> None:
+    """A package of that version, where PYTHONPATH finds it."""
+    shutil.rmtree(folder / "site", ignore_errors=True)
+    put(folder / "site/greetings/__init__.py", f"WORD = 'of {version}'\n")
+    about = folder / f"site/greetings-{version}.dist-info"
+    put(about / "METADATA", f"Metadata-Version: 2.1\nName: greetings\nVersion: {version}\n")
+    put(about / "top_level.txt", "greetings\n")
+
+
+def test_a_run_meets_other_packages_than_it_began_with(project: Path) -> None:
+    put(project / "catalog/skills/word/words.py", "from greetings import WORD\n")
+    put(project / "catalog/policies/allow.yaml", ALLOW)
+    put(project / "stuck", "")
+
+    def go(*arguments: str, stdin: str = "{}", **more: str) -> Done:
+        more["PYTHONPATH"] = str(project / "site")
+        return magsag(*arguments, cwd=project, stdin=stdin, wrap=(), **more)
+
+    install(project, "1.2.0")
+    assert go("agent", "run", "post-mag", "--run-id", "old", stdin='{"n": 1}').code == 3
+    first = go("run", "list", "--json").value[0]["bundle"]
+    resume = ("run", "resolve", "old", "post#1", "--succeeded", "{}")
+    install(project, "2.0.0")
+    refused = go("agent", "run", "--resume", "old")
+    assert (refused.code, "greetings 1.2.0, here 2.0.0" in refused.err) == (2, True), refused.err
+    install(project, "1.3.0")
+    assert go("agent", "run", "--resume", "old", MAGSAG_PACKAGES="exact").code == 2
+    gone_on = go(*resume)
+    assert (gone_on.code, gone_on.value["said"]) == (0, "of 1.3.0"), gone_on.err
+    assert "greetings 1.2.0, here 1.3.0" in gone_on.err
+    assert go("agent", "run", "post-mag", "--run-id", "new", stdin='{"n": 2}').code == 3
+    bundles = {row["run"]: row["bundle"] for row in go("run", "list", "--json").value}
+    assert (bundles["old"], bundles["new"] != first) == (first, True)
+    assert is_sound(project)

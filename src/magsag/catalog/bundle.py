@@ -13,6 +13,7 @@ from magsag.catalog.contracts import Contract
 from magsag.catalog.document import Document, Pointer
 from magsag.catalog.findings import Notes
 from magsag.catalog.frozen import content_hash, freeze, thaw
+from magsag.catalog.packages import RECORD, packages_of, read_record, record_of
 from magsag.catalog.references import CATALOG_KINDS, BadReference, Reference, did_you_mean
 from magsag.catalog.subschemas import BadRef, Schema
 from magsag.catalog.survey import OUTSIDE_THE_BUNDLE, Survey, survey
@@ -67,8 +68,12 @@ class Compiled(NamedTuple):
 class Bundle:
     """What a run may use, found by reference."""
 
-    def __init__(self, found: Survey, conditions: Conditions, root: str = "") -> None:
+    def __init__(
+        self, found: Survey, conditions: Conditions, root: str = "", recorded: Mapping[str, str] | None = None
+    ) -> None:
+        """`recorded` are the packages that the code of a frozen one was written for; None where it is today's."""
         self.root = root
+        self.recorded = recorded
         self.files: Mapping[str, bytes] = _frozen(found)
         self.agents: Versions[Agent] = _entries(found, "agent")
         self.skills: Versions[Skill] = _entries(found, "skill")
@@ -83,8 +88,17 @@ class Bundle:
 
     @cached_property
     def hash(self) -> str:
-        """sha256 over paths and contents, as hex."""
-        return content_hash(self.files)
+        """sha256 over paths and contents, as hex; the packages that its code imports count too."""
+        return content_hash(self._kept)
+
+    @cached_property
+    def packages(self) -> Mapping[str, str]:
+        """Distribution -> version of what its code imports, beside the standard library."""
+        return packages_of(self.files) if self.recorded is None else self.recorded
+
+    @cached_property
+    def _kept(self) -> Mapping[str, bytes]:
+        return {**self.files, RECORD: record_of(self.packages)} if self.packages else self.files
 
     def entries(self) -> Iterable[Entry[Any]]:
         """All manifests: agents, skills, flows, evaluations, by slug."""
@@ -189,12 +203,15 @@ class Bundle:
 
     def to_bytes(self) -> bytes:
         """The frozen form that a store keeps."""
-        return freeze(self.files)
+        return freeze(self._kept)
 
     @classmethod
     def from_bytes(cls, data: bytes, conditions: Conditions) -> Self:
         """Read a frozen bundle. Raises Broken when it is damaged or of a newer form."""
-        return cls(survey(thaw(data), Notes("")), conditions)
+        files = thaw(data)
+        record = files.pop(RECORD, None)
+        recorded = read_record(record) if record is not None else {}
+        return cls(survey(files, Notes("")), conditions, recorded=recorded)
 
     @cached_property
     def _modules(self) -> Modules:

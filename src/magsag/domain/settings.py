@@ -52,6 +52,9 @@ class Settings:
     """what runs may do: `implement`, `safe_mode`, `dry_run` or `analysis_only`; stands in every record"""
     durability: str = "governed"
     """`governed`, or `every_step`: each outcome is synced"""
+    packages: str = "compatible"
+    """what a run does whose code imports packages of which others are installed now: with `compatible` it goes on with
+    the same major version, with `exact` only with the same one, with `ignore` with any"""
     actor: str = ""
     """who runs this process: the OS user"""
     lease_seconds: float = 10.0

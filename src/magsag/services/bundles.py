@@ -1,20 +1,35 @@
 """Finds the bundle that a run is pinned to: the catalog of today, or the frozen one in the store."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping
+from typing import Final
 
 from magsag.catalog.bundle import Bundle
+from magsag.catalog.packages import Drift, drifts
 from magsag.domain.errors import Invalid, StoreBroken
+from magsag.domain.ids import RunId
 from magsag.ports.ledger import Ledger
+
+_log: Final = logging.getLogger("magsag.bundles")
 
 
 class Bundles:
     """The bundles of one process."""
 
-    def __init__(self, current: Callable[[], Bundle], ledger: Ledger, thaw: Callable[[bytes], Bundle]) -> None:
+    def __init__(
+        self,
+        current: Callable[[], Bundle],
+        ledger: Ledger,
+        thaw: Callable[[bytes], Bundle],
+        packages: str = "compatible",
+    ) -> None:
+        """`packages` says what other packages than those on record mean: `exact`, `compatible` or `ignore`."""
         self._current = current
         self._ledger = ledger
         self._thaw = thaw
+        self._packages = packages
         self._known: dict[str, Bundle] = {}
+        self._fit: set[str] = set()
 
     def current(self) -> Bundle:
         """Today's catalog, kept in the store as soon as a run begins with it."""
@@ -43,9 +58,40 @@ class Bundles:
         self._known[hash] = thawed
         return thawed
 
+    def find_fit(self, hash: str, run: RunId) -> Bundle:
+        """The bundle of a run that is to go on here. Raises as `find`, and Invalid when other packages forbid it."""
+        bundle = self.find(hash)
+        if hash not in self._fit and bundle.recorded and self._packages != "ignore":
+            self._require_packages(bundle.recorded, run)
+        self._fit.add(hash)
+        return bundle
+
+    def _require_packages(self, recorded: Mapping[str, str], run: RunId) -> None:
+        """Same major version: warn and go on, unless exactly the same are wanted."""
+        found = drifts(recorded)
+        bad = [drift for drift in found if self._packages == "exact" or not drift.is_compatible]
+        if bad:
+            wanted = " ".join(f"'{drift.name}=={drift.was}'" for drift in bad)
+            raise Invalid(
+                f"run {run} began with other packages: {_said(bad)}; go on where they are installed "
+                f'(pip install {wanted}), or set packages = "{"compatible" if _only_exact(bad) else "ignore"}"'
+            )
+        if found:
+            _log.warning("run %s began with other packages, of the same major version: %s", run, _said(found))
+
     def _today(self) -> Bundle | None:
         """Today's catalog, whose code has a place on the disk; None when it is gone: runs go on without it."""
         try:
             return self._current()
         except Invalid:
             return None
+
+
+def _said(found: list[Drift]) -> str:
+    return ", ".join(
+        f"{drift.name} {drift.was}, {'here ' + drift.now if drift.now else 'not installed here'}" for drift in found
+    )
+
+
+def _only_exact(bad: list[Drift]) -> bool:
+    return all(drift.is_compatible for drift in bad)

@@ -135,7 +135,7 @@ class Drive:
         """Raises StoreBroken, Invalid when the bundle of the run cannot be had; the lease is given back then."""
         leg = Leg(tree, resumed=run.count > 1, cancelled_by=run.cancel_by, began=self._clock.now())
         try:
-            return leg, self._programs.seat(leg, run, self._bundles.find(started_of(run).bundle))
+            return leg, self._programs.seat(leg, run, self._bundles.find_fit(started_of(run).bundle, run.id))
         except BaseException:
             self._give_back(tree.lease)
             raise

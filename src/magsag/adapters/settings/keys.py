@@ -90,6 +90,12 @@ def _durability(given: object) -> object:
     raise ValueError(f"is {_said(given)}; it is governed or every_step")
 
 
+def _packages(given: object) -> object:
+    if given in ("exact", "compatible", "ignore"):
+        return given
+    raise ValueError(f"is {_said(given)}; it is exact, compatible or ignore")
+
+
 def _path(given: object) -> object:
     if isinstance(given, str) and given and "\0" not in given:
         return given
@@ -156,6 +162,7 @@ KEYS: Final[dict[str, Key]] = {
     "environment": Key(_DEFAULTS.environment, _word),
     "mode": Key(_DEFAULTS.mode, _mode),
     "durability": Key(_DEFAULTS.durability, _durability),
+    "packages": Key(_DEFAULTS.packages, _packages),
     "catalog": Key(None, _path),
     "ledger": Key(".magsag/ledger.db", _ledger),
     "lease_seconds": Key(_DEFAULTS.lease_seconds, _seconds(10, 3600), _number),
