@@ -72,8 +72,12 @@ def started(folder: Path, run: str, n: int) -> int:
     return magsag("agent", "run", "post-mag", "--run-id", run, cwd=folder, stdin=json.dumps({"n": n})).code
 
 
-def test_parked_runs_finish_where_the_ledger_went_and_only_there(project: Path) -> None:
-    done = magsag("data", "migrate", "--to", "new/ledger.db", "--json", cwd=project)
+@pytest.mark.parametrize("backend", ["sqlite", pytest.param("postgres", marks=pytest.mark.needs("postgres"))])
+def test_parked_runs_finish_where_the_ledger_went_and_only_there(
+    project: Path, backend: str, request: pytest.FixtureRequest
+) -> None:
+    place = "new/ledger.db" if backend == "sqlite" else request.getfixturevalue("dsn")
+    done = magsag("data", "migrate", "--to", place, "--json", cwd=project)
     assert done.code == 0, done.err
     told = done.value
     assert (told["equal"], told["runs"]["count"], told["records"]["count"]) == (True, 4, 4)
@@ -81,13 +85,13 @@ def test_parked_runs_finish_where_the_ledger_went_and_only_there(project: Path) 
     for n, run in enumerate(WAITING):
         resolve = ("run", "resolve", run, "post#1", "--succeeded", json.dumps({"n": n}))
         here = magsag(*resolve, cwd=project)
-        assert (here.code, "was moved to" in here.err, "new/ledger.db" in here.err) == (2, True, True)
-        there = magsag("--ledger", "new/ledger.db", *resolve, cwd=project)
+        assert (here.code, "was moved to" in here.err, told["to"] in here.err) == (2, True, True)
+        there = magsag("--ledger", place, *resolve, cwd=project)
         assert (there.code, there.value["n"]) == (0, n), there.err
     assert {row["status"] for row in magsag("run", "list", "--json", cwd=project).value} == {"succeeded", "parked"}
     assert sorted((project / "sent").read_text().split()) == ["0", "1", "2", "9"]
-    assert magsag("data", "check", "--ledger", "new/ledger.db", cwd=project).code == 0
-    assert magsag("run", "replay", "run-1", "--ledger", "new/ledger.db", cwd=project).code == 0
+    assert magsag("data", "check", "--ledger", place, cwd=project).code == 0
+    assert magsag("run", "replay", "run-1", "--ledger", place, cwd=project).code == 0
     assert is_sound(project)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from magsag.adapters.store.memory import MemoryStore
+from magsag.adapters.store.postgres.store import PostgresStore
 from magsag.adapters.store.sqlite import SqliteStore
 from magsag.domain.errors import Invalid, LedgerClosed, Refused
 from magsag.domain.ids import RunId
@@ -71,6 +72,23 @@ def test_a_ledger_goes_on_moving_from_place_to_place(source: SqliteStore, place:
         assert not drives(second)
     with closing(opened(tmp_path / "third/ledger.db")) as third:
         assert (drives(third), third.check()) == (True, [])
+
+
+@pytest.mark.needs("postgres")
+def test_a_ledger_that_went_through_postgres_is_the_same(source: SqliteStore, dsn: str, tmp_path: Path) -> None:
+    def opened_by(name: str) -> Store:
+        return PostgresStore(name, tmp_path / "anchors") if "://" in name else SqliteStore(Path(name))
+
+    def ignore(_: str) -> None:
+        pass
+
+    first = Moving(lambda: source, opened_by, FrozenClock()).migrate(dsn, ignore)
+    with closing(opened_by(dsn)) as between:
+        second = Moving(lambda: between, opened_by, FrozenClock()).migrate(str(tmp_path / "back/ledger.db"), ignore)
+        assert second.tallies == first.tallies
+        assert (drives(source), drives(between), between.check()) == (False, False, [])
+    with closing(opened(tmp_path / "back/ledger.db")) as third:
+        assert (drives(third), third.check(), tally(third.pieces())) == (True, [], first.tallies)
 
 
 def test_a_place_that_holds_something_is_refused_and_nothing_changes(source: SqliteStore, place: Path) -> None:

@@ -1,7 +1,7 @@
 """What a whole ledger holds, counted and hashed by sort, so that two of any backend can be compared."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from hashlib import sha256
 from typing import Final, assert_never
 
@@ -21,6 +21,9 @@ from magsag.ports.ledger import (
 )
 
 SORTS: Final = ("anchors", "bundles", "runs", "facts", "large values", "records", "tickets")
+
+_ROW: Final = tuple(field.name for field in fields(RunRow))
+_TICKET: Final = tuple(field.name for field in fields(TicketRow))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +80,7 @@ class _Counting:
 
 
 def _row(row: RunRow) -> tuple[bytes, ...]:
-    named = (
-        row.run, row.root, row.parent, row.program, row.bundle, row.tenant, row.actor, row.requester, row.trace_id,
-        row.span_id, row.status, row.parked_on, row.due, row.created, row.updated, row.seq,
-    )  # fmt: skip
-    return to_json(named), row.head
+    return to_json([getattr(row, name) for name in _ROW if name != "head"]), row.head
 
 
 def _fact(fact: Stored) -> tuple[bytes | None, ...]:
@@ -90,7 +89,5 @@ def _fact(fact: Stored) -> tuple[bytes | None, ...]:
 
 
 def _ticket(ticket: TicketRow) -> tuple[bytes | None, ...]:
-    named = (
-        ticket.id, ticket.run, ticket.root, ticket.step, ticket.state, ticket.version, ticket.opened, ticket.expires,
-    )  # fmt: skip
+    named = [getattr(ticket, name) for name in _TICKET if name not in ("salt", "body")]
     return to_json(named), ticket.salt, ticket.body
