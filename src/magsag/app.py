@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from magsag.ports.runner import Told
     from magsag.runners.local import LocalRunner
     from magsag.runners.workers import Worker
+    from magsag.services.approvals import Approvals
     from magsag.services.attempt import Switches
     from magsag.services.audit import Audit
     from magsag.services.bundles import Bundles
@@ -319,6 +320,13 @@ class App:
 
         shown = Shown(os_user(), os.environ.get(API_KEY) or None)
         return Identity(lambda: self.catalog.people, shown, self.settings.environment)
+
+    @cached_property
+    def approvals(self) -> "Approvals":
+        """The tickets of this ledger."""
+        from magsag.services.approvals import Approvals
+
+        return Approvals(self.store, self.bundles, lambda: self.catalog.people, self.clock)
 
     @property
     def insight(self) -> "Insight":

@@ -2,9 +2,11 @@
 
 from typing import Final
 
+from magsag.domain.approval import Answer, ApprovalRule, Ask, OnExpire, Proof
 from magsag.domain.effects import Effect
 from magsag.domain.errors import ErrorType
 from magsag.domain.facts import (
+    ApprovalDecided,
     CancelRequested,
     Decision,
     Fact,
@@ -52,7 +54,12 @@ CHILD_STARTED: Final = RunStarted(
     environment="development", mode="implement", seed="11" * 16, trace_id="1" * 32, span_id="3" * 16,
     parent_span_id="2" * 16, input=b"null",
 )  # fmt: skip
-HELD: Final = StepHeld(at=2_000, step=STEP, proposal=PAY, verdict=ASKED, attempt=1, input=b'{"cents":5}')
+ASK: Final = Ask("t1", ApprovalRule(2, ("hr",), ("ann",), 60.0, OnExpire.ESCALATE, ("board",)), 2_000, "b" * 64)
+HELD: Final = StepHeld(at=2_000, step=STEP, proposal=PAY, verdict=ASKED, attempt=1, ask=ASK, input=b'{"cents":5}')
+DECIDED: Final = ApprovalDecided(
+    at=2_500, step=STEP, ticket="t1", answer=Answer.APPROVE, by="ann", proof=Proof.OS_USER, people="p" * 64,
+    reason="less", binding="c" * 64, input=b'{"cents":4}',
+)  # fmt: skip
 STARTED: Final = StepStarted(
     at=3_000, step=STEP, proposal=PAY, verdict=ALLOWED, attempt=1, key="k", act_by=9_000, input=b'{"cents":5}'
 )
@@ -69,7 +76,7 @@ SKIPPED: Final = StepSkipped(at=6_000, step=STEP, why="when is false")
 LATE: Final = LateOutcome(at=9_500, step=STEP, output=b'"after all"')
 
 STEP_FACTS: Final[tuple[StepFact, ...]] = (
-    HELD, STARTED, DONE, SUCCEEDED, FAILED, WILL_RETRY, IN_DOUBT, RESOLVED, CANCELLED, SKIPPED, LATE,
+    HELD, DECIDED, STARTED, DONE, SUCCEEDED, FAILED, WILL_RETRY, IN_DOUBT, RESOLVED, CANCELLED, SKIPPED, LATE,
 )  # fmt: skip
 FACTS: Final[tuple[Fact, ...]] = (
     RUN_STARTED,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+from magsag.domain.approval import Answer, Ask, Proof
 from magsag.domain.effects import Effect
 from magsag.domain.errors import ErrorType
 from magsag.domain.ids import RunId, StepId
@@ -119,6 +120,8 @@ class ParkReason:
     """the signal that ends it"""
     run: RunId | None = None
     """the child run that waits, when it is not the run itself"""
+    ticket: str | None = None
+    """the approval that it waits for"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +223,29 @@ class StepHeld:
     proposal: Proposal
     verdict: Verdict
     attempt: int
+    ask: Ask | None = None
+    """the ticket that was opened with it; absent in what versions without approvals wrote"""
     input: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalDecided:
+    """Somebody answered the ticket of a held step. What that makes of the ticket: `policy.approval`."""
+
+    at: int
+    step: StepId
+    ticket: str
+    answer: Answer
+    by: str
+    proof: Proof
+    """how they showed who they are"""
+    people: str
+    """content hash of the people in force"""
+    reason: str = ""
+    binding: str | None = None
+    """with other arguments: what binds the ticket from here on"""
+    input: bytes | None = None
+    """the arguments that were approved instead of the proposed ones"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,6 +261,8 @@ class StepStarted:
     """the idempotency key, the same over retries and restarts"""
     act_by: int
     """after this time nobody of ours is still acting; of a wait: when it is over, 0 when only its signal ends it"""
+    approval: str | None = None
+    """the ticket that was spent with it"""
     input: bytes | None = None
 
 
@@ -352,6 +379,7 @@ class PayloadErased:
 RunFact = RunStarted | RunEnded | RunParked | RunScored | CancelRequested | SignalReceived | PayloadErased
 StepFact = (
     StepHeld
+    | ApprovalDecided
     | StepStarted
     | StepDone
     | StepSucceeded

@@ -10,6 +10,7 @@ from typing import Any, Final, get_args
 
 from pydantic_core import from_json
 
+from magsag.domain.approval import Answer, ApprovalRule, Ask, OnExpire, Proof
 from magsag.domain.effects import Effect
 from magsag.domain.errors import ErrorType, StoreBroken
 from magsag.domain.facts import (
@@ -93,6 +94,14 @@ def _verdict(data: dict[str, Any]) -> Verdict:
     return Verdict(Decision(data["decision"]), data["rule"], data["place"], data["reason"], data["policy"], counts)
 
 
+def _ask(data: dict[str, Any]) -> Ask:
+    rule = dict(data["rule"])
+    for name in ("roles", "people", "escalate_to"):
+        rule[name] = tuple(rule[name])
+    rule["on_expire"] = OnExpire(rule["on_expire"])
+    return Ask(data["ticket"], ApprovalRule(**rule), data["opened"], data["binding"])
+
+
 def _reasons(data: list[dict[str, Any]]) -> tuple[ParkReason, ...]:
     return tuple(ParkReason(**{**item, "on": ParkedOn(item["on"])}) for item in data)
 
@@ -111,6 +120,9 @@ def _parked_on(data: str) -> str:
 _NESTED: Final[Mapping[str, Callable[[Any], object]]] = {
     "proposal": _proposal,
     "verdict": _verdict,
+    "ask": _ask,
+    "answer": Answer,
+    "proof": Proof,
     "reasons": _reasons,
     "scores": _scores,
     "type": ErrorType,

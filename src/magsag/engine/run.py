@@ -6,6 +6,7 @@ Everything that affects the state of a run lives in this file and in `engine.tab
 from dataclasses import dataclass, field
 
 from magsag.domain import facts
+from magsag.domain.approval import Ask
 from magsag.domain.effects import Effect
 from magsag.domain.errors import ErrorType
 from magsag.domain.facts import ParkReason, RunStatus, StepStatus
@@ -37,8 +38,19 @@ class Step:
     child_head: str | None = None
     partial: bool = False
     """its child run ended `partial`"""
+    ask: Ask | None = None
+    """the ticket that holds it, or held it last"""
+    answers: tuple[facts.ApprovalDecided, ...] = ()
+    """what people said of that ticket"""
+    approval: str | None = None
+    """the ticket that was spent with its intent"""
     late: tuple[bytes, ...] = ()
     """outcomes that came after it was given up; they change nothing"""
+
+    @property
+    def changed(self) -> bytes | None:
+        """The arguments that an approver put in the place of the proposed ones."""
+        return next((answer.input for answer in reversed(self.answers) if answer.input is not None), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +109,9 @@ def evolve(run: Run, fact: facts.Fact) -> None:
             _ended(step, fact, run.order)
             if isinstance(fact, facts.StepSucceeded):
                 _take_signal(run, step)
+        case facts.ApprovalDecided():
+            run.signalled += 1
+            _answered(_step(run, fact.step), fact)
         case facts.StepWillRetry() | facts.StepInDoubt() | facts.StepResolved() | facts.LateOutcome():
             _changed(_step(run, fact.step), fact, run.order)
         case _:
@@ -163,7 +178,10 @@ def _proposed(step: Step, fact: facts.StepHeld | facts.StepStarted) -> None:
     step.proposal, step.verdict, step.attempt, step.at = fact.proposal, fact.verdict, fact.attempt, fact.at
     if fact.input is not None:
         step.input = fact.input
+    if isinstance(fact, facts.StepHeld):
+        step.ask, step.answers = fact.ask, ()
     if isinstance(fact, facts.StepStarted):
+        step.approval = fact.approval or step.approval
         step.key, step.act_by = fact.key, fact.act_by
         step.started_at = step.started_at or fact.at
 
@@ -200,6 +218,12 @@ def _changed(
         step.output, step.order, step.due = fact.output, count, fact.at
         if fact.how is StepStatus.FAILED:
             step.error_type = ErrorType.RAISED
+
+
+def _answered(step: Step, fact: facts.ApprovalDecided) -> None:
+    """What people said of another ticket than the one that holds it changes nothing."""
+    if step.ask is not None and step.ask.ticket == fact.ticket:
+        step.answers += (fact,)
 
 
 def _effect(step: Step) -> Effect | None:

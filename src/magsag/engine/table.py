@@ -2,7 +2,7 @@
 
     status   \\ fact   Held    Started  Succeeded  Failed  WillRetry  InDoubt   Resolved                  Cancelled
     new               held    started  -          failed  -          -         -                         cancelled
-    held              -       started  -          failed  -          -         -                         cancelled
+    held              held    started  -          failed  -          -         -                         cancelled
     started           -       started  succeeded  failed  waiting    in_doubt  -                         cancelled
     waiting           held    started  -          failed  -          in_doubt  -                         cancelled
     in_doubt          -       -        -          -       -          -         succeeded|failed|waiting  -
@@ -10,7 +10,8 @@
 `StepDone` (new or waiting -> succeeded) is Started and Succeeded in one, for `pure` and `read`. `StepSkipped`
 follows only `new`. Nothing follows an end. `started` -> cancelled holds for steps without effect only: an
 effectful step ends as its act did. `waiting` -> in_doubt: an attempt that may have acted, when no other one may
-follow it. `LateOutcome` may follow any status and changes none.
+follow it. A held step is held again when its ticket is replaced. `LateOutcome` and `ApprovalDecided` may follow any
+status and change none.
 """
 
 from collections.abc import Mapping
@@ -37,6 +38,7 @@ STEP_MOVES: Final[Mapping[StepStatus, Mapping[type[facts.StepFact], frozenset[St
         facts.StepSkipped: frozenset({SKIPPED}),
     },
     HELD: {
+        facts.StepHeld: frozenset({HELD}),
         facts.StepStarted: frozenset({STARTED}),
         facts.StepFailed: frozenset({FAILED}),
         facts.StepCancelled: frozenset({CANCELLED}),
@@ -64,7 +66,7 @@ STEP_MOVES: Final[Mapping[StepStatus, Mapping[type[facts.StepFact], frozenset[St
     SKIPPED: {},
 }
 
-CHANGES_NOTHING: Final = frozenset({facts.LateOutcome})
+CHANGES_NOTHING: Final = frozenset({facts.LateOutcome, facts.ApprovalDecided})
 
 
 class Illegal(Broken):

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 from magsag.domain.errors import StepFailed, Stopped
 from magsag.domain.facts import ParkedOn, Verdict
 from magsag.domain.ids import RunId, StepId
-from magsag.ports.ledger import Record
+from magsag.policy.approval import Ticket
+from magsag.ports.ledger import Record, TicketRow
 from magsag.services.seat import Scope, Seat
 from magsag.services.targets import Target
 
@@ -50,6 +51,14 @@ class Acted:
     """what it puts into the store, together with its outcome"""
 
 
+@dataclass(frozen=True, slots=True)
+class HeldTicket:
+    """A ticket that was approved or spent, with its row."""
+
+    ticket: Ticket
+    row: TicketRow
+
+
 @dataclass(slots=True)
 class Attempt:
     """One step, one attempt after the other."""
@@ -69,6 +78,15 @@ class Attempt:
     """an intent is on record"""
     cancelled: bool = False
     """somebody gave the step up while it acted"""
+    recorded: bytes | None = None
+    """of a step that the ledger knows: the input that is acted on, as it was proposed or as an approver changed it"""
+    ticket: HeldTicket | None = None
+    """the approval that it has"""
+
+    @property
+    def acted(self) -> bytes:
+        """The input that is acted on, as it is recorded."""
+        return self.data if self.recorded is None else self.recorded
 
     @property
     def known(self) -> bool:
@@ -85,9 +103,11 @@ class Attempt:
         """The idempotency key: the same for every attempt of this step, in every process."""
         return idempotency_key(self.seat.run.id, self.id)
 
-    def park(self, on: ParkedOn, reason: str, due: int | None = None, event: str | None = None) -> Stopped:
+    def park(
+        self, on: ParkedOn, reason: str, due: int | None = None, event: str | None = None, ticket: str | None = None
+    ) -> Stopped:
         """Note why the run cannot go on; what is raised drops the program."""
-        self.seat.park(on, self.id, reason, due, event)
+        self.seat.park(on, self.id, reason, due, event, ticket)
         return Stopped(reason)
 
 

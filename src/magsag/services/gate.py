@@ -12,17 +12,19 @@ from typing import Any, Final, assert_never
 
 from magsag.domain.effects import EFFECTFUL, Effect
 from magsag.domain.errors import Broken, ErrorType, Retryable, StepFailed, Stopped
-from magsag.domain.facts import Decision, ParkedOn, StepStatus
+from magsag.domain.facts import Decision, ParkedOn, StepStatus, Verdict
 from magsag.domain.ids import StepId
 from magsag.domain.values import encode
 from magsag.domain.verdicts import is_not_performed
 from magsag.engine.recovery import Wanted, wanted
 from magsag.engine.retry import leaves_doubt, retry_delay
 from magsag.engine.run import Step
+from magsag.policy.approval import expires_at
 from magsag.ports.clock import Clock
-from magsag.ports.ledger import Leases
+from magsag.ports.ledger import Store
 from magsag.ports.place import Place
-from magsag.services.attempt import Acted, Attempt, Children, Switches, Told
+from magsag.services.asking import Asking, Goes, Over, Waits
+from magsag.services.attempt import Acted, Attempt, Children, HeldTicket, Switches, Told
 from magsag.services.comparing import asks, difference, in_doubt
 from magsag.services.judging import Judging
 from magsag.services.large import Values
@@ -46,7 +48,7 @@ class Gate:
     def __init__(
         self,
         recorder: Recorder,
-        leases: Leases,
+        store: Store,
         values: Values,
         clock: Clock,
         switches: Switches,
@@ -55,8 +57,9 @@ class Gate:
         self._values = values
         self._clock = clock
         self._judging = Judging(switches)
+        self._asking = Asking(store, clock)
         self._outcomes = Outcomes(recorder, values, clock, switches)
-        self._performing = Performing(self._outcomes, leases, values, clock, switches.step_seconds, place)
+        self._performing = Performing(self._outcomes, store, values, clock, switches.step_seconds, place)
         self._lookups = Lookups(clock, self._performing.look_up)
         self.notes = Notes(recorder, clock)
 
@@ -145,11 +148,16 @@ class Gate:
         """A step that the ledger knows: the recovery table says what it needs."""
         self._compare(attempt, step)
         attempt.number = max(1, step.attempt)
+        attempt.recorded = step.changed or step.input
+        if step.changed is not None:
+            attempt.value = self._values.decode(attempt.seat.leg.tree, step.changed)
+        if step.approval is not None:
+            attempt.ticket = self._asking.earlier(attempt, step)
         match wanted(step):
             case Wanted.RETURN:
                 return await self._returned(attempt, step)
             case Wanted.DECISION:
-                raise attempt.park(ParkedOn.APPROVAL, asks(attempt, step.verdict))
+                return await self._decided(attempt, step)
             case Wanted.PERSON:
                 raise attempt.park(ParkedOn.DOUBT, in_doubt(step))
             case Wanted.DOUBT:
@@ -163,6 +171,19 @@ class Gate:
                 return await self._attempts(attempt)
             case Wanted.PERFORM:
                 attempt.started, attempt.verdict, attempt.began = True, step.verdict, self._clock.now()
+                return await self._attempts(attempt)
+            case unknown:
+                assert_never(unknown)
+
+    async def _decided(self, attempt: Attempt, step: Step) -> Told:
+        """A held step: what people said of its ticket. What was approved is judged once more."""
+        match self._asking.look(attempt, step):
+            case Waits(ticket, said, due):
+                raise attempt.park(ParkedOn.APPROVAL, f"{asks(attempt, step.verdict)}; {said}", due, ticket=ticket)
+            case Over(error, tickets):
+                raise await self._outcomes.fail(attempt, error, tickets)
+            case Goes(held):
+                attempt.ticket = held
                 return await self._attempts(attempt)
             case unknown:
                 assert_never(unknown)
@@ -213,17 +234,39 @@ class Gate:
         verdict = attempt.verdict = self._judging.verdict(attempt, now)
         match verdict.decision:
             case Decision.ALLOW:
-                if attempt.target.proposal.effect in ALWAYS_STARTS and not is_not_performed(verdict):
-                    await self._outcomes.start(attempt)
-                    if attempt.cancelled and attempt.given_up:
-                        raise await self._outcomes.fail(attempt, StepFailed(ErrorType.RAISED, _NOT_ACTED))
+                await self._start(attempt, await self._spends(attempt) if attempt.ticket else None)
             case Decision.ASK:
-                await self._outcomes.hold(attempt)
-                raise attempt.park(ParkedOn.APPROVAL, asks(attempt, verdict))
+                spends = await self._spends(attempt) if attempt.ticket else None
+                await (self._hold(attempt, verdict) if spends is None else self._start(attempt, spends))
             case Decision.DENY:
                 await self._deny(attempt)
             case _:
                 assert_never(verdict.decision)
+
+    async def _hold(self, attempt: Attempt, verdict: Verdict) -> None:
+        """Open a ticket, and wait. A branch that is given up meanwhile waits for nothing."""
+        ask, tickets = self._asking.open(attempt)
+        await self._outcomes.hold(attempt, ask, tickets)
+        if attempt.cancelled:
+            raise asyncio.CancelledError
+        reason = f"{asks(attempt, verdict)}; 0 of {ask.rule.quorum} approved"
+        raise attempt.park(ParkedOn.APPROVAL, reason, expires_at(ask), ticket=ask.ticket)
+
+    async def _spends(self, attempt: Attempt) -> HeldTicket | None:
+        """The ticket that the intent spends, or has spent before. One for other arguments ends the step."""
+        try:
+            return self._asking.spend(attempt)
+        except StepFailed as error:
+            raise await self._outcomes.fail(attempt, error) from None
+
+    async def _start(self, attempt: Attempt, spends: HeldTicket | None) -> None:
+        """The intent, where it is a fact of its own: of the kinds that always start, and of what was held."""
+        starts = attempt.target.proposal.effect in ALWAYS_STARTS and not is_not_performed(attempt.verdict)
+        if not starts and attempt.ticket is None and not _is_held(attempt):
+            return
+        await self._outcomes.start(attempt, spends)
+        if attempt.cancelled and attempt.given_up:
+            raise await self._outcomes.fail(attempt, StepFailed(ErrorType.RAISED, _NOT_ACTED))
 
     async def _failed(self, attempt: Attempt, error: StepFailed | Retryable) -> Told | None:
         """After a failed attempt: wait for the next one, or end the step here; Told when it did happen after all."""
@@ -293,3 +336,8 @@ class Gate:
         if step.status is StepStatus.FAILED:
             raise failure(step)
         return Told(self._values.decode(seat.leg.tree, step.output), step.order, step.at, step.partial)
+
+
+def _is_held(attempt: Attempt) -> bool:
+    step = attempt.seat.run.steps.get(attempt.id)
+    return step is not None and step.status is StepStatus.HELD

@@ -10,13 +10,14 @@ from typing import Any
 
 from magsag.catalog.contracts import Contract
 from magsag.domain import facts
+from magsag.domain.approval import Ask
 from magsag.domain.effects import EFFECTFUL, Level
 from magsag.domain.errors import ErrorType, LeaseLost, Retryable, StepFailed
 from magsag.domain.values import decode, encode, encode_known
 from magsag.engine.run import Step
 from magsag.ports.clock import Clock
-from magsag.ports.ledger import Record
-from magsag.services.attempt import Acted, Attempt, Switches, Told
+from magsag.ports.ledger import Record, TicketRow
+from magsag.services.attempt import Acted, Attempt, HeldTicket, Switches, Told
 from magsag.services.large import Values
 from magsag.services.recorder import Recorder
 from magsag.services.targets import WaitAct
@@ -32,8 +33,8 @@ class Outcomes:
         self._every_step = switches.every_step
         self._step_seconds = switches.step_seconds
 
-    async def start(self, attempt: Attempt) -> None:
-        """The intent, on disk before the act when it has an effect."""
+    async def start(self, attempt: Attempt, spends: HeldTicket | None = None) -> None:
+        """The intent, on disk before the act when it has an effect; with `spends` the ticket is spent in its commit."""
         target = attempt.target
         assert attempt.verdict is not None
         fact = facts.StepStarted(
@@ -44,10 +45,15 @@ class Outcomes:
             attempt=attempt.number,
             key=attempt.key,
             act_by=self._act_by(attempt),
+            approval=spends.ticket.ask.ticket if spends else None,
             input=None if attempt.known else attempt.data,
         )
         attempt.started = True
-        if target.proposal.effect in EFFECTFUL:
+        if spends is not None:
+            is_spent = attempt.ticket is not None and attempt.ticket.row == spends.row
+            attempt.ticket = spends
+            await self._surely(attempt, fact, Level.SYNCED, tickets=() if is_spent else (spends.row,))
+        elif target.proposal.effect in EFFECTFUL:
             await self._surely(attempt, fact, Level.SYNCED)
         else:
             self._recorder.keep(attempt.seat.leg.tree, attempt.seat.run, fact)
@@ -58,7 +64,7 @@ class Outcomes:
             return attempt.began + int((attempt.target.timeout_seconds or self._step_seconds) * 1e6)
         return 0 if act.seconds is None else attempt.began + int(act.seconds * 1e6)
 
-    async def hold(self, attempt: Attempt) -> None:
+    async def hold(self, attempt: Attempt, ask: Ask, tickets: Sequence[TicketRow]) -> None:
         """The verdict asks: on disk before anybody is shown that it waits."""
         assert attempt.verdict is not None
         fact = facts.StepHeld(
@@ -67,9 +73,10 @@ class Outcomes:
             proposal=attempt.target.proposal,
             verdict=attempt.verdict,
             attempt=attempt.number,
+            ask=ask,
             input=attempt.data,
         )
-        await self._recorder.record(attempt.seat.leg.tree, attempt.seat.run, [fact], Level.SYNCED)
+        await self._surely(attempt, fact, Level.SYNCED, tickets=tickets)
 
     async def succeeded(self, attempt: Attempt, acted: Acted) -> Told:
         """The outcome meets its contract, goes on record, and then the program hears of it."""
@@ -150,9 +157,11 @@ class Outcomes:
         await self._surely(attempt, fact, Level.WRITTEN)
         attempt.started = False
         attempt.number += 1
-        attempt.value = self._values.decode(attempt.seat.leg.tree, attempt.data)
+        attempt.value = self._values.decode(attempt.seat.leg.tree, attempt.acted)
 
-    async def fail(self, attempt: Attempt, error: StepFailed | Retryable) -> StepFailed:
+    async def fail(
+        self, attempt: Attempt, error: StepFailed | Retryable, tickets: Sequence[TicketRow] = ()
+    ) -> StepFailed:
         """Record the failure; the error as the program will see it, now and in every replay."""
         now = self._clock.now()
         known = attempt.known
@@ -167,7 +176,10 @@ class Outcomes:
             input=None if known else attempt.data,
             output=error_bytes(error),
         )
-        await self._settle(attempt, fact)
+        if tickets:
+            await self._surely(attempt, fact, Level.SYNCED, tickets=tickets)
+        else:
+            await self._settle(attempt, fact)
         return failure(attempt.seat.run.steps[attempt.id])
 
     async def _settle(
@@ -203,11 +215,16 @@ class Outcomes:
             turnstile.arrived(order)
 
     async def _surely(
-        self, attempt: Attempt, fact: facts.StepFact, level: Level, records: Sequence[Record] = ()
+        self,
+        attempt: Attempt,
+        fact: facts.StepFact,
+        level: Level,
+        records: Sequence[Record] = (),
+        tickets: Sequence[TicketRow] = (),
     ) -> None:
         """Wait for the commit, whatever happens to the task meanwhile. Raises StoreBroken, LeaseLost."""
         tree = attempt.seat.leg.tree
-        written = self._recorder.propose(tree, attempt.seat.run, [fact], level, records=records)
+        written = self._recorder.propose(tree, attempt.seat.run, [fact], level, records=records, tickets=tickets)
         while not written.done():
             try:
                 await asyncio.shield(written)

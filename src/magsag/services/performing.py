@@ -130,7 +130,7 @@ class Performing:
             raise StepFailed(ErrorType.TIMEOUT, f"{attempt.target.name} did not end within {limit:g} s")
         timer = asyncio.get_running_loop().call_later(left, _expire, branch, task) if limit and task else None
         try:
-            child = self.children.run(place, attempt.data)
+            child = self.children.run(place, attempt.acted)
             end = await (child if limit is None else self._limited(child, limit))
         except asyncio.CancelledError:
             if attempt.given_up:

@@ -18,7 +18,7 @@ from magsag.domain.ids import RunId
 from magsag.engine.chain import seal
 from magsag.engine.run import Run, evolve
 from magsag.ports.clock import Clock
-from magsag.ports.ledger import Change, Declined, Ledger, NewRun, Record, Sealed, Write, Written
+from magsag.ports.ledger import Change, Declined, Ledger, NewRun, Record, Sealed, TicketRow, Write, Written
 from magsag.services.driven import Tree
 
 KEPT_SECONDS: Final = 0.05
@@ -37,6 +37,7 @@ class _Pending:
     release: bool = False
     blobs: dict[str, bytes] = field(default_factory=dict)
     records: list[Record] = field(default_factory=list)
+    tickets: list[TicketRow] = field(default_factory=list)
 
 
 class Recorder:
@@ -109,6 +110,7 @@ class Recorder:
         change: Change | None = None,
         release: bool = False,
         records: Sequence[Record] = (),
+        tickets: Sequence[TicketRow] = (),
     ) -> asyncio.Future[None]:
         """The same without waiting; when the future ends, either they have reached the level or the tree is lost."""
         for fact in facts:
@@ -118,6 +120,7 @@ class Recorder:
         pending.change = change or pending.change
         pending.release = release or pending.release
         pending.records.extend(records)
+        pending.tickets.extend(tickets)
         self._level = max(self._level, level)
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(done)
@@ -245,7 +248,18 @@ def _gives_back(item: tuple[RunId, _Pending]) -> bool:
 def _write(run: RunId, item: _Pending) -> Write:
     tree = item.tree
     lease = None if item.create is not None and item.create.owner is not None else tree.lease
-    return Write(run, tree.root, item.facts, lease, item.create, item.change, item.release, item.blobs, item.records)
+    return Write(
+        run,
+        tree.root,
+        item.facts,
+        lease,
+        item.create,
+        item.change,
+        item.release,
+        item.blobs,
+        item.records,
+        item.tickets,
+    )
 
 
 def _believe(run: RunId, item: _Pending, answer: Written | Declined) -> None:
@@ -257,6 +271,8 @@ def _believe(run: RunId, item: _Pending, answer: Written | Declined) -> None:
                 tree.seqs[run] = seq
         case Declined("exists"):
             tree.lose(RunExists(f"run {run} exists already"))
+        case Declined("approval"):
+            tree.lose(LeaseLost(f"run {tree.root}: an approval was decided meanwhile; the run is read again"))
         case Declined(why):
             tree.lose(LeaseLost(f"run {tree.root}: another process drives it now ({why})"))
 

@@ -125,9 +125,17 @@ class Seat:
         if cancelled:
             raise asyncio.CancelledError
 
-    def park(self, on: ParkedOn, step: StepId, reason: str, due: int | None = None, event: str | None = None) -> None:
+    def park(
+        self,
+        on: ParkedOn,
+        step: StepId,
+        reason: str,
+        due: int | None = None,
+        event: str | None = None,
+        ticket: str | None = None,
+    ) -> None:
         """Note one reason; the program is dropped by `Stopped`."""
-        self.reasons.append(ParkReason(on, step, reason, due, event))
+        self.reasons.append(ParkReason(on, step, reason, due, event, ticket=ticket))
 
     def given_up(self, scope: Scope) -> bool:
         """Whether work in this branch was cancelled on purpose: by `ctx`, above it, or for the whole tree."""

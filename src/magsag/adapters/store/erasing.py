@@ -26,6 +26,7 @@ class ErasingPart(Part):
                 gone = [(run, seq) for run, stones in tombstones.items() for seq in stones]
                 connection.executemany(sql["erase_payloads"], gone)
                 connection.execute(sql["erase_blobs"], (root,))
+                connection.execute(sql["erase_tickets"], (root,))
                 connection.executemany(sql["touch_run"], [(at, run) for run in tombstones])
                 connection.execute(sql["drop_search_index"])
             try:

@@ -346,6 +346,8 @@ class MemoryStore:
                 self._write(Write(id, root, list(stones.values())))
                 run.updated = at
             self._blobs.pop(root, None)
+            mine = [ticket for ticket in self._tickets.values() if ticket.root == root]
+            self._tickets.update((ticket.id, replace(ticket, salt=None)) for ticket in mine)
         return True
 
     def backup(self, destination: str) -> None:

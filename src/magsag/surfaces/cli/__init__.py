@@ -14,6 +14,7 @@ NOUNS = {
     "agent": "Run agents, see them, start new ones.",
     "flow": "Run flows, check them, sum up and judge finished runs.",
     "run": "Look at runs, and cancel them.",
+    "approval": "See what waits for a yes, and decide it.",
     "catalog": "Check the catalog and look around in it.",
     "skill": "Start a new skill.",
     "audit": "Read the record: who decided what, by which rule.",

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from magsag.domain.ids import RunId
     from magsag.domain.settings import Settings
     from magsag.ports.runner import Runner, Server, Told
+    from magsag.services.approvals import Approvals
     from magsag.services.audit import Audit
     from magsag.services.compare import Compare
     from magsag.services.doubts import Doubts
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from magsag.services.insight import Insight
     from magsag.services.moving import Moving
     from magsag.services.parcels import Parcels
+    from magsag.services.people import Identity
     from magsag.services.proofs.crash import CrashProof
     from magsag.services.replay import Replay
     from magsag.services.runs import Runs
@@ -51,6 +53,10 @@ class Services(Protocol):
     def audit(self) -> "Audit": ...
     @property
     def erasing(self) -> "Erasing": ...
+    @property
+    def approvals(self) -> "Approvals": ...
+    @property
+    def identity(self) -> "Identity": ...
     @property
     def insight(self) -> "Insight": ...
     @property

@@ -205,7 +205,9 @@ def wake_of(reason: ParkReason, run: RunId) -> str:
     cancel = f"magsag run cancel {run} ends it"
     match reason.on:
         case ParkedOn.APPROVAL:
-            return f"approvals come with a later version; until then only `magsag run cancel {run}` ends it"
+            if reason.ticket is None:
+                return f"`{again}` asks for an approval; {cancel}"
+            return f"approve: magsag approval approve {reason.ticket}        deny: magsag approval deny {reason.ticket}"
         case ParkedOn.DOUBT:
             ended = f"`magsag run resolve {run} {reason.step} --succeeded JSON | --failed | --retry`"
             return f"look outside whether {reason.step} happened, then {ended} goes on; {cancel}"

@@ -273,6 +273,9 @@ update facts set salt = null, input = null, output = null where run = ? and seq 
 -- erase_blobs: of one tree
 delete from blobs where root = ?;
 
+-- erase_tickets: what their bindings were made of can be guessed no more
+update approvals set salt = null where root = ?;
+
 -- touch_run: a tree that was changed after its end is kept as long as one that has just ended
 update runs set updated = max(updated, ?) where run = ?;
 
