@@ -24,6 +24,7 @@ from tests.unit.examples import (
     ALLOWED,
     ASKED,
     CANCELLED,
+    DECIDED,
     DONE,
     ERROR,
     FACTS,
@@ -73,7 +74,7 @@ def step_after(*facts: Fact) -> Step:
 def test_a_run_takes_exactly_the_facts_that_the_table_allows(status: StepStatus, fact: Fact) -> None:
     run = after(RUN_STARTED, *WAY_TO[status])
     is_guarded = status is StepStatus.STARTED and fact is CANCELLED  # the step is unrepeatable
-    if fact is LATE or (type(fact) in STEP_MOVES[status] and not is_guarded):
+    if fact in (LATE, DECIDED) or (type(fact) in STEP_MOVES[status] and not is_guarded):
         evolve(run, fact)
     else:
         with pytest.raises(Illegal):

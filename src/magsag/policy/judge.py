@@ -14,6 +14,7 @@ from magsag.domain.condition import ConditionFailed, Several
 from magsag.domain.effects import EFFECTFUL, Effect
 from magsag.domain.facts import Decision, Verdict
 from magsag.domain.verdicts import BUILT_IN
+from magsag.policy.approval import DEFAULT_RULE
 from magsag.policy.record import PLAIN, Record, Traits, names_of
 from magsag.policy.rules import CompiledRule, Counted, OneByOne, Policies
 from magsag.policy.windows import Window
@@ -103,11 +104,15 @@ def _is_loose(rule: CompiledRule, target: str) -> bool:
 
 
 def _strictest(rules: list[CompiledRule], policy_hash: str) -> Verdict | None:
-    """The strictest rule speaks; of equals the first by place and id, so that file order cannot matter."""
+    """The strictest rule speaks, of asks the one that wants most people; of equals the first by place and id."""
     if not rules:
         return None
-    rule = min(rules, key=lambda rule: (-_RANK[rule.decision], _place_order(rule.place), rule.id))
+    rule = min(rules, key=lambda rule: (-_RANK[rule.decision], -_quorum(rule), _place_order(rule.place), rule.id))
     return Verdict(rule.decision, rule.id, rule.place, rule.reason, policy_hash)
+
+
+def _quorum(rule: CompiledRule) -> int:
+    return rule.approval.quorum if rule.approval is not None else DEFAULT_RULE.quorum
 
 
 def _place_order(place: str) -> tuple[str, int]:

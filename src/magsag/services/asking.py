@@ -12,7 +12,7 @@ from magsag.domain.facts import Decision
 from magsag.domain.ids import run_id
 from magsag.engine.run import Step
 from magsag.policy.approval import DEFAULT_RULE, Ticket, binding, covers, expired, expires_at, opened, spent
-from magsag.policy.judge import Policies
+from magsag.policy.rules import Policies
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import TicketRow, Tickets
 from magsag.services.attempt import Attempt, HeldTicket
