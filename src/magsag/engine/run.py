@@ -110,7 +110,7 @@ def evolve(run: Run, fact: facts.Fact) -> None:
             if isinstance(fact, facts.StepSucceeded):
                 _take_signal(run, step)
         case facts.ApprovalDecided():
-            run.signalled += 1
+            run.aside += 1
             _answered(_step(run, fact.step), fact)
         case facts.StepWillRetry() | facts.StepInDoubt() | facts.StepResolved() | facts.LateOutcome():
             _changed(_step(run, fact.step), fact, run.order)

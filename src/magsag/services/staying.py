@@ -1,4 +1,4 @@
-"""Stays with a run while it waits for time, signals or child runs, and drives it again whenever it is due.
+"""Stays with a run while it waits for time, signals, approvals or child runs, and drives it again whenever it is due.
 
 Others may drive it meanwhile: it is looked at in the ledger, and whoever comes first has it.
 """
@@ -15,8 +15,8 @@ from magsag.services.runs import RunResult, Runs
 
 LOOK_SECONDS: Final = 0.25
 """how often a parked run is looked at"""
-_PASSING: Final = frozenset({ParkedOn.TIME, ParkedOn.EVENT, ParkedOn.CHILD})
-"""what can be over without a decision about the run"""
+_PASSING: Final = frozenset({ParkedOn.TIME, ParkedOn.EVENT, ParkedOn.APPROVAL, ParkedOn.CHILD})
+"""what others can end without driving the run"""
 
 
 class Staying:
@@ -30,7 +30,7 @@ class Staying:
     async def until_ended(
         self, run: RunId, stopped: Callable[[], bool], told: Callable[[RunResult], None]
     ) -> RunResult:
-        """Drive a run to its end, or until nothing but a decision is waited for; `told` hears of each new park.
+        """Drive a run to its end, or until only somebody at the run itself can help; `told` hears of each new park.
 
         It comes back soon after `stopped` says so. Raises what `Runs.resume` raises.
         """

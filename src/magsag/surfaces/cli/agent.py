@@ -26,7 +26,7 @@ def command() -> None:
 @click.option("--run-id", metavar="ID", help="The run's id; a known one with the same input gives its result again.")
 @click.option("--resume", metavar="RUN", help="Go on with a run; of an ended one its result. RUN may be shortened.")
 @click.option("--watch", is_flag=True, help="Show the tree of the run while it grows, on stderr.")
-@click.option("--wait", is_flag=True, help="Stay while the run waits for time, signals or child runs.")
+@click.option("--wait", is_flag=True, help="Stay while the run waits for time, signals, approvals or child runs.")
 @click.option("--detach", is_flag=True, help="Put the run on record, print its id and leave it to a worker.")
 @click.option("--output", metavar="FILE", help="Write the result there instead of to stdout.")
 @click.option("--debug", is_flag=True, help="Let breakpoint() in catalog code reach the terminal.")

@@ -180,7 +180,7 @@ def resolve(call: Call, run: str, step: str, succeeded: str | None, failed: bool
 @click.argument("payload", metavar="[JSON]", required=False)
 @click.option("--input", "source", metavar="FILE", help="What is told, as JSON in a file; stdin for -.")
 @click.option("--detach", is_flag=True, help="Put the signal on record and leave the run to whoever drives it.")
-@click.option("--wait", is_flag=True, help="Stay while the run waits for time, signals or child runs.")
+@click.option("--wait", is_flag=True, help="Stay while the run waits for time, signals, approvals or child runs.")
 @click.pass_obj
 def signal(call: Call, run: str, event: str, payload: str | None, source: str | None, detach: bool, wait: bool) -> int:
     """Tell a run of an EVENT, and go on with it.
