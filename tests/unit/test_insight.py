@@ -313,7 +313,8 @@ def test_a_parked_run_says_in_json_what_it_waits_for() -> None:
     reason = ParkReason(ParkedOn.DOUBT, StepId("a#1"), "it may have acted")
     read = insight(began(), RunParked(at=BEGIN, on=ParkedOn.DOUBT, due=BEGIN + 99, reasons=(reason,)))
     shown = run_document(read.show(RunId("r")))
-    assert shown["waits_for"] == [{"on": "doubt", "step": "a#1", "reason": "it may have acted"}]
+    nothing = {"due": None, "event": None, "run": None, "ticket": None}
+    assert shown["waits_for"] == [{"on": "doubt", "step": "a#1", "reason": "it may have acted", **nothing}]
     assert (shown["parked_on"], shown["due"]) == ("doubt", "2023-11-14T22:13:20.000099+00:00")
     assert tree_document(read.tree(RunId("r")))["waits_for"] == shown["waits_for"]
 

@@ -79,7 +79,9 @@ def test_a_parked_run_goes_on_where_it_arrives(tmp_path: Path) -> None:
     store, app = elsewhere(made)
     app.parcels.take_in(made.app.parcels.export(R).encode(), "file")
     assert rows(store) == rows(made.store)
-    assert made.resume(app).reasons == made.app.runs.result(R).reasons
+    (here,), (there,) = made.app.runs.result(R).reasons, made.resume(app).reasons
+    assert replace(there, ticket=here.ticket) == here
+    assert there.ticket != here.ticket, "whoever may decide there decides there"
     assert [name for name, _ in WORLD.calls] == ["pure"]
 
 

@@ -95,7 +95,7 @@ def hit_document(hit: Hit) -> Document:
 def reason_document(reason: ParkReason) -> Document:
     """One thing that a parked run waits for."""
     document: Document = {"on": reason.on.value, "step": reason.step, "reason": reason.reason, "due": iso(reason.due)}
-    return {**document, "event": reason.event, "run": reason.run}
+    return {**document, "event": reason.event, "run": reason.run, "ticket": reason.ticket}
 
 
 def _step(step: StepView) -> Document:
