@@ -2,9 +2,11 @@
 
 import tempfile
 from abc import abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from hypothesis import Phase, settings
@@ -12,12 +14,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from magsag.adapters.store.memory import MemoryStore
+from magsag.adapters.store.postgres.store import PostgresStore
 from magsag.adapters.store.sqlite import SqliteStore
 from magsag.domain.effects import Level
 from magsag.domain.facts import RunStatus
 from magsag.domain.ids import RunId
 from magsag.ports.ledger import Change, Declined, Lease, Occupied, RunQuery, Store, Write, Written
 from magsag.testing.forgetful import forgetful
+from magsag.testing.postgres import Cluster
 from magsag.testing.sample_runs import done, ended, new_run, started
 
 RUNS = st.sampled_from([RunId("one"), RunId("two"), RunId("three")])
@@ -152,6 +156,20 @@ class SqliteWriters(TwoWriters):
         self.folder.cleanup()
 
 
+class PostgresWriters(TwoWriters):
+    cluster: ClassVar[Cluster]
+    schemas: ClassVar[Iterator[int]] = count()
+
+    def open_stores(self) -> tuple[Store, Store]:
+        self.folder = tempfile.TemporaryDirectory()
+        dsn = self.cluster.dsn(f"model_{next(self.schemas)}")
+        return PostgresStore(dsn, Path(self.folder.name)), PostgresStore(dsn, Path(self.folder.name))
+
+    def teardown(self) -> None:
+        super().teardown()
+        self.folder.cleanup()
+
+
 class ForgetfulWriters(TwoWriters):
     def open_stores(self) -> tuple[Store, Store]:
         store = forgetful(MemoryStore(), frozenset({"StepDone"}))
@@ -164,6 +182,13 @@ def test_memory_does_what_the_model_says() -> None:
 
 def test_sqlite_does_what_the_model_says() -> None:
     run_state_machine_as_test(SqliteWriters)
+
+
+@pytest.mark.needs("postgres")
+def test_postgres_does_what_the_model_says(cluster: Cluster) -> None:
+    PostgresWriters.cluster = cluster
+    few = settings(max_examples=max(6, settings().max_examples // 10), stateful_step_count=30)
+    run_state_machine_as_test(PostgresWriters, settings=few)
 
 
 def test_the_model_notices_a_store_that_forgets() -> None:

@@ -51,13 +51,14 @@ class Database:
         self.owner: str | None = None
         """whose leases are given back when the writing connection was lost"""
         self._version = version
+        self._patience_seconds = patience_seconds
         self._writer: Connection | None = None
         self._prepared: set[str] = set()
         self._closed = False
         self._pool = ConnectionPool(
             kwargs={"autocommit": True, **target.parameters},
             connection_class=Connection,
-            configure=lambda connection: configure(connection, target),
+            configure=lambda connection: configure(connection, target, patience_seconds),
             min_size=0,
             max_size=_READERS,
             timeout=patience_seconds,
@@ -135,7 +136,7 @@ class Database:
     def own(self) -> Connection:
         """One more connection, of the caller's own."""
         try:
-            return connect(self.target)
+            return connect(self.target, self._patience_seconds)
         except psycopg.Error as error:
             raise broken(self.location, error) from error
 
@@ -215,19 +216,19 @@ def called(connection: Connection, name: str, parameters: Sequence[Parameter]) -
 
 
 def _require_done(connection: Connection) -> PGresult:
-    """The one result of what was sent. Raises psycopg.Error."""
-    result: PGresult
-    (result,) = connection.wait(generators.execute(connection.pgconn))
-    if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
-        raise psycopg.errors.error_from_result(result)
-    return result
+    """The one result of what was sent; a server that dies says so in several. Raises psycopg.Error."""
+    results: list[PGresult] = connection.wait(generators.execute(connection.pgconn))
+    for result in results:
+        if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
+            raise psycopg.errors.error_from_result(result)
+    return results[0]
 
 
 @contextmanager
 def _unhurried(connection: psycopg.Connection[Row]) -> Iterator[None]:
     assert isinstance(connection, Connection)
-    connection.answer_seconds = None
+    patience, connection.answer_seconds = connection.answer_seconds, None
     try:
         yield
     finally:
-        del connection.answer_seconds
+        connection.answer_seconds = patience

@@ -110,7 +110,7 @@ class MovingPart(Part):
                 self._execute(connection, "take_bundle", (hash, body))
             case KeptRun(row, facts):
                 self._execute(connection, "take_run", run_values(row))
-                self._execute(connection, "take_anchored", (row.run, self._vouching, row.status in ENDS))
+                self._execute(connection, "take_anchored", (row.run, self._vouching, *[row.status in ENDS] * 2))
                 rows = [fact_values(row.run, fact) for fact in facts]
                 connection.cursor().executemany(self._database.sql["take_fact"].encode(), rows)
             case KeptBlob(root, id, body):

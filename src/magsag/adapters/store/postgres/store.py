@@ -8,7 +8,7 @@ import psycopg
 
 from magsag.adapters.store.anchors import Anchors
 from magsag.adapters.store.migrations import State
-from magsag.adapters.store.postgres.connection import connect
+from magsag.adapters.store.postgres.connection import PATIENCE_SECONDS, connect
 from magsag.adapters.store.postgres.database import Database
 from magsag.adapters.store.postgres.erasing import ErasingPart
 from magsag.adapters.store.postgres.failures import broken
@@ -43,11 +43,12 @@ class PostgresStore(WritingPart, ReadingPart, SearchingPart, LeasingPart, Upkeep
         dsn: str,
         folder: Path,
         version: Callable[[], str] = installed_version,
-        patience_seconds: float = 10.0,
+        patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         """Open or create the ledger; this machine's anchors are kept in `folder`. Raises StoreBroken, Invalid.
 
-        `patience_seconds` is how long a read waits for a connection.
+        `patience_seconds` is how long a lock is waited for; a server that is silent for three times as long is given
+        up.
         """
         database = Database(target_of(dsn), version, patience_seconds)
         ((ledger,),) = database.change("ledger_id")

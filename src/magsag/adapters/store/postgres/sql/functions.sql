@@ -269,12 +269,15 @@ begin
             if cardinality(settled) > 0 then
                 update anchored t set owed = false where t.anchors = my_anchors and t.run = any(settled);
             end if;
-            insert into anchored as t
-            select runs_[w_run[u.w]], my_anchors, bool_or(coalesce(u.status not in ('running', 'parked'), false))
-            from unnest(a_why, w_status, w_release) with ordinality as u(why, status, release, w)
-            where u.why is null and (u.release or coalesce(u.status <> 'running', false))
-            group by 1
-            on conflict(run, anchors) do update set owed = t.owed or excluded.owed, vacuumed = false;
+            insert into anchored as t(run, anchors, owed, ended)
+            select run, my_anchors, ends, ends from (
+                select runs_[w_run[u.w]] as run, bool_or(coalesce(u.status not in ('running', 'parked'), false)) as ends
+                from unnest(a_why, w_status, w_release) with ordinality as u(why, status, release, w)
+                where u.why is null and (u.release or coalesce(u.status <> 'running', false))
+                group by 1
+            ) as rests
+            on conflict(run, anchors) do update
+            set owed = t.owed or excluded.owed, ended = t.ended or excluded.ended, vacuumed = false;
         end if;
         if wakes then
             perform pg_notify('magsag_' || current_schema(), '');

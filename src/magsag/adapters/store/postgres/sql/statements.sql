@@ -153,7 +153,7 @@ select 'ok';
 
 -- owed_anchors: ended runs whose line this file need not hold: it is not written yet, or another file has it
 select run from anchored a group by run
-having not coalesce(bool_or(not owed) filter (where anchors = %s), false);
+having not coalesce(bool_or(ended and not owed) filter (where anchors = %s), false);
 
 -- vacuumed_elsewhere: runs that another machine removed; this file has yet to say so
 select run from anchored where anchors = %s and vacuumed;
@@ -254,7 +254,7 @@ insert into facts(run, seq, kind, body, digest, salt, input, output, head)
 values(%s, %s, %s, %s, %s, %s, %s, %s, %s);
 
 -- take_anchored: this file vouches for it from now on
-insert into anchored(run, anchors, owed) values(%s, %s, %s);
+insert into anchored(run, anchors, owed, ended) values(%s, %s, %s, %s);
 
 -- take_blob: of a tree
 insert into blobs(root, id, body) values(%s, %s, %s);
