@@ -6,7 +6,6 @@ business words in here; what a step needs is decided at the gate.
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
 from magsag.domain import facts
@@ -24,16 +23,13 @@ from magsag.services.beginnings import parked, read_run, started_of
 from magsag.services.bundles import Bundles
 from magsag.services.driven import Tree
 from magsag.services.keeper import Keeper
+from magsag.services.lookout import WATCH_SECONDS, Driven, Lookout
 from magsag.services.outcomes import error_bytes
 from magsag.services.programs import Programs
 from magsag.services.recorder import Recorder
 from magsag.services.seat import Ended, Leg, Seat
 
-_FROM_OTHERS: Final = frozenset({facts.CancelRequested.__name__, facts.SignalReceived.__name__})
-"""kinds of facts that are appended to a run by whoever wants to, while it is driven"""
 _OPEN: Final = frozenset({RunStatus.RUNNING, RunStatus.PARKED})
-WATCH_SECONDS: Final = 0.25
-"""how often driven trees are compared with the ledger: a cancel request or a stop is seen within this time"""
 
 
 class Drive:
@@ -58,8 +54,7 @@ class Drive:
         self._lease_seconds = lease_seconds
         self._begun: dict[RunId, tuple[Tree, Run]] = {}
         self._driving: set[RunId] = set()
-        self._legs: dict[RunId, _Driven] = {}
-        self._watching = False
+        self._lookout = Lookout(store, clock)
 
     def begun(self, tree: Tree, run: Run) -> None:
         """A run that this process has just created: its first leg need not read it again."""
@@ -141,48 +136,23 @@ class Drive:
             raise
 
     async def _leg(self, leg: Leg, seat: Seat, stop: asyncio.Event) -> Told:
-        tree, run = leg.tree, seat.run
         self._recorder.enter()
-        self._expire(leg)
+        self._lookout.expire(leg)
         task = asyncio.ensure_future(self._programs.conduct(seat))
-        tree.when_lost = lambda: _cancel(task)
-        driven = self._legs[run.id] = _Driven(leg, task, stop)
-        timer = self._await_deadline(driven)
-        self._watch()
+        driven = Driven(leg, task, stop)
+        leg.tree.when_lost = driven.cancel
+        self._lookout.begin(driven)
         while not task.done():
             try:
                 await asyncio.wait({task})
             except asyncio.CancelledError:
                 leg.stopping = True
-                _cancel(task)
-        del self._legs[run.id]
-        if timer is not None:
-            timer.cancel()
+                driven.cancel()
+        self._lookout.end(driven)
         try:
             return await self._told(seat, task)
         except LeaseLost:
             return Busy(self._lease_seconds)
-
-    def _await_deadline(self, driven: "_Driven") -> asyncio.TimerHandle | None:
-        """The tree ends when its time is over, as if it were cancelled: acts with an effect come to their end."""
-        root = driven.leg.tree.runs[driven.leg.tree.root]
-        deadline = started_of(root).deadline
-        if deadline is None:
-            return None
-        left = (deadline - driven.leg.time(self._clock.now())) / 1e6
-        return asyncio.get_running_loop().call_later(max(0.0, left), self._end_at_deadline, driven)
-
-    def _end_at_deadline(self, driven: "_Driven") -> None:
-        if self._expire(driven.leg):
-            _cancel(driven.task)
-        elif not driven.task.done():
-            self._await_deadline(driven)
-
-    def _expire(self, leg: Leg) -> bool:
-        """Is its time over?"""
-        deadline = started_of(leg.tree.runs[leg.tree.root]).deadline
-        leg.expired = deadline is not None and deadline <= leg.time(self._clock.now())
-        return leg.expired
 
     async def _told(self, seat: Seat, task: "asyncio.Task[Ended]") -> Told:
         """Commit how the leg ended, then say it. Raises LeaseLost, StoreBroken."""
@@ -241,60 +211,3 @@ class Drive:
     def _give_back(self, lease: Lease) -> None:
         with suppress(StoreBroken):
             self._store.release(lease)
-
-    def _watch(self) -> None:
-        if not self._watching:
-            self._watching = True
-            asyncio.get_running_loop().call_later(WATCH_SECONDS, self._look)
-
-    def _look(self) -> None:
-        """While trees are driven: has somebody appended to them, does the process want its legs back?"""
-        self._watching = False
-        if not self._legs:
-            return
-        with suppress(StoreBroken):
-            heard = {run: driven for root, driven in self._legs.items() for run in (root, *driven.listening)}
-            for run, seq in self._store.seqs(list(heard)).items():
-                if seq > heard[run].leg.tree.seqs.get(run, 0):
-                    self._hear(run, heard[run])
-        for driven in self._legs.values():
-            if driven.stop.is_set() and not driven.leg.stopping:
-                driven.leg.stopping = True
-                _cancel(driven.task)
-        self._watch()
-
-    def _hear(self, run: RunId, driven: "_Driven") -> None:
-        """Fold what others wrote: signals, and a cancel request, which reaches the whole tree."""
-        tree = driven.leg.tree
-        events = []
-        for stored in self._store.read(run, tree.seqs.get(run, 0)):
-            tree.seqs[run] = stored.seq
-            if stored.kind not in _FROM_OTHERS:
-                continue
-            fact = unseal(stored)
-            evolve(tree.runs[run], fact)
-            if isinstance(fact, facts.SignalReceived):
-                events.append(fact.event)
-            elif isinstance(fact, facts.CancelRequested) and run == tree.root:
-                driven.leg.cancelled_by = fact.by
-                _cancel(driven.task)
-        driven.leg.strands.signalled(run, events)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Driven:
-    """A leg under way."""
-
-    leg: Leg
-    task: "asyncio.Task[Ended]"
-    stop: asyncio.Event
-
-    @property
-    def listening(self) -> set[RunId]:
-        """Its child runs that wait for a signal."""
-        return self.leg.strands.listening - {self.leg.tree.root}
-
-
-def _cancel(task: "asyncio.Task[Ended]") -> None:
-    if not task.done():
-        task.cancel()

@@ -29,7 +29,7 @@ class Strands:
 
     def __init__(self) -> None:
         self._working = 1
-        self._resting: set[_Rest] = set()
+        self._resting: dict[_Rest, None] = {}
         self.is_over = False
         """nothing was left to do; what waits parks"""
 
@@ -55,7 +55,7 @@ class Strands:
         until = loop.time() + seconds if seconds is not None else None
         rest = _Rest(run, event, until, loop.create_future())
         timer = loop.call_at(until, self._wake, rest, True) if until is not None else None
-        self._resting.add(rest)
+        self._resting[rest] = None
         self.end()
         try:
             return await rest.woken
@@ -63,7 +63,7 @@ class Strands:
             if timer is not None:
                 timer.cancel()
             if rest in self._resting:
-                self._resting.discard(rest)
+                del self._resting[rest]
                 self.begin()
 
     def signalled(self, run: RunId, events: Iterable[str]) -> None:
@@ -75,17 +75,24 @@ class Strands:
     def _wake(self, rest: _Rest, again: bool) -> None:
         """Counted as working at once, so that nothing looks over between here and its next turn."""
         if not rest.woken.done():
-            self._resting.discard(rest)
+            self._resting.pop(rest, None)
             self.begin()
             rest.woken.set_result(again)
 
     def _settle(self) -> None:
-        """Is everything at rest? What is cancelled is about to work."""
-        if self._working or any(rest.woken.done() for rest in self._resting):
-            return
+        """A turn later, so that all that rest are woken alike, in the order in which they began to."""
+        if not self._working and self._resting:
+            asyncio.get_running_loop().call_soon(self._park)
+
+    def _park(self) -> None:
+        """Is everything at rest, and nothing over soon? What is cancelled is about to work."""
         soon = asyncio.get_running_loop().time() + SHORT_SECONDS
-        if not self._resting or any(rest.until is not None and rest.until <= soon for rest in self._resting):
+        if self._working or any(rest.woken.done() or _is_over(rest, soon) for rest in self._resting):
             return
-        self.is_over = True
+        self.is_over = bool(self._resting)
         for rest in list(self._resting):
             self._wake(rest, False)
+
+
+def _is_over(rest: _Rest, by: float) -> bool:
+    return rest.until is not None and rest.until <= by
