@@ -153,6 +153,26 @@ def test_another_worker_takes_over_from_a_killed_one_long_before_its_lease_ends(
     assert list(team.sink.count().values()) == [calls]
 
 
+def test_detached_child_runs_are_spread_over_the_workers_and_their_parent_goes_on(team: Team) -> None:
+    workers = [team.worker("--concurrency", "2") for _ in range(2)]
+    team.detach(FIRST, "boss", acts=["mail"], many=8)
+    team.ends(FIRST)
+    told = [{one["run"] for one in stop(worker)[1]} for worker in workers]
+    assert len(told[0] | told[1]) == 9
+    assert all(told), "both took some"
+    assert list(team.sink.count().values()) == [1] * 8
+
+
+def test_a_killed_workers_detached_child_run_goes_on_elsewhere_and_wakes_its_parent(team: Team) -> None:
+    workers = {worker.pid: worker for worker in (team.worker(), team.worker())}
+    team.detach(FIRST, "boss", acts=["put", "mail"], catch="put:after")
+    team.wait_until(lambda: bool(team.sink.calls))
+    with closing(SqliteStore(team.ledger)) as store:
+        workers[holder(store, "first.actor#1")[0]].kill()
+    team.ends(FIRST)
+    assert sorted(team.sink.count().values()) == [1, 2]
+
+
 def test_a_worker_that_is_told_to_stop_ends_its_act_and_gives_the_run_back(team: Team) -> None:
     worker = team.worker()
     team.detach(FIRST, acts=["mail", "put"], catch="mail:before")
@@ -248,7 +268,7 @@ def test_without_a_ledger_there_is_nothing_to_leave_to_others(team: Team) -> Non
     assert "only be left to others in a ledger" in done.err
 
 
-def holder(store: SqliteStore) -> tuple[int, int]:
-    """The process that drives the first run, or did so last, and its fence."""
-    owner, fence = store._database.one("lease_holder", (FIRST,)) or ("", 0)
+def holder(store: SqliteStore, run: str = FIRST) -> tuple[int, int]:
+    """The process that drives the run, or did so last, and its fence."""
+    owner, fence = store._database.one("lease_holder", (run,)) or ("", 0)
     return int(owner.split(":")[1]) if owner else 0, fence

@@ -61,8 +61,11 @@ class Context(ActContext, Protocol):
     async def skill(self, ref: str, payload: Any = None, *, key: str | None = None) -> Any:
         """Run a skill (`slug` or `skill:slug@range`; the agent's `uses` must allow it)."""
 
-    async def delegate(self, ref: str, payload: Any = None, *, key: str | None = None) -> Any:
-        """Hand the payload to another agent as a child run and wait for its output."""
+    async def delegate(self, ref: str, payload: Any = None, *, detached: bool = False, key: str | None = None) -> Any:
+        """Hand the payload to another agent as a child run and wait for its output.
+
+        A detached one is a run tree of its own, for any worker: while nothing else goes on here, this run parks.
+        """
 
     async def model(self, alias: str, request: Mapping[str, Any] | str, *, key: str | None = None) -> Any:
         """Ask a model by its alias.

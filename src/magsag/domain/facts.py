@@ -70,7 +70,7 @@ class Proposal:
     """What a step wants to do."""
 
     call: str
-    """the verb: skill, shell, model, delegate, call, sleep, wait_for, race, timeout"""
+    """the verb: skill, shell, model, delegate, detach, call, sleep, wait_for, race, timeout"""
     target: str
     """the exact reference, e.g. `skill:send-offer@0.3.0`; of a wait for a signal `event:paid`"""
     effect: Effect
@@ -163,6 +163,8 @@ class RunStarted:
     """when that was: `at` is the time of the original's start"""
     deadline: int | None = None
     """the run, and every run below it, has ended by then: it fails with `timeout`"""
+    lineage: tuple[str, ...] | None = None
+    """of a detached child run, whose tree is its own: the programs above it, the root's first"""
     input: bytes
 
 

@@ -130,4 +130,5 @@ _NESTED: Final[Mapping[str, Callable[[Any], object]]] = {
     "how": StepStatus,
     "on": _parked_on,
     "select": tuple,
+    "lineage": tuple,
 }

@@ -21,6 +21,8 @@ class Parked:
 
     due: int
     reason: str
+    children: tuple[RunId, ...] = ()
+    """detached child runs that it waits for: trees that want legs of their own"""
 
 
 @dataclass(frozen=True, slots=True)

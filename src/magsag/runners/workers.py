@@ -17,7 +17,7 @@ from zlib import crc32
 from magsag.domain.errors import StoreBroken
 from magsag.domain.ids import RunId
 from magsag.ports.ledger import Wakes
-from magsag.ports.runner import Busy, Legs, Told
+from magsag.ports.runner import Busy, Legs, Parked, Told
 
 SWEEP_SECONDS: Final = 0.5
 """how often the ledger is asked without a hint: the end of a lease and the death of a process write nothing"""
@@ -137,6 +137,8 @@ class Worker:
             self._held.pop(run, None)
             if isinstance(told, Busy):
                 self._held[run] = _Held(loop.time() + SWEEP_SECONDS / 2, 0.0)
+            if isinstance(told, Parked):
+                self._found.extendleft(told.children)  # what this process wrote itself is no news to its listening
         finally:
             del self._driving[run]
         self._told(run, told)

@@ -3,8 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from hashlib import sha256
-from typing import Any, Protocol
+from typing import Protocol
 
 from magsag.catalog.bundle import Bundle
 from magsag.domain import facts
@@ -12,17 +11,17 @@ from magsag.domain.effects import Level
 from magsag.domain.errors import ErrorType, StepFailed, Stopped
 from magsag.domain.facts import RunStatus
 from magsag.domain.ids import RunId, StepId, child_run_id
-from magsag.domain.values import decode
 from magsag.engine.closing import closing
 from magsag.engine.run import Run, wake
 from magsag.ports.clock import Clock
-from magsag.ports.ledger import Change, Ledger
+from magsag.ports.ledger import Change, Ledger, Store
 from magsag.services.attempt import ChildEnd, ChildPlace
 from magsag.services.beginnings import new_run, parked, read_run, started_of
+from magsag.services.below import error_below, started_below
+from magsag.services.detached import DetachedRuns, is_detached
 from magsag.services.outcomes import error_bytes
 from magsag.services.recorder import Recorder
 from magsag.services.seat import Ended, Leg, Seat
-from magsag.services.targets import ChildAct
 
 
 class Conductor(Protocol):
@@ -38,16 +37,19 @@ class Conductor(Protocol):
 class ChildRuns:
     """The gate's way to child runs."""
 
-    def __init__(self, conductor: Conductor, recorder: Recorder, ledger: Ledger, clock: Clock) -> None:
+    def __init__(self, conductor: Conductor, recorder: Recorder, store: Store, clock: Clock) -> None:
         self._conductor = conductor
         self._recorder = recorder
-        self._ledger = ledger
+        self._ledger: Ledger = store
+        self.detached = DetachedRuns(recorder, store, clock)
         self._clock = clock
         self.clear: Callable[[Seat], Awaitable[None]] | None = None
         """clears up what a run of an earlier leg has left behind"""
 
     async def run(self, place: ChildPlace, input: bytes) -> ChildEnd:
-        """Start or go on with the child run of a step, in this leg."""
+        """Start or go on with the child run of a step, in this leg, or wait for a detached one."""
+        if is_detached(place):
+            return await self.detached.run(place, input)
         leg, parent = place.seat.leg, place.seat.run
         child = child_run_id(parent.id, place.step, place.attempt)
         run = leg.tree.runs.get(child) or self._read(leg, child) or self._begin(place, child, input)
@@ -58,10 +60,13 @@ class ChildRuns:
         head = leg.tree.heads.get(child, b"").hex()
         if run.ended.status in (RunStatus.SUCCEEDED, RunStatus.PARTIAL):
             return ChildEnd(run.ended.output, None, head, run.ended.status is RunStatus.PARTIAL)
-        return ChildEnd(None, _child_error(place, run.ended), head)
+        return ChildEnd(None, error_below(place, run.ended), head)
 
     async def give_up(self, place: ChildPlace, clear: Callable[[Seat], Awaitable[None]]) -> None:
         """End a child run of an earlier leg whose step was given up; what it left behind may park it instead."""
+        if is_detached(place):
+            self.detached.give_up(place)
+            return
         leg = place.seat.leg
         child = child_run_id(place.seat.run.id, place.step, place.attempt)
         run = leg.tree.runs.get(child) or self._read(leg, child)
@@ -79,6 +84,9 @@ class ChildRuns:
 
     async def expire(self, place: ChildPlace) -> None:
         """End the child run of a step whose time was over when the leg began. Raises Stopped for a doubt in it."""
+        if is_detached(place):
+            self.detached.give_up(place)
+            return
         assert self.clear is not None
         await self.give_up(place, self.clear)
         run = place.seat.leg.tree.runs.get(child_run_id(place.seat.run.id, place.step, place.attempt))
@@ -106,6 +114,7 @@ class ChildRuns:
             raise asyncio.CancelledError
 
     async def _end_child(self, leg: Leg, run: Run, ended: Ended) -> None:
+        self.detached.abandon(leg.tree, run)
         now = self._clock.now()
         fact = facts.RunEnded(at=now, status=ended.status, output=ended.output)
         change = Change(ended.status, updated=now)
@@ -126,27 +135,7 @@ class ChildRuns:
             place.seat.reasons.append(replace(reason, step=step, due=due, run=run))
 
     def _begin(self, place: ChildPlace, child: RunId, input: bytes) -> Run:
-        above, act = started_of(place.seat.run), place.target.act
-        assert isinstance(act, ChildAct)
-        now = self._clock.now()
-        run = Run(child)
-        fact = facts.RunStarted(
-            at=now,
-            program=act.entry.ref,
-            bundle=above.bundle,
-            actor=above.program,
-            requester=above.requester,
-            environment=above.environment,
-            mode=above.mode,
-            seed=sha256(f"{above.seed}\n{place.step}\n{place.attempt}".encode()).hexdigest()[:32],
-            trace_id=above.trace_id,
-            span_id=self._clock.chance(8).hex(),
-            parent_span_id=above.span_id,
-            parent=place.seat.run.id,
-            parent_step=place.step,
-            deadline=_deadline(place),
-            input=input,
-        )
+        run, fact = Run(child), started_below(place, self._clock, input)
         row = new_run(fact, place.seat.leg.tree.root)
         self._recorder.keep(place.seat.leg.tree, run, fact, create=row)
         return run
@@ -164,24 +153,5 @@ class ChildRuns:
         return run
 
 
-def _deadline(place: ChildPlace) -> int | None:
-    """The parent's, or that of the delegation, whichever is earlier."""
-    own = place.seat.run.steps[place.step].act_by if place.target.timeout_seconds is not None else None
-    above = started_of(place.seat.run).deadline
-    return min((one for one in (own, above) if one is not None), default=None)
-
-
 def _given_up() -> Ended:
     return Ended(RunStatus.CANCELLED, error_bytes(StepFailed(ErrorType.RAISED, "the delegating step was given up")))
-
-
-def _child_error(place: ChildPlace, ended: facts.RunEnded) -> StepFailed:
-    error: Any = decode(ended.output or b"{}")
-    inside = error.get("step")
-    details = {**error.get("details", {}), "run": child_run_id(place.seat.run.id, place.step, place.attempt)}
-    return StepFailed(
-        error.get("type", ErrorType.RAISED),
-        error.get("message", "the child run failed"),
-        details,
-        f"{place.step}/{inside}" if inside else place.step,
-    )

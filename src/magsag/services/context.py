@@ -71,9 +71,9 @@ class ProgramContext:
         """Run a skill."""
         return await self._step(self._seat.targets.skill(ref), payload, key, "skill")
 
-    async def delegate(self, ref: str, payload: Any = None, *, key: str | None = None) -> Any:
+    async def delegate(self, ref: str, payload: Any = None, *, detached: bool = False, key: str | None = None) -> Any:
         """Hand the payload to another agent as a child run and wait for its output."""
-        return await self._step(self._seat.targets.child(ref), payload, key, "delegate")
+        return await self._step(self._seat.targets.child(ref, detached), payload, key, "delegate")
 
     async def model(self, alias: str, request: Mapping[str, Any] | str, *, key: str | None = None) -> Any:
         """Ask a model by its alias."""

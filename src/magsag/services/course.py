@@ -23,7 +23,7 @@ _TURNS_PER_BRANCH: Final = 8
 _NOTE: Final = re.compile(r"(.*/)?(gather|map|race|timeout)\.(\d+)", re.DOTALL)
 _EDGES: Final = frozenset({RunStatus.RUNNING, RunStatus.CANCELLED})
 """runs that were broken off at any point: going beyond their record is no difference"""
-_WAITS: Final = frozenset({ParkedOn.TIME, ParkedOn.EVENT})
+_WAITS: Final = frozenset({ParkedOn.TIME, ParkedOn.EVENT, ParkedOn.CHILD})
 
 
 @dataclass(slots=True, eq=False)
@@ -38,7 +38,7 @@ class Course:
     beyond: tuple[StepId, str] | None = None
     """the first step that waits for an outcome which the record does not hold, and what is to be said of it"""
     waits: dict[StepId, ParkReason] = field(default_factory=dict)
-    """what the run is parked on, where only time or a signal is waited for"""
+    """what the run is parked on, where only time, a signal or a detached child run is waited for"""
     expired: bool = False
     """its deadline broke it off"""
     blocked: int = 0

@@ -179,7 +179,10 @@ class Drive:
     async def _finish(self, seat: Seat, ended: Ended) -> Told:
         """The end of a tree: child runs that still wait somewhere end with it."""
         tree, now = seat.leg.tree, self._clock.now()
-        for open_run in self._open(seat.leg):
+        open_runs = self._open(seat.leg)
+        for run in (seat.run, *open_runs):
+            self._programs.detached.abandon(tree, run)
+        for open_run in open_runs:
             output = error_bytes(StepFailed(ErrorType.RAISED, f"its tree ended: {ended.status}"))
             for left in closing(open_run, now):
                 self._recorder.keep(tree, open_run, left)
@@ -187,8 +190,8 @@ class Drive:
             self._recorder.keep(tree, open_run, fact, change=Change(RunStatus.CANCELLED, updated=now))
         fact = facts.RunEnded(at=now, status=ended.status, output=ended.output)
         change = Change(ended.status, updated=now)
-        last = [*closing(seat.run, now), fact]
-        await self._recorder.record(tree, seat.run, last, Level.SYNCED, change=change, release=True)
+        last, above = [*closing(seat.run, now), fact], self._programs.detached.wake_above(seat.run)
+        await self._recorder.record(tree, seat.run, last, Level.SYNCED, change=change, release=True, beside=above)
         return Finished(ended.status)
 
     def _open(self, leg: Leg) -> list[Run]:
@@ -206,7 +209,8 @@ class Drive:
         fact = parked(self._clock.now(), seat)
         change = Change(RunStatus.PARKED, fact.on, fact.due, fact.at)
         await self._recorder.record(tree, run, [fact], Level.SYNCED, change=change, release=True)
-        return Parked(fact.due, seat.reasons[0].reason)
+        below = (reason.run for reason in seat.reasons if reason.on is facts.ParkedOn.CHILD)
+        return Parked(fact.due, seat.reasons[0].reason, tuple(dict.fromkeys(run for run in below if run is not None)))
 
     def _give_back(self, lease: Lease) -> None:
         with suppress(StoreBroken):

@@ -116,6 +116,9 @@ class Lookout:
     def _hear(self, run: RunId, driven: Driven) -> None:
         """Fold what others wrote: signals, and a cancel request, which reaches the whole tree."""
         tree, events = driven.leg.tree, []
+        if run not in tree.runs:
+            driven.leg.strands.stirred(run)
+            return
         for stored in self._ledger.read(run, tree.seqs.get(run, 0)):
             tree.seqs[run] = stored.seq
             if stored.kind not in _FROM_OTHERS:

@@ -10,7 +10,7 @@ from magsag.domain.facts import Fact
 from magsag.domain.ids import RunId
 from magsag.engine.run import Run, evolve
 from magsag.ports.clock import Clock
-from magsag.ports.ledger import Change, Ledger, NewRun
+from magsag.ports.ledger import Change, Ledger, NewRun, Write
 from magsag.services.driven import Tree
 from magsag.services.recorder import Recorder
 
@@ -40,6 +40,7 @@ class Notebook(Recorder):
         create: NewRun | None = None,
         change: Change | None = None,
         release: bool = False,
+        beside: Sequence[Write] = (),
     ) -> None:
         """The same for several; nothing has to be waited for."""
         for fact in facts:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from magsag.catalog.bundle import Bundle
 from magsag.domain.effects import Level
 from magsag.domain.errors import Broken, Invalid, Refused
-from magsag.domain.facts import ENDS, RunStatus, StepStatus
+from magsag.domain.facts import ENDS, ParkedOn, RunStatus, StepStatus
 from magsag.domain.ids import RunId, is_given_run_id
 from magsag.domain.large import lowered
 from magsag.domain.values import decode
@@ -37,10 +37,14 @@ class Parcels:
         row = self._store.row(run)
         if row is None:
             raise Invalid(f"run {run} is not in the ledger: `magsag run list` shows those that are")
+        if row.parent is not None and row.root == run:
+            raise Invalid(f"run {run} is a detached child run: export {row.parent}, which holds what became of it")
         if row.parent is not None:
             raise Invalid(f"run {run} is a child run: export {row.root}, which takes it along")
         if row.status is RunStatus.RUNNING:
             raise Invalid(f"run {run} is under way: export it when it has ended or parked")
+        if row.parked_on is ParkedOn.CHILD:
+            raise Invalid(f"run {run} waits for a detached child run, which would stay behind: export it afterwards")
         bundle = self._store.bundle(row.bundle)
         if bundle is None:
             raise Broken(f"bundle {row.bundle[:12]} is not in the store: restore a backup that has it")

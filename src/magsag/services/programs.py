@@ -20,7 +20,7 @@ from magsag.engine.decisions import StepResult
 from magsag.engine.run import Run
 from magsag.policy.rules import Policies
 from magsag.ports.clock import Clock
-from magsag.ports.ledger import Ledger
+from magsag.ports.ledger import Store
 from magsag.ports.model import ModelProvider
 from magsag.services.attempt import ChildPlace
 from magsag.services.beginnings import read_run, started_of
@@ -52,7 +52,7 @@ class Programs:
         gate: Gate,
         recorder: Recorder,
         values: Values,
-        ledger: Ledger,
+        store: Store,
         clock: Clock,
         policies: Policies,
         models: Mapping[str, tuple[ModelProvider, str]],
@@ -60,12 +60,13 @@ class Programs:
         self._gate = gate
         self._recorder = recorder
         self._values = values
-        self._ledger = ledger
+        self._ledger = store
         self._clock = clock
         self._policies = policies
         self._models = models
         self._known: dict[tuple[str, str], Targets] = {}
-        children = ChildRuns(self, recorder, ledger, clock)
+        children = ChildRuns(self, recorder, store, clock)
+        self.detached = children.detached
         gate.drive_children(children)
         self._leftovers = Leftovers(gate, children)
         children.clear = self._leftovers.clear
@@ -79,7 +80,8 @@ class Programs:
         """Give a run its place in a leg. Raises Invalid when its program is not in the bundle."""
         started = started_of(run)
         targets = self._targets(bundle, started.program)
-        seat = Seat(leg, run, targets, (started.program,), started.environment, started.mode, recorded=run.order)
+        lineage = (*(started.lineage or ()), started.program)
+        seat = Seat(leg, run, targets, lineage, started.environment, started.mode, recorded=run.order)
         if above is not None:
             seat.lineage = (*above.seat.lineage, started.program)
             seat.above = above.branch

@@ -26,7 +26,7 @@ from magsag.services.notebook import Notebook
 from magsag.services.notes import Note, Notes
 from magsag.services.outcomes import failure
 from magsag.services.seat import Scope, Seat
-from magsag.services.targets import Target
+from magsag.services.targets import DETACH, Target
 
 _LEFT_OPEN: Final = frozenset({StepStatus.NEW, StepStatus.STARTED, StepStatus.WAITING, StepStatus.CANCELLED})
 
@@ -104,7 +104,8 @@ class Reading(Gate):
 
     async def _left_open(self, seat: Seat, known: Step) -> NoReturn:
         """No outcome: it or its child run waits for something, or it was given up, or the record ends here."""
-        if known.proposal is not None and known.proposal.effect is Effect.DELEGATE:
+        then = known.proposal
+        if then is not None and then.effect is Effect.DELEGATE and then.call != DETACH:
             child = read_run(self._ledger, child_run_id(seat.run.id, known.id, max(1, known.attempt)))
             if child is not None and child.status is RunStatus.PARKED:
                 for reason in child.reasons:

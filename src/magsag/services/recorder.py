@@ -38,6 +38,8 @@ class _Pending:
     blobs: dict[str, bytes] = field(default_factory=dict)
     records: list[Record] = field(default_factory=list)
     tickets: list[TicketRow] = field(default_factory=list)
+    beside: list[Write] = field(default_factory=list)
+    """to other trees, in the same commit"""
 
 
 class Recorder:
@@ -90,12 +92,13 @@ class Recorder:
         create: NewRun | None = None,
         change: Change | None = None,
         release: bool = False,
+        beside: Sequence[Write] = (),
     ) -> None:
         """Believe facts and wait until they have reached the level, with all that was kept before.
 
         Raises StoreBroken or LeaseLost (the tree is lost then), Invalid when `create` names a run that exists.
         """
-        await self.propose(tree, run, facts, level, create=create, change=change, release=release)
+        await self.propose(tree, run, facts, level, create=create, change=change, release=release, beside=beside)
         if tree.lost is not None:
             raise tree.lost
 
@@ -111,8 +114,12 @@ class Recorder:
         release: bool = False,
         records: Sequence[Record] = (),
         tickets: Sequence[TicketRow] = (),
+        beside: Sequence[Write] = (),
     ) -> asyncio.Future[None]:
-        """The same without waiting; when the future ends, either they have reached the level or the tree is lost."""
+        """The same without waiting; when the future ends, either they have reached the level or the tree is lost.
+
+        `beside` are writes to other trees, in the same commit; nobody is told when one of them is declined.
+        """
         for fact in facts:
             self._propose(tree, run, fact)
         pending = self._pending.setdefault(run.id, _Pending(tree))
@@ -121,6 +128,7 @@ class Recorder:
         pending.release = release or pending.release
         pending.records.extend(records)
         pending.tickets.extend(tickets)
+        pending.beside.extend(beside)
         self._level = max(self._level, level)
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(done)
@@ -186,6 +194,7 @@ class Recorder:
         waiting, self._waiting = self._waiting, []
         level, self._level, self._count = max(self._level, Level.WRITTEN), Level.KEPT, 0
         writes = [_write(run, item) for run, item in pending.items()]
+        writes += [write for item in pending.values() for write in item.beside]
         if self._pace > SLOW_SECONDS:
             self._flush_in_thread(pending, writes, level, waiting)
         else:
@@ -234,7 +243,7 @@ class Recorder:
             for item in pending.values():
                 item.tree.lose(answers)
         else:
-            for (run, item), answer in zip(pending.items(), answers, strict=True):
+            for (run, item), answer in zip(pending.items(), answers, strict=False):
                 _believe(run, item, answer)
         for done in waiting:
             if not done.done():

@@ -40,7 +40,8 @@ class Staying:
             if result != heard:
                 told(result)
                 heard = result
-            if self._wants_a_leg(run):
+            below = [one.run for one in result.reasons if one.on is ParkedOn.CHILD and one.run is not None]
+            if any(self._wants_a_leg(one) for one in (run, *below)):
                 result = await self._runs.resume(run)
             else:
                 await asyncio.sleep(LOOK_SECONDS)

@@ -72,6 +72,11 @@ class Strands:
         for rest in [rest for rest in self._resting if rest.run == run and rest.event in told]:
             self._wake(rest, True)
 
+    def stirred(self, run: RunId) -> None:
+        """Something is new in a run of another tree."""
+        for rest in [rest for rest in self._resting if rest.run == run]:
+            self._wake(rest, True)
+
     def _wake(self, rest: _Rest, again: bool) -> None:
         """Counted as working at once, so that nothing looks over between here and its next turn."""
         if not rest.woken.done():

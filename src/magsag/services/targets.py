@@ -19,6 +19,8 @@ from magsag.policy.rules import Policies
 from magsag.ports.model import ModelProvider
 
 ONCE: Final = Retry(attempts=1)
+DETACH: Final = "detach"
+"""the verb of a delegation whose child run is a tree of its own"""
 SHELL: Final = Traits(capabilities=("shell",))
 """of a program in a flow"""
 
@@ -49,9 +51,10 @@ class ModelAct:
 
 @dataclass(frozen=True, slots=True)
 class ChildAct:
-    """A child run; `programs` drives it in this leg."""
+    """A child run; `programs` drives it in this leg, unless it is a tree of its own."""
 
     entry: Entry[Agent] | Entry[Flow]
+    detached: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +130,10 @@ class Targets:
         proposal = replace(target.proposal, effect=effect)
         return replace(target, proposal=proposal, found=self._permitted(proposal, target.found.traits), by=None)
 
-    def child(self, ref: str) -> Target:
+    def child(self, ref: str, detached: bool = False) -> Target:
         """An agent or a flow. Raises Invalid when it is unknown."""
-        return self._known.get(("delegate", ref)) or self._keep("delegate", ref, self._child(ref))
+        call = DETACH if detached else "delegate"
+        return self._known.get((call, ref)) or self._keep(call, ref, self._child(ref, call))
 
     def model(self, alias: str) -> Target:
         """Raises Invalid for an alias without a provider."""
@@ -161,8 +165,8 @@ class Targets:
         match proposal.call:
             case "skill":
                 return self.declared(self.skill(proposal.target), proposal.effect)
-            case "delegate":
-                return self.child(proposal.target)
+            case "delegate" | "detach":
+                return self.child(proposal.target, proposal.call == DETACH)
             case _:
                 return Target(proposal.target, proposal, self._found(proposal, SHELL), ShellAct())
 
@@ -195,17 +199,17 @@ class Targets:
             return ByField(name, {value: (one, self._permitted(one, traits)) for value, one in proposals.items()})
         return None
 
-    def _child(self, ref: str) -> Target:
+    def _child(self, ref: str, call: str) -> Target:
         kind = ref.partition(":")[0] if ref.startswith(("agent:", "flow:")) else "agent"
         entry: Entry[Agent] | Entry[Flow] = self.bundle.find(self._pinned(kind, ref), kind)
         manifest = entry.manifest
-        proposal = Proposal("delegate", entry.ref, Effect.DELEGATE)
+        proposal = Proposal(call, entry.ref, Effect.DELEGATE)
         timeout, retry = (manifest.timeout, manifest.retry) if isinstance(manifest, Agent) else (None, None)
         return Target(
             manifest.slug,
             proposal,
             self._permitted(proposal, traits_of(self.bundle, entry)),
-            ChildAct(entry),
+            ChildAct(entry, call == DETACH),
             self._contract(manifest.contracts.input),
             None,
             timeout,

@@ -34,7 +34,8 @@ class History:
         for number, (run, fact) in enumerate(self.facts[:count]):
             create = None
             if isinstance(fact, RunStarted):
-                roots[run] = roots[fact.parent] if fact.parent is not None else run
+                is_below = fact.parent is not None and fact.lineage is None
+                roots[run] = roots[fact.parent] if is_below and fact.parent is not None else run
                 create = new_run(fact, roots[run])
                 store.put_bundle(fact.bundle, self._app.store.bundle(fact.bundle) or b"")
             blobs = self._blobs(roots[run], fact)

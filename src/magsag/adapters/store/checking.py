@@ -116,7 +116,8 @@ def _against_row(row: RunRow, facts: list[Stored]) -> Iterator[Fault]:
         said, began = getattr(row, name), getattr(run.started, name)
         if said != began:
             yield Fault(where, f"its row has {name} {said!r}, it was started with {began!r}", row.run)
-    if (row.root == row.run) != (row.parent is None):
+    is_root = row.parent is None or (run.started is not None and run.started.lineage is not None)
+    if (row.root == row.run) != is_root:
         yield Fault(where, f"its row stands in the tree of {row.root} with the parent {row.parent}", row.run)
     if row.status is RunStatus.PARKED:
         parked = run.parked

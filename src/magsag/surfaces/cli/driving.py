@@ -219,7 +219,7 @@ def wake_of(reason: ParkReason, run: RunId) -> str:
         case ParkedOn.TIME:
             return f"{_then(reason, again)}{cancel}"
         case ParkedOn.CHILD:
-            return f"`{again}` looks again; {cancel}"
+            return f"it wakes when run {reason.run} ends: `{again} --wait` stays until then; {cancel}"
         case _:
             assert_never(reason.on)
 
