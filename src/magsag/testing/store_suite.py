@@ -18,7 +18,7 @@ import pytest
 
 from magsag.domain.effects import Level
 from magsag.domain.errors import StoreBroken
-from magsag.domain.facts import CancelRequested, ParkedOn, PayloadErased, RunStatus
+from magsag.domain.facts import CancelRequested, ParkedOn, PayloadErased, RunStarted, RunStatus
 from magsag.domain.ids import RunId
 from magsag.engine.chain import blob_id, link, unseal
 from magsag.ports.ledger import Change, Declined, Lease, Occupied, Record, RunQuery, Store, Write, Written
@@ -354,6 +354,23 @@ class WakingSuite:
         row = store.row(child)
         assert row is not None
         assert (row.due, row.seq) == (None, 2)
+        assert store.check() == []
+
+    def test_a_run_is_woken_without_being_told_anything(self, store: Store) -> None:
+        park(store, begin(store), due=5_000)
+        assert store.write([Write(RUN, RUN, [], wake=1_000)], WRITTEN) == [Written(2, store.read(RUN)[-1].head)]
+        assert store.due(1_000, 10) == [RUN]
+        assert store.check() == []
+
+    def test_a_tree_whose_root_has_a_parent_elsewhere_is_a_tree_of_its_own(self, store: Store) -> None:
+        begin(store)
+        child, first = RunId(f"{RUN}.sub"), unseal(started())
+        assert isinstance(first, RunStarted)
+        fact = sealed(replace(first, parent=RUN, lineage=("agent:greeter@1.0.0",)))
+        row = replace(new_run(child, None), parent=RUN)
+        assert isinstance(store.write([Write(child, child, [fact], create=row)], SYNCED)[0], Written)
+        assert child in store.due(1_000, 10)
+        assert isinstance(store.acquire(child, ELSEWHERE, 60), Lease)
         assert store.check() == []
 
     def test_an_ended_run_is_not_woken(self, store: Store) -> None:
