@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from magsag.runners.local import LocalRunner
     from magsag.runners.workers import Worker
     from magsag.services.approvals import Approvals
+    from magsag.services.archive import Archives
     from magsag.services.attempt import Switches
     from magsag.services.audit import Audit
     from magsag.services.bundles import Bundles
@@ -370,6 +371,13 @@ class App:
         from magsag.services.upkeep import Upkeep
 
         return Upkeep(lambda: self.store, self._kept, self.clock)
+
+    @cached_property
+    def archives(self) -> "Archives":
+        """Ended runs in files."""
+        from magsag.services.archive import Archives
+
+        return Archives(self._kept, lambda: self.parcels, self.clock)
 
     @cached_property
     def moving(self) -> "Moving":

@@ -105,6 +105,16 @@ def test_a_ledger_that_was_moved_starts_nothing_and_moves_no_more(project: Path)
     assert "5" not in (project / "sent").read_text().split()
 
 
+def test_an_archived_run_comes_back(project: Path) -> None:
+    done = magsag("data", "archive", "old", "--json", cwd=project)
+    assert (done.code, done.value["trees"]) == (0, 1), done.err
+    assert magsag("data", "archive", "old", cwd=project).code == 2
+    assert magsag("run", "import", "old", "--run", "control", "--ledger", "away/ledger.db", cwd=project).code == 0
+    show = ("run", "show", "control", "--json")
+    shown = [magsag(*show, *more, cwd=project).value for more in ((), ("--ledger", "away/ledger.db"))]
+    assert shown[0] == shown[1]
+
+
 def test_a_dry_vacuum_changes_no_byte(project: Path) -> None:
     ledger = project / ".magsag/ledger.db"
     before = ledger.read_bytes()

@@ -12,11 +12,11 @@ from magsag.adapters.store.memory import MemoryStore
 from magsag.app import App
 from magsag.domain.effects import Level
 from magsag.domain.errors import Invalid, Refused
-from magsag.domain.facts import RunStarted, StepDone
+from magsag.domain.facts import RunStarted, RunStatus, StepDone
 from magsag.domain.ids import RunId
 from magsag.domain.sealed import Stored
 from magsag.engine.chain import link, seal, unseal
-from magsag.ports.ledger import RunQuery, Store, Write
+from magsag.ports.ledger import Change, RunQuery, Store, Write
 from magsag.services.beginnings import new_run
 from magsag.services.parcel import Parcel, pack, unpack
 from tests.unit.world import KINDS, USES, WORLD, Bench, agent, contract, skill
@@ -176,21 +176,20 @@ def test_a_secret_is_refused_on_the_way_in_and_out_with_field_and_step(tmp_path:
     with pytest.raises(Refused, match=said):
         app.parcels.take_in(pack(parcel).encode(), "file")
     assert rows(store) == {}
-    started = unseal(parcel.runs[R][0])
-    assert isinstance(started, RunStarted)
-    made.store.vacuum(2**60, dry_run=False)
-    made.store.put_bundle(parcel.bundle_hash, parcel.bundle)
-    row, blobs = new_run(started, R), parcel.blobs
-    made.store.write([Write(R, R, parcel.runs[R], create=row, change=_ended(), blobs=blobs)], Level.SYNCED)
+    with_open_secret(made)
     with pytest.raises(Refused, match=said):
         made.process().parcels.export(R)
 
 
-def _ended() -> Any:
-    from magsag.domain.facts import RunStatus
-    from magsag.ports.ledger import Change
-
-    return Change(RunStatus.SUCCEEDED)
+def with_open_secret(made: Bench) -> None:
+    """The run is in the ledger once more, and a marked field holds a value."""
+    parcel = _with_secret(unpack(made.app.parcels.export(R).encode(), "file"))
+    started = unseal(parcel.runs[R][0])
+    assert isinstance(started, RunStarted)
+    made.store.vacuum(2**60, dry_run=False)
+    made.store.put_bundle(parcel.bundle_hash, parcel.bundle)
+    row, change = new_run(started, R), Change(RunStatus.SUCCEEDED, updated=made.time.clock.now())
+    made.store.write([Write(R, R, parcel.runs[R], create=row, change=change, blobs=parcel.blobs)], Level.SYNCED)
 
 
 def test_only_whole_trees_that_rest_are_exported(tmp_path: Path) -> None:

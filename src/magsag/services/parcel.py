@@ -37,14 +37,23 @@ class Parcel:
 
 def pack(parcel: Parcel) -> str:
     """The file's text."""
-    document = {
+    return to_json(document_of(parcel), indent=1).decode()
+
+
+def document_of(parcel: Parcel) -> dict[str, Any]:
+    """What stands in the file."""
+    return {
         "form": FORM,
         "root": parcel.root,
-        "bundle": {"hash": parcel.bundle_hash, "body": base64.b64encode(parcel.bundle).decode()},
+        "bundle": bundle_of(parcel),
         "runs": [{"run": run, "facts": [_fact(one) for one in found]} for run, found in parcel.runs.items()],
         "blobs": {id: data.decode() for id, data in parcel.blobs.items()},
     }
-    return to_json(document, indent=1).decode()
+
+
+def bundle_of(parcel: Parcel) -> dict[str, Any]:
+    """The part of it that many runs share."""
+    return {"hash": parcel.bundle_hash, "body": base64.b64encode(parcel.bundle).decode()}
 
 
 def unpack(data: bytes, name: str) -> Parcel:

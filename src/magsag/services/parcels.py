@@ -31,6 +31,7 @@ class Parcels:
     def __init__(self, store: Store, thaw: Callable[[bytes], Bundle]) -> None:
         self._store = store
         self._thaw = thaw
+        self._known: dict[tuple[str, bytes], Bundle] = {}
 
     def export(self, run: RunId) -> str:
         """The file's text. Raises Invalid for a run that is not there or under way, Refused for an open secret."""
@@ -41,6 +42,13 @@ class Parcels:
             raise Invalid(f"run {run} is a detached child run: export {row.parent}, which holds what became of it")
         if row.parent is not None:
             raise Invalid(f"run {run} is a child run: export {row.root}, which takes it along")
+        return pack(self.parcel(run))
+
+    def parcel(self, run: RunId) -> Parcel:
+        """A tree that is at rest, looked through for open secrets. Raises as `export`."""
+        row = self._store.row(run)
+        if row is None:
+            raise Invalid(f"run {run} is not in the ledger: `magsag run list` shows those that are")
         if row.status is RunStatus.RUNNING:
             raise Invalid(f"run {run} is under way: export it when it has ended or parked")
         if row.parked_on is ParkedOn.CHILD:
@@ -57,7 +65,7 @@ class Parcels:
             wanted |= marks(blobs.values())
         parcel = Parcel(run, row.bundle, bundle, runs, blobs)
         self._require_redacted(parcel)
-        return pack(parcel)
+        return parcel
 
     def take_in(self, data: bytes, name: str) -> RunId:
         """Put an exported run into the ledger. Raises Invalid for a file or id that cannot be, Refused for secrets."""
@@ -104,12 +112,16 @@ class Parcels:
             _Secrets(bundle, parcel, folded(id, recorded)).require_none()
 
     def _thawed(self, parcel: Parcel) -> Bundle:
+        frozen = (parcel.bundle_hash, parcel.bundle)
+        if (known := self._known.get(frozen)) is not None:
+            return known
         try:
             bundle = self._thaw(parcel.bundle)
         except Broken as error:
             raise Invalid(f"the bundle of run {parcel.root} cannot be read: {error}") from error
         if bundle.hash != parcel.bundle_hash:
             raise Invalid(f"the bundle of run {parcel.root} does not match its hash: it was changed")
+        self._known = {frozen: bundle}
         return bundle
 
 

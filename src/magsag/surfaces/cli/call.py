@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from magsag.domain.settings import Settings
     from magsag.ports.runner import Runner, Server, Told
     from magsag.services.approvals import Approvals
+    from magsag.services.archive import Archives
     from magsag.services.audit import Audit
     from magsag.services.compare import Compare
     from magsag.services.doubts import Doubts
@@ -75,6 +76,8 @@ class Services(Protocol):
     def scaffold(self) -> "Scaffold": ...
     @property
     def upkeep(self) -> "Upkeep": ...
+    @property
+    def archives(self) -> "Archives": ...
     @property
     def moving(self) -> "Moving": ...
     @property

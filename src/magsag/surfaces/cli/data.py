@@ -1,5 +1,6 @@
 """`magsag data`: the ledger as a thing to look after."""
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 import click
@@ -113,6 +114,34 @@ def backup(call: Call, destination: str) -> None:
         put_json({"backup": destination})
     else:
         say(f"the ledger is copied to {destination}")
+
+
+@command.command("archive")
+@click.argument("destination", metavar="DEST")
+@click.option(
+    "--since",
+    type=click.IntRange(min=0),
+    metavar="DAYS",
+    default=7,
+    show_default=True,
+    help="What ended in the last so many days.",
+)
+@click.option(
+    "--format", "form", type=click.Choice(["ndjson"]), default="ndjson", show_default=True, help="Of the files."
+)
+@click.pass_obj
+def archive(call: Call, destination: str, since: int, form: str) -> None:
+    """Write ended runs into a new folder: facts, payloads and bundles, with a manifest of counts and hashes.
+
+    They stay in the ledger. `magsag run import DEST --run RUN` reads one back. Refused when a field that a contract
+    marks x-redact holds a value.
+    """
+    archived = call.app.archives.write(destination, since, _quietly if call.is_quiet else note)
+    if call.wants_json:
+        put_json(asdict(archived))
+        return
+    counts = f"{archived.trees} run trees, {archived.runs} runs, {archived.facts} facts"
+    say(f"archived to {archived.folder}: {counts}")
 
 
 @command.command("migrate")

@@ -2,11 +2,13 @@
 
 import sys
 from dataclasses import asdict
+from pathlib import Path
 
 import click
 
 from magsag.domain.errors import Invalid
 from magsag.domain.facts import RunStatus
+from magsag.domain.ids import RunId
 from magsag.surfaces.cli.call import Call
 from magsag.surfaces.cli.failing import NO, YES
 from magsag.surfaces.cli.groups import Leaf
@@ -106,13 +108,19 @@ def export(call: Call, run: str, output: str | None) -> None:
 
 @click.command("import", cls=Leaf)
 @click.argument("file", metavar="FILE")
+@click.option("--run", "id", metavar="RUN", help="Which one, when FILE is a folder that `data archive` wrote.")
 @click.pass_obj
-def take_in(call: Call, file: str) -> None:
+def take_in(call: Call, file: str, id: str | None) -> None:
     """Put an exported run into this ledger, after everything in the file was verified.
 
     FILE is - for stdin. Refused when the run is here already.
     """
-    data = stdin_bytes() if file == "-" else read_bytes(file)
+    if id is not None:
+        from magsag.services.archive import line_of
+
+        data = line_of(Path(file), RunId(id))
+    else:
+        data = stdin_bytes() if file == "-" else read_bytes(file)
     run = call.app.parcels.take_in(data, file)
     view = call.app.insight.show(run)
     if call.wants_json:
