@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from magsag.services.parcels import Parcels
     from magsag.services.people import Identity
     from magsag.services.programs import Programs
+    from magsag.services.proofs.approval import ApprovalProof
     from magsag.services.proofs.crash import CrashProof
     from magsag.services.recorder import Recorder
     from magsag.services.replay import Replay
@@ -415,6 +416,24 @@ class App:
         ledgers = FileLedgers(open_store or (lambda ledger: SqliteStore(Path(ledger))))
         with ForkBench(self._desk, ledgers, stand_ins, self.clock, really) as bench:
             yield CrashProof(bench)
+
+    @contextmanager
+    def approval_proof(self, open_store: Callable[[str], Store] | None = None) -> Iterator["ApprovalProof"]:
+        """Proves approvals on a catalog and ledgers of its own. `open_store` opens these; for tests of the proof."""
+        from magsag.adapters.proofs.scene import ForkScene
+        from magsag.adapters.store.sqlite import SqliteStore
+        from magsag.services.proofs.approval import REQUESTER, ApprovalProof
+
+        catalogs: dict[Path, Loaded] = {}
+
+        def desk(folder: Path, store: Store) -> "App":
+            settings = Settings(project=str(folder), catalog=str(folder / "catalog"), ledger="", actor=REQUESTER)
+            app = App(settings, store)
+            app.__dict__["catalog"] = catalogs.setdefault(folder, app.catalog)
+            return app
+
+        with ForkScene(desk, open_store or (lambda ledger: SqliteStore(Path(ledger)))) as scene:
+            yield ApprovalProof(scene)
 
     def watch(self) -> "Watch":
         """Follow the runs that this process drives from now on; at most one follows at a time."""

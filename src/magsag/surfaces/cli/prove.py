@@ -65,6 +65,36 @@ def crash(
     return YES if tally.holds else NO
 
 
+@command.command("approval")
+@click.option("--procs", type=click.IntRange(1, 64), default=4, show_default=True, help="How many processes answer.")
+@click.option("--decisions", type=click.IntRange(min=1), default=200, show_default=True, help="How many answers.")
+@click.option("--restart", is_flag=True, help="Kill one process in the middle, and let another one go on.")
+@click.pass_obj
+def approval(call: Call, procs: int, decisions: int, restart: bool) -> int:
+    """Answer one ticket from many processes at once, and alter every byte of what was approved.
+
+    The quorum must be reached once, by people who each count once; the requester and a stranger never count; one
+    effect happens although every process goes on with the run; an altered argument is not acted on. It happens in a
+    temporary folder, on a catalog of its own.
+
+    Exit 0 when all of it is so, 1 when anything is not.
+    """
+    from dataclasses import asdict
+
+    from magsag.services.proofs.approval import Asked as Tried
+
+    with call.app.approval_proof() as proof:
+        tally = proof.prove(Tried(procs, decisions, restart))
+    counts = {name: count for name, count in asdict(tally).items() if name != "wrong"}
+    if call.wants_json:
+        put_json({**counts, "wrong": tally.wrong, "holds": tally.holds})
+    else:
+        say(", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items()))
+        for line in tally.wrong:
+            say(f"wrong: {line}")
+    return YES if tally.holds else NO
+
+
 def _reference(call: Call, program: str) -> str:
     """An agent or a flow; a bare slug may be either. Raises Invalid."""
     if ":" in program:
