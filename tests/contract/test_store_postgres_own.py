@@ -12,8 +12,9 @@ import pytest
 
 from magsag.adapters.store.postgres import migrations
 from magsag.adapters.store.postgres.connection import connect
-from magsag.adapters.store.postgres.statements import functions, statements
+from magsag.adapters.store.postgres.statements import functions
 from magsag.adapters.store.postgres.statements import migrations as known_migrations
+from magsag.adapters.store.postgres.statements import version as functions_version
 from magsag.adapters.store.postgres.store import PostgresStore, is_there
 from magsag.adapters.store.postgres.target import Target, target_of
 from magsag.adapters.store.statements import Migration
@@ -29,6 +30,7 @@ BROKEN = Migration(len(known_migrations()) + 1, "broken", "create table half(a t
 _WRITER = """
 import sys
 from pathlib import Path
+from magsag.adapters.store.postgres.statements import version as functions_version
 from magsag.adapters.store.postgres.store import PostgresStore
 from magsag.testing.sample_runs import *
 store, name = PostgresStore(sys.argv[1], Path(sys.argv[2])), sys.argv[3]
@@ -216,13 +218,9 @@ def test_functions_of_another_version_stand_beside_ours(dsn: str, tmp_path: Path
     with closing(PostgresStore(dsn, tmp_path)) as store:
         begin(store)
         with connect(target_of(dsn)) as connection:
-            connection.execute(functions().replace(statements_mark(), "another").encode())
+            connection.execute(functions().replace(functions_version(), "another").encode())
     with closing(PostgresStore(dsn, tmp_path)) as store:
         assert len(store.read(RUN)) == 1
-
-
-def statements_mark() -> str:
-    return statements()["append"].partition("append_fact_")[2].partition("(")[0]
 
 
 def migrated(dsn: str, folder: Path, last: Migration, version: str) -> None:

@@ -19,23 +19,34 @@ from magsag.adapters.store.postgres.encoding import (
     texts,
 )
 from magsag.domain.ids import RunId
-from magsag.ports.ledger import NewRun, Sealed, TicketRow, Write
+from magsag.ports.ledger import Lease, NewRun, Sealed, TicketRow, Write
 
 
-def appended(item: Write, synced: bool) -> list[Parameter]:
-    """The arguments of `append`: one fact and nothing beside it."""
-    lease, (fact,) = item.lease, item.facts
+def appended(item: Write, lease: Lease, synced: bool) -> list[Parameter]:
+    """The arguments of `append`: one fact of a driven run and nothing beside it."""
+    (fact,) = item.facts
     return [
-        boolean(synced), text(item.run), text(item.root), text(lease.owner if lease else None),
-        int8(lease.fence if lease else None), text(fact.kind), bytea(fact.body), bytea(fact.digest), bytea(fact.salt),
-        bytea(fact.input), bytea(fact.output),
+        boolean(synced), text(item.run), text(item.root), text(lease.owner), int8(lease.fence), text(fact.kind),
+        bytea(fact.body), bytea(fact.digest), bytea(fact.salt), bytea(fact.input), bytea(fact.output),
     ]  # fmt: skip
 
 
-def is_single(item: Write) -> bool:
-    """Whether `append` may write it."""
+def appended_many(item: Write, synced: bool) -> list[Parameter]:
+    """The arguments of `append_many`: facts of one run and nothing beside them."""
+    lease, facts = item.lease, item.facts
+    return [
+        boolean(synced), text(item.run), text(item.root), text(lease.owner if lease else None),
+        int8(lease.fence if lease else None), texts([fact.kind for fact in facts]),
+        byteas([fact.body for fact in facts]), byteas([fact.digest for fact in facts]),
+        byteas([fact.salt for fact in facts]), byteas([fact.input for fact in facts]),
+        byteas([fact.output for fact in facts]),
+    ]  # fmt: skip
+
+
+def only_appends(item: Write) -> bool:
+    """Whether `append` or `append_many` may write it."""
     beside = item.create or item.change or item.release or item.blobs or item.records or item.tickets
-    return len(item.facts) == 1 and not beside and item.wake is None
+    return bool(item.facts) and not beside and item.wake is None
 
 
 def committed(writes: Sequence[Write], synced: bool, anchors: str | None, settled: Sequence[str]) -> list[Parameter]:

@@ -12,7 +12,7 @@ from typing import Final, cast
 import psycopg
 
 from magsag.adapters.store.anchors import Rest
-from magsag.adapters.store.postgres.batch import appended, committed, is_single
+from magsag.adapters.store.postgres.batch import appended, appended_many, committed, only_appends
 from magsag.adapters.store.postgres.encoding import Parameter, integer
 from magsag.adapters.store.postgres.failures import broken
 from magsag.adapters.store.postgres.part import Part
@@ -40,8 +40,14 @@ class WritingPart(Part):
         if any(foreign):
             kept = iter(self.write([item for item, no in zip(writes, foreign, strict=True) if not no], level))
             return [Declined("lease") if no else next(kept) for no in foreign]
-        if len(writes) == 1 and is_single(writes[0]):
-            return self._answers("append", appended(writes[0], synced))
+        if len(writes) == 1 and only_appends(writes[0]):
+            (item,) = writes
+            if len(item.facts) == 1 and item.lease is not None:
+                (answer,) = self._answers("append", appended(item, item.lease, synced))
+                if synced and isinstance(answer, Declined):
+                    self._commit([], True, None, ())  # what was written before is to be synced too
+                return [answer]
+            return self._answers("append_many", appended_many(item, synced))
         if any(rests(item) for item in writes):
             return self._commit_and_anchor(writes)
         return self._commit(writes, synced, None, ())
@@ -80,7 +86,7 @@ class WritingPart(Part):
             raise AssertionError("the last try answers or raises")
         return [
             Declined(why.decode()) if why is not None else Written(integer(seq or b""), head or b"")
-            for why, seq, head in rows
+            for why, seq, head, *_ in rows
         ]
 
     def _debts(self) -> tuple[list[Rest], list[RunId]]:

@@ -39,31 +39,37 @@ begin
     update leases set owner = the_owner, fence = acquire_lease_{v}.fence, until = clock_ms_{v}() + ms where root = the_root;
 end $$;
 
--- One fact of one run, nothing beside it: what happens most often.
-create function append_fact_{v}(
+-- Facts of one run, nothing beside them.
+create function append_facts_{v}(
     synced boolean, the_run text, the_root text, the_owner text, the_fence bigint,
-    kind text, body bytea, digest bytea, salt bytea, input bytea, output bytea,
+    kinds text[], bodies bytea[], digests bytea[], salts bytea[], inputs bytea[], outputs bytea[],
     out why text, out seq bigint, out head bytea
 ) language plpgsql as $$
 begin
     if not synced then
         perform set_config('synchronous_commit', 'off', true);
     end if;
-    if the_owner is not null then
+    if the_owner is null then
+        perform pg_notify('magsag_' || current_schema(), '');
+    else
         perform from leases l where l.root = the_root and l.owner = the_owner and l.fence = the_fence for update;
         if not found then
             why := 'lease';
         end if;
-    else
-        perform pg_notify('magsag_' || current_schema(), '');
     end if;
     if why is null then
-        update runs r set seq = r.seq + 1, head = sha256(r.head || append_fact_{v}.digest)
-        where r.run = the_run returning r.seq, r.head into append_fact_{v}.seq, append_fact_{v}.head;
-        if not found then
-            why := 'unknown';
+        select r.seq, r.head into append_facts_{v}.seq, append_facts_{v}.head from runs r where r.run = the_run for update;
+        if found then
+            for i in 1 .. cardinality(kinds) loop
+                seq := seq + 1;
+                head := sha256(head || digests[i]);
+                insert into facts
+                values (the_run, append_facts_{v}.seq, kinds[i], bodies[i], digests[i], salts[i], inputs[i], outputs[i],
+                        append_facts_{v}.head);
+            end loop;
+            update runs r set seq = append_facts_{v}.seq, head = append_facts_{v}.head where r.run = the_run;
         else
-            insert into facts values (the_run, append_fact_{v}.seq, kind, body, append_fact_{v}.digest, salt, input, output, append_fact_{v}.head);
+            why := 'unknown';
         end if;
     end if;
     if why is not null and synced then
@@ -105,7 +111,7 @@ declare
     versions bigint[] := array_fill(0::bigint, array[cardinality(tickets_)]);
     known boolean[] := array_fill(false, array[cardinality(tickets_)]);
     last_ticket int[] := array_fill(null::int, array[cardinality(tickets_)]);
-    accepted boolean := false; wakes boolean := false;
+    accepted boolean := false; must_wake boolean := false; must_release boolean := false; wakes boolean := false;
 begin
     if not synced then
         perform set_config('synchronous_commit', 'off', true);
@@ -193,7 +199,9 @@ begin
         if w_release[i] and w_owner[i] is not null then
             owners[l] := '';
             fences[l] := 0;
+            must_release := true;
         end if;
+        must_wake := must_wake or w_wake[i] is not null;
         wakes := wakes or (w_owner[i] is null and (not w_new[i] or roots_[l] = runs_[r]))
             or (w_release[i] and coalesce(w_status[i], 'parked') in ('running', 'parked'));
     end loop;
@@ -241,13 +249,15 @@ begin
             from jsonb_to_recordset(t_rows) as n(i int, state text, version bigint, expires bigint)
             where a.id = tickets_[t_ticket[n.i]] and last_ticket[t_ticket[n.i]] = n.i and known[t_ticket[n.i]];
         end if;
-        update runs t set due = least(t.due, u.wake)
-        from (
-            select roots_[w.root] as root, min(w.wake) as wake from unnest(w_root, w_wake, a_why) as w(root, wake, why)
-            where w.wake is not null and w.why is null group by 1
-        ) as u
-        where t.run = u.root and t.status in ('running', 'parked');
-        if true = any(w_release) then
+        if must_wake then
+            update runs t set due = least(t.due, u.wake)
+            from (
+                select roots_[w.root] as root, min(w.wake) as wake from unnest(w_root, w_wake, a_why) as w(root, wake, why)
+                where w.wake is not null and w.why is null group by 1
+            ) as u
+            where t.run = u.root and t.status in ('running', 'parked');
+        end if;
+        if must_release then
             update leases t set owner = '', until = 0
             from unnest(w_root, w_owner, w_fence, w_release, a_why) as u(root, owner, fence, release, why)
             where u.release and u.why is null and t.root = roots_[u.root] and t.owner = u.owner and t.fence = u.fence;

@@ -1,5 +1,19 @@
--- append: one fact of one run
-select * from append_fact_{v}($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
+-- append: one fact of a driven run, what happens most often; whether the lease holds, and where the run stands then
+with held as materialized (
+    select from leases where root = $3 and owner = $4 and fence = $5 for update
+), moved as (
+    update runs r set seq = r.seq + 1, head = sha256(r.head || $8)
+    where r.run = $2 and exists(select from held) returning r.seq, r.head
+), put as (
+    insert into facts(run, seq, kind, body, digest, salt, input, output, head)
+    select $2, m.seq, $6, $7, $8, $9, $10, $11, m.head from moved m
+)
+select case when exists(select from held) then case when m.seq is null then 'unknown' end else 'lease' end,
+       m.seq, m.head, case when $1 then '' else set_config('synchronous_commit', 'off', true) end
+from (values(1)) as one left join moved m on true;
+
+-- append_many: several facts of one run
+select * from append_facts_{v}($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
 
 -- commit: any writes
 select * from commit_writes_{v}($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
