@@ -18,22 +18,20 @@ AGENT = """\
         return {"big": "x" * 70_000, **await ctx.skill("post", {"n": payload["n"]})}
     """
 POST = """\
-    import time
     from pathlib import Path
 
     def run(payload):
         with Path("sent").open("a") as file:
             file.write(f"{payload['n']}\\n")
-        if Path("stuck").exists():
-            time.sleep(60)
         return payload
     """
 ALLOW = """\
     kind: policy
     schema: 1
     rules:
-      - {id: may-post, on: ["skill:post", "skill:record-put"], verdict: allow}
+      - {id: may-put, on: ["skill:record-put"], verdict: allow}
     """
+PEOPLE = "kind: people\nschema: 1\npeople:\n  - {id: maria, roles: [hr], proof: claim}\n"
 WAITING = ["run-0", "run-1", "run-2"]
 
 
@@ -50,22 +48,27 @@ def project(tmp_path: Path, lived_in: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def lived_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project whose ledger holds one ended run and three that are parked in doubt."""
+    """A project whose ledger holds one ended run and three that are parked on an approval."""
     tmp_path = tmp_path_factory.mktemp("lived-in")
     catalog = tmp_path / "catalog"
     uses = "role: main\nuses: ['skill:post', 'skill:record-put']\n"
     put(catalog / "agents/main/post-mag/agent.yaml", HEAD.format("agent", "post-mag", "agent") + uses)
     put(catalog / "agents/main/post-mag/agent.py", AGENT)
-    skill = HEAD.format("skill", "post", "skill") + "effect: unrepeatable\ntimeout: 200ms\n"
+    skill = HEAD.format("skill", "post", "skill") + "effect: unrepeatable\n"
     put(catalog / "skills/post/skill.yaml", skill)
     put(catalog / "skills/post/skill.py", POST)
     put(catalog / "policies/allow.yaml", ALLOW)
+    put(catalog / "people.yaml", PEOPLE)
     put(tmp_path / "magsag.toml", "")
-    assert started(tmp_path, "control", 9) == 0
-    (tmp_path / "stuck").touch()
-    assert [started(tmp_path, run, n) for n, run in enumerate(WAITING)] == [3, 3, 3]
-    (tmp_path / "stuck").unlink()
+    assert [started(tmp_path, run, n) for n, run in enumerate([*WAITING, "control"])] == [3, 3, 3, 3]
+    (ticket,) = tickets(tmp_path, "--run", "control")
+    assert magsag("approval", "approve", ticket, "--as", "maria", cwd=tmp_path).code == 0
     return tmp_path
+
+
+def tickets(folder: Path, *arguments: str) -> list[str]:
+    """What waits for a decision, the oldest first."""
+    return [row["id"] for row in magsag("approval", "list", "--json", *arguments, cwd=folder).value]
 
 
 def started(folder: Path, run: str, n: int) -> int:
@@ -80,16 +83,16 @@ def test_parked_runs_finish_where_the_ledger_went_and_only_there(
     done = magsag("data", "migrate", "--to", place, "--json", cwd=project)
     assert done.code == 0, done.err
     told = done.value
-    assert (told["equal"], told["runs"]["count"], told["records"]["count"]) == (True, 4, 4)
+    counts = [told[sort]["count"] for sort in ("runs", "records", "tickets", "large values")]
+    assert (told["equal"], counts) == (True, [4, 4, 4, 1])
     assert "copied 4 runs" in done.err
-    for n, run in enumerate(WAITING):
-        resolve = ("run", "resolve", run, "post#1", "--succeeded", json.dumps({"n": n}))
-        here = magsag(*resolve, cwd=project)
+    for n, ticket in enumerate(tickets(project, "--ledger", place)):
+        here = magsag("approval", "approve", ticket, "--as", "maria", cwd=project)
         assert (here.code, "was moved to" in here.err, told["to"] in here.err) == (2, True, True)
-        there = magsag("--ledger", place, *resolve, cwd=project)
+        there = magsag("approval", "approve", ticket, "--as", "maria", "--ledger", place, cwd=project)
         assert (there.code, there.value["n"]) == (0, n), there.err
     assert {row["status"] for row in magsag("run", "list", "--json", cwd=project).value} == {"succeeded", "parked"}
-    assert sorted((project / "sent").read_text().split()) == ["0", "1", "2", "9"]
+    assert sorted((project / "sent").read_text().split()) == ["0", "1", "2", "3"]
     assert magsag("data", "check", "--ledger", place, cwd=project).code == 0
     assert magsag("run", "replay", "run-1", "--ledger", place, cwd=project).code == 0
     assert is_sound(project)
