@@ -9,6 +9,7 @@ import click
 from magsag.domain.errors import Invalid
 from magsag.domain.facts import RunStatus
 from magsag.domain.ids import RunId
+from magsag.domain.location import is_postgres
 from magsag.surfaces.cli.call import Call
 from magsag.surfaces.cli.failing import NO, YES
 from magsag.surfaces.cli.groups import Leaf
@@ -149,7 +150,10 @@ def erase(call: Call, run: str, yes: bool) -> None:
         return
     say(f"run {id} is erased: the payloads of {gone.facts} facts in {gone.runs} run{'s' * (gone.runs != 1)}")
     if not gone.is_overwritten:
-        note("others are at work: old bytes may stand in the ledger's files until the next `magsag data vacuum`")
+        if is_postgres(call.app.settings.ledger):
+            note("old bytes stand in the server's files until its vacuum has passed: docs/storage.md")
+        else:
+            note("others are at work: old bytes may stand in the ledger's files until the next `magsag data vacuum`")
     for copy in gone.copies:
         note(f"run {copy} took payloads over from it, and keeps them until it is erased too")
 
