@@ -18,18 +18,18 @@ from magsag.adapters.store.sqlite import SqliteStore
 from magsag.domain.facts import RunStatus
 from magsag.domain.ids import RunId
 from magsag.testing import Sink
-from tests.acceptance.test_workers import FIRST, Team, holder
+from tests.acceptance.test_workers import FIRST, Team, fence_of
 from tests.acceptance.workshop import environment
-
-LEASE = "1"
 
 
 class Stopping(Team):
     """Workers with a short lease."""
 
+    lease = "1"
+
     def worker(self, *arguments: str) -> "subprocess.Popen[str]":
         script = Path(__file__).with_name("worker_project.py")
-        command = [sys.executable, str(script), str(self.folder), LEASE, *arguments]
+        command = [sys.executable, str(script), str(self.folder), self.lease, *arguments]
         variables = environment(PYTHONPATH=str(Path(__file__).parents[2]))
         process = subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.workers.append(process)
@@ -37,20 +37,20 @@ class Stopping(Team):
         assert "ready" in process.stdout.readline()
         return process
 
-    def caught(self, catch: str, *acts: str) -> tuple["subprocess.Popen[str]", int]:
+    def in_act(self, catch: str, *acts: str) -> tuple["subprocess.Popen[str]", int]:
         """Two workers, and one of them is in this act: that one, and its fence."""
-        workers = {worker.pid: worker for worker in (self.worker(), self.worker())}
+        for _ in range(2):
+            self.worker()
         self.detach(FIRST, acts=list(acts), catch=catch)
         slug, _, when = catch.partition(":")
         self.wait_until(lambda: self.sink.count(slug).total() > 0 if when == "after" else self.has_begun(slug))
         with closing(SqliteStore(self.ledger)) as store:
-            pid, fence = holder(store)
-        return workers[pid], fence
+            return self.caught(slug), fence_of(store)
 
     def taken_over(self, fence: int) -> float:
         """Wait until somebody else drives the run, or has done so; how long it took."""
         with closing(SqliteStore(self.ledger)) as store:
-            return self.wait_until(lambda: holder(store)[1] > fence)
+            return self.wait_until(lambda: fence_of(store) > fence)
 
     def kinds(self) -> list[str]:
         with closing(SqliteStore(self.ledger)) as store:
@@ -80,7 +80,7 @@ def team(tmp_path: Path) -> Iterator[Stopping]:
 def test_a_worker_that_stands_still_inside_an_act_is_recovered_from_by_its_kind(
     team: Stopping, act: str, when: str, status: RunStatus, calls: int, late: bool
 ) -> None:
-    worker, fence = team.caught(f"{act}:{when}", act, "put")
+    worker, fence = team.in_act(f"{act}:{when}", act, "put")
     os.kill(worker.pid, signal.SIGSTOP)
     team.taken_over(fence)
     team.ends(FIRST, status)
@@ -96,7 +96,7 @@ def test_a_worker_that_stands_still_inside_an_act_is_recovered_from_by_its_kind(
 
 
 def test_a_worker_that_stood_still_between_two_acts_does_not_begin_the_next(team: Stopping) -> None:
-    worker, fence = team.caught("look:before", "put", "look", "mail")
+    worker, fence = team.in_act("look:before", "put", "look", "mail")
     os.kill(worker.pid, signal.SIGSTOP)
     team.taken_over(fence)
     team.ends(FIRST)
@@ -108,7 +108,7 @@ def test_a_worker_that_stood_still_between_two_acts_does_not_begin_the_next(team
 
 
 def test_a_clock_that_jumps_an_hour_ahead_ends_a_lease_and_nothing_happens_twice(team: Stopping) -> None:
-    _, fence = team.caught("mail:before", "mail")
+    _, fence = team.in_act("mail:before", "mail")
     with closing(sqlite3.connect(team.ledger)) as other:
         other.execute("update leases set until = until - 3600000")
         other.commit()
@@ -119,7 +119,7 @@ def test_a_clock_that_jumps_an_hour_ahead_ends_a_lease_and_nothing_happens_twice
 
 
 def test_a_clock_that_jumps_an_hour_back_does_not_hide_a_dead_worker(team: Stopping) -> None:
-    worker, fence = team.caught("look:before", "look", "mail")
+    worker, fence = team.in_act("look:before", "look", "mail")
     worker.kill()
     with closing(sqlite3.connect(team.ledger)) as other:
         other.execute("update leases set until = until + 3600000")

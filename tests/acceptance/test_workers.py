@@ -74,6 +74,12 @@ class Team:
     def has_begun(self, slug: str) -> bool:
         return any(self.folder.glob(f"{slug}.*"))
 
+    def caught(self, slug: str) -> "subprocess.Popen[str]":
+        """The worker that is in this act."""
+        self.wait_until(lambda: any(path.read_text() for path in self.folder.glob(f"{slug}.*")))
+        (pid,) = (int(path.read_text()) for path in self.folder.glob(f"{slug}.*"))
+        return next(worker for worker in self.workers if worker.pid == pid)
+
 
 @pytest.fixture
 def team(tmp_path: Path) -> Iterator[Team]:
@@ -141,13 +147,14 @@ def test_workers_share_the_runs_of_a_ledger_and_nothing_happens_twice(team: Team
 def test_another_worker_takes_over_from_a_killed_one_long_before_its_lease_ends(
     team: Team, acts: list[str], catch: str, status: RunStatus, calls: int
 ) -> None:
-    workers = {worker.pid: worker for worker in (team.worker(), team.worker())}
+    for _ in range(2):
+        team.worker()
     team.detach(FIRST, acts=acts, catch=catch)
     team.wait_until(lambda: bool(team.sink.calls))
     with closing(SqliteStore(team.ledger)) as store:
-        pid, fence = holder(store)
-        workers[pid].kill()
-        took = team.wait_until(lambda: holder(store)[1] > fence)
+        fence = fence_of(store)
+        team.caught(acts[0]).kill()
+        took = team.wait_until(lambda: fence_of(store) > fence)
     team.ends(FIRST, status)
     assert took < 5
     assert list(team.sink.count().values()) == [calls]
@@ -164,11 +171,11 @@ def test_detached_child_runs_are_spread_over_the_workers_and_their_parent_goes_o
 
 
 def test_a_killed_workers_detached_child_run_goes_on_elsewhere_and_wakes_its_parent(team: Team) -> None:
-    workers = {worker.pid: worker for worker in (team.worker(), team.worker())}
+    for _ in range(2):
+        team.worker()
     team.detach(FIRST, "boss", acts=["put", "mail"], catch="put:after")
     team.wait_until(lambda: bool(team.sink.calls))
-    with closing(SqliteStore(team.ledger)) as store:
-        workers[holder(store, "first.actor#1")[0]].kill()
+    team.caught("put").kill()
     team.ends(FIRST)
     assert sorted(team.sink.count().values()) == [1, 2]
 
@@ -268,7 +275,7 @@ def test_without_a_ledger_there_is_nothing_to_leave_to_others(team: Team) -> Non
     assert "only be left to others in a ledger" in done.err
 
 
-def holder(store: SqliteStore, run: str = FIRST) -> tuple[int, int]:
-    """The process that drives the run, or did so last, and its fence."""
-    owner, fence = store._database.one("lease_holder", (run,)) or ("", 0)
-    return int(owner.split(":")[1]) if owner else 0, fence
+def fence_of(store: SqliteStore) -> int:
+    """It grows with each owner of the first run's lease."""
+    _, fence = store._database.one("lease_holder", (FIRST,)) or ("", 0)
+    return int(fence)

@@ -7,6 +7,7 @@ Run as a script it is a worker whose lease may be shorter than settings allow:
 import asyncio
 import json
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,13 +17,13 @@ from magsag.domain.settings import Settings
 from magsag.ports.runner import Told
 
 _ACT: Final = """
-import asyncio, urllib.request
+import asyncio, os, urllib.request
 from pathlib import Path
 
 async def run(payload, ctx):
     begun = Path(payload["folder"]) / f"{SLUG}.{ctx.idempotency_key}"
     catch = payload.get("catch") if not begun.exists() else None
-    begun.touch()
+    begun.write_text(str(os.getpid()))
     if catch == f"{SLUG}:before":
         await asyncio.sleep(SECONDS)
     headers = {"Idempotency-Key": ctx.idempotency_key}
@@ -93,7 +94,8 @@ def write_project(folder: Path, seconds: float = 1.5) -> Path:
 
 def app_of(folder: Path, lease_seconds: float = 10.0) -> App:
     """A process on that project."""
-    ledger = str(folder / ".magsag" / "ledger.db")
+    told = tomllib.loads((folder / "magsag.toml").read_text(encoding="utf-8"))
+    ledger = told.get("ledger", str(folder / ".magsag" / "ledger.db"))
     settings = Settings(str(folder), str(folder / "catalog"), ledger, actor="tester", lease_seconds=lease_seconds)
     return build(settings)
 

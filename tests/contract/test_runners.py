@@ -1,12 +1,13 @@
 """The runners under the suite that each adapter passes, and runners that must not pass it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from magsag.adapters.store.postgres.store import PostgresStore
 from magsag.app import App
 from magsag.domain.ids import RunId
 from magsag.engine.table import Illegal
@@ -45,6 +46,18 @@ class TestWorker(RunnerSuite):
     @pytest.fixture
     def carry(self) -> Carry:
         return as_a_worker
+
+
+@pytest.mark.needs("postgres")
+class TestWorkerOnPostgres(TestWorker):
+    @pytest.fixture
+    def place(self, tmp_path: Path, dsn: str) -> Iterator[Place]:
+        class InPostgres(Place):
+            def store(self) -> Store:
+                return PostgresStore(dsn, tmp_path)
+
+        with closing(InPostgres(tmp_path)) as place:
+            yield place
 
 
 def test_a_runner_that_drives_nothing_fails(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ import pytest
 
 from magsag.adapters.store.sqlite import SqliteStore
 from magsag.app import App
+from magsag.catalog.load import Loaded
 from magsag.domain import facts
 from magsag.domain.errors import Broken, Invalid
 from magsag.domain.facts import ParkedOn, RunStatus
@@ -168,6 +169,7 @@ class Place:
         self._files = _files()
         self._acts = folder / "acts"
         self._opened: list[App] = []
+        self._catalog: Loaded | None = None
 
     def store(self) -> Store:
         """The ledger, opened once more."""
@@ -175,7 +177,10 @@ class Place:
 
     def process(self, store: Store | None = None) -> App:
         """Another process."""
-        app = build_app(self._folder, self._files, store=store or self.store())
+        app = build_app(self._folder, self._files, store=store or self.store(), sound=False)
+        if self._catalog is None:
+            self._catalog, self._files = app.catalog, {}
+        app.__dict__["catalog"] = self._catalog
         self._opened.append(app)
         return app
 
