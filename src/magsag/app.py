@@ -20,6 +20,8 @@ from magsag.ports.model import ModelProvider
 from magsag.ports.place import Place
 
 if TYPE_CHECKING:
+    from magsag.adapters.proofs.bench import Ledgers
+    from magsag.adapters.proofs.ledgers import OpenLedger
     from magsag.catalog.beside import Beside
     from magsag.catalog.bundle import Bundle
     from magsag.catalog.load import Loaded
@@ -398,22 +400,26 @@ class App:
 
     @contextmanager
     def crash_proof(
-        self, really: bool = False, open_store: Callable[[str], Store] | None = None
+        self, really: bool = False, dsn: str | None = None, open_ledger: "OpenLedger | None" = None
     ) -> Iterator["CrashProof"]:
-        """Proves what crashes leave, on ledgers of its own. `open_store` opens these instead; for tests of the proof.
+        """Proves what crashes leave, on ledgers of its own: files, or schemas of the database that `dsn` names.
 
-        Raises Invalid where that cannot be proved here.
+        `open_ledger` opens them instead; for tests of the proof. Raises Invalid where that cannot be proved here.
         """
         from magsag.adapters.proofs.bench import ForkBench
-        from magsag.adapters.proofs.ledgers import FileLedgers
-        from magsag.adapters.store.sqlite import SqliteStore
+        from magsag.adapters.proofs.ledgers import FileLedgers, SchemaLedgers
         from magsag.services.proofs.crash import CrashProof
 
         if not self.settings.features.durable:
             raise Invalid("features.durable is off: runs live in memory, and nothing survives a crash")
         stand_ins = self.catalog.stand_ins
         stand_ins.ready()
-        ledgers = FileLedgers(open_store or (lambda ledger: SqliteStore(Path(ledger))))
+        ledgers: Ledgers = FileLedgers(open_ledger or _open_ledger)
+        if dsn is not None:
+            _require_postgres(dsn)
+            from magsag.adapters.store.postgres.store import drop_schema
+
+            ledgers = SchemaLedgers(dsn, open_ledger or _open_ledger, drop_schema)
         with ForkBench(self._desk, ledgers, stand_ins, self.clock, really) as bench:
             yield CrashProof(bench)
 

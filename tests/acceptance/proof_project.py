@@ -58,6 +58,14 @@ async def run(payload, ctx):
     looked = await ctx.skill("look", payload)
     return [looked, await ctx.skill("mail", payload)]
 """
+_WAITER: Final = """
+async def run(payload, ctx):
+    await ctx.sleep(3600)
+    said = await ctx.wait_for("approved")
+    sent = await ctx.skill("mail", {"n": said["n"]})
+    both = await ctx.gather(ctx.sleep(0.02), ctx.wait_for("approved"), ctx.skill("pay", {"n": 1}))
+    return [said, sent, both[1:], ctx.now().isoformat()]
+"""
 _CLOCK: Final = """
 import time
 
@@ -87,6 +95,9 @@ stand_ins:
   - {for: "skill:pay", output: {did: pay, n: =input.n, receipt: =key}}
   - {for: "skill:mail", output: {did: mail, n: =input.n}}
   - {for: "shell:tell"}
+signals:
+  - {event: approved, payload: {n: 1}}
+  - {event: approved, payload: {n: 2}}
 """
 _AGENT: Final = "kind: agent\nschema: 1\nslug: {}\nversion: 1.0.0\nrole: main\nentrypoint: agent.py:run\nuses: [{}]\n"
 
@@ -99,7 +110,7 @@ def files() -> dict[str, str]:
         found[f"skills/{slug}/skill.yaml"] = f"{head}effect: {effect}\n{_MORE.get(slug, '')}"
         found[f"skills/{slug}/skill.py"] = f"SLUG = {slug!r}\n{code}"
     uses = ", ".join(f"skill:{slug}" for slug in _SKILLS)
-    for slug, code in (("boss", _BOSS), ("helper", _HELPER), ("clock", _CLOCK)):
+    for slug, code in (("boss", _BOSS), ("helper", _HELPER), ("clock", _CLOCK), ("waiter", _WAITER)):
         found[f"agents/main/{slug}/agent.yaml"] = _AGENT.format(
             slug, f"{uses}, agent:helper" * (slug != "helper") or uses
         )
@@ -113,7 +124,7 @@ def files() -> dict[str, str]:
 def main() -> None:
     folder, program = sys.argv[1:]
     app = build_app(Path(folder), files())
-    with app.crash_proof(open_store=lambda ledger: forgetful(SqliteStore(Path(ledger)))) as proof:
+    with app.crash_proof(open_ledger=lambda ledger, _: forgetful(SqliteStore(Path(ledger)))) as proof:
         tally = proof.prove(Asked(program, {"n": 0}, points=12), lambda *_: None)
     said = [line for story in tally.failures for line in story["differences"]]
     print(json.dumps({"holds": tally.holds, "identical": tally.identical, "said": said}))

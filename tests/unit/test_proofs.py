@@ -11,6 +11,7 @@ import pytest
 
 from magsag.adapters.proofs.boundaries import Boundaries, read_notes, watched
 from magsag.adapters.proofs.clock import StandingClock
+from magsag.adapters.proofs.loop import StandingLoop
 from magsag.adapters.proofs.place import StandInPlace
 from magsag.adapters.proofs.sink import Sink, SinkCalls
 from magsag.adapters.store.memory import MemoryStore
@@ -22,9 +23,9 @@ from magsag.domain.facts import Proposal
 from magsag.domain.ids import RunId, StepId
 from magsag.ports.ledger import Write
 from magsag.ports.place import ActCall
-from magsag.services.proofs.bench import Moment
 from magsag.services.proofs.outcome import Outcome, differences
 from magsag.services.proofs.points import Boundary, Place, Side, What, chosen, points_of
+from magsag.services.strands import Strands
 from tests.unit.catalogs import loaded, told
 
 PROOF = "proof.yaml"
@@ -167,18 +168,29 @@ def test_stand_ins_are_no_part_of_the_bundle(tmp_path: Path) -> None:
     assert loaded(tmp_path / "a").bundle.hash == loaded(tmp_path / "b", stand_in('{for: "skill:send"}')).bundle.hash
 
 
-def test_the_time_stands_and_is_ahead_until_the_lookups_were_asked() -> None:
-    clock = StandingClock(Moment(10, 50, 2))
-    assert clock.now() == 50
-    clock.looked_up()
-    assert clock.now() == 50
-    clock.looked_up()
-    assert clock.now() == 10
+def test_the_time_stands_until_it_is_put_forward() -> None:
+    clock = StandingClock(10)
+    assert clock.now() == clock.now() == 10
     clock.put_forward(30)
     clock.put_forward(20)
     assert clock.now() == 30
-    assert StandingClock(Moment(0)).chance(40) == StandingClock(Moment(9)).chance(40)
+    assert StandingClock(0).chance(40) == StandingClock(9).chance(40)
     assert clock.chance(16) != clock.chance(16)
+
+
+def test_a_timer_of_a_program_takes_the_clock_along_and_no_other_does() -> None:
+    async def rests() -> list[int]:
+        seen = [clock.now()]
+        await asyncio.sleep(0.002)
+        seen.append(clock.now())
+        while clock.now() < 50_000:
+            await strands.rest(RunId("p"), None, (50_000 - clock.now()) / 1e6)
+        return [*seen, clock.now()]
+
+    clock, strands = StandingClock(10_000), Strands()
+    strands.begin()
+    with asyncio.Runner(loop_factory=lambda: StandingLoop(clock)) as runner:
+        assert runner.run(rests()) == [10_000, 10_000, 50_000]
 
 
 class Died(Exception):
@@ -220,14 +232,11 @@ class Acting:
     """Acts at a place, with a sink of its own."""
 
     def __init__(self, folder: Path, sink: Sink, *lines: str, really: bool = False) -> None:
-        self.notes, self.looked_up = folder / "notes", 0
+        self.notes = folder / "notes"
         boundaries = Boundaries(self.notes, None)
         calls = SinkCalls(int(sink.url.rpartition(":")[2]))
         stand_ins = loaded(folder / "catalog", stand_in(*lines) if lines else {}).stand_ins
-        self.place = StandInPlace(boundaries, stand_ins, calls, "t", really, give_up, self._looked_up)
-
-    def _looked_up(self) -> None:
-        self.looked_up += 1
+        self.place = StandInPlace(boundaries, stand_ins, calls, "t", really, give_up)
 
     def act(
         self, proposal: Proposal, is_lookup: bool = False, here: Callable[[], Awaitable[object]] | None = None
@@ -256,7 +265,6 @@ def test_a_stand_in_is_a_call_of_the_sink_and_its_lookup_asks_there(tmp_path: Pa
         assert acting.act(proposal, is_lookup=True) == {"found": True, "output": given}
         assert sink.count("t") == {"key": 1}
         assert json.loads(sink.bodies["key"]) == {"output": given}
-    assert acting.looked_up == 2
     assert {(one.what, one.is_real) for one in read_notes(acting.notes)} == {(What.ACT, False), (What.LOOKUP, False)}
 
 

@@ -56,6 +56,16 @@ class StandIns:
         """Compile all of them. Raises Invalid with the first thing that is wrong."""
         self._stands()
 
+    @property
+    def signals(self) -> dict[str, list[Any]]:
+        """What runs of a proof are told: event -> payloads in their order."""
+        found: dict[str, list[Any]] = {}
+        for candidate in self._candidates:
+            if isinstance(proof := candidate.checked, Proof):
+                for signal in proof.signals:
+                    found.setdefault(signal.event, []).append(signal.payload)
+        return found
+
     def find(self, target: str) -> Stand | None:
         """What stands in for an exact target, e.g. `skill:send-offer@0.3.0` or `shell:notify`."""
         return next((stand for stand in self._stands() if stand.reference.matches(target)), None)

@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 from magsag.adapters.proofs import processes
 from magsag.adapters.proofs.boundaries import Boundaries, read_notes, watched
 from magsag.adapters.proofs.clock import StandingClock
+from magsag.adapters.proofs.loop import StandingLoop
 from magsag.adapters.proofs.place import StandInPlace
 from magsag.adapters.proofs.sink import SinkCalls, SinkProcess
 from magsag.catalog.stand_ins import StandIns
@@ -19,7 +20,7 @@ from magsag.domain.errors import Invalid
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Store
 from magsag.ports.place import Place as ActPlace
-from magsag.services.proofs.bench import Desk, Ended, Moment, Trial
+from magsag.services.proofs.bench import Desk, Ended, Trial
 from magsag.services.proofs.driving import drive
 from magsag.services.proofs.points import Boundary, Place
 from magsag.services.runs import Order
@@ -44,8 +45,8 @@ class Ledgers(Protocol):
     def make(self, folder: Path) -> str:
         """Where the new ledger is."""
 
-    def open(self, ledger: str) -> Store:
-        """Open it in this process."""
+    def open(self, ledger: str, folder: Path) -> Store:
+        """Open it in this process; what this machine keeps of it goes into the folder."""
 
     def drop(self, ledger: str) -> None:
         """Remove it."""
@@ -90,11 +91,11 @@ class ForkBench:
         folder.mkdir()
         return Trial(name, self._ledgers.make(folder), str(folder))
 
-    def drive(self, trial: Trial, order: Order, moment: Moment, stop_at: Place | None) -> Ended:
+    def drive(self, trial: Trial, order: Order, at: int, stop_at: Place | None) -> Ended:
         """Drive the order in a process of its own, killed at the place."""
         place = Path(trial.folder) / f"process-{len(_notes(trial)) + 1}"
         place.with_suffix(".notes").touch()
-        process = processes.fork(lambda: self._driven(trial, order, moment, stop_at, place), place, LIMIT_SECONDS)
+        process = processes.fork(lambda: self._driven(trial, order, at, stop_at, place), place, LIMIT_SECONDS)
         return Ended(*processes.ended(process, place))
 
     def crossed(self, trial: Trial) -> list[list[Boundary]]:
@@ -104,7 +105,7 @@ class ForkBench:
     @contextmanager
     def look(self, trial: Trial, at: int) -> Iterator[Desk]:
         """Open the ledger in this process; its clock stands there."""
-        desk = self._build(self._ledgers.open(trial.ledger), StandingClock(Moment(at)), None)
+        desk = self._build(self._ledgers.open(trial.ledger, Path(trial.folder)), StandingClock(at), None)
         try:
             yield desk
         finally:
@@ -120,10 +121,10 @@ class ForkBench:
         self._ledgers.drop(trial.ledger)
         shutil.rmtree(trial.folder, ignore_errors=True)
 
-    def _driven(self, trial: Trial, order: Order, moment: Moment, stop_at: Place | None, place: Path) -> dict[str, Any]:
+    def _driven(self, trial: Trial, order: Order, at: int, stop_at: Place | None, place: Path) -> dict[str, Any]:
         """What the process does."""
         boundaries = Boundaries(place.with_suffix(".notes"), stop_at)
-        clock = StandingClock(moment)
+        clock = StandingClock(at)
         acts = StandInPlace(
             boundaries,
             self._stand_ins,
@@ -131,11 +132,11 @@ class ForkBench:
             trial.name,
             self._really,
             lambda error: processes.refuse(place, error),
-            clock.looked_up,
         )
-        desk = self._build(watched(self._ledgers.open(trial.ledger), boundaries), clock, acts)
+        desk = self._build(watched(self._ledgers.open(trial.ledger, Path(trial.folder)), boundaries), clock, acts)
         try:
-            return asyncio.run(drive(desk, order, clock))
+            with asyncio.Runner(loop_factory=lambda: StandingLoop(clock)) as runner:
+                return runner.run(drive(desk, order, clock, self._stand_ins.signals))
         finally:
             desk.close()
 

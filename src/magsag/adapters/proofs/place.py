@@ -28,11 +28,10 @@ class StandInPlace:
         trial: str,
         really: bool,
         give_up: Callable[[Invalid], object],
-        looked_up: Callable[[], None],
     ) -> None:
         """`really`: acts without a stand-in act for real.
 
-        `give_up` ends the process, which cannot prove anything then; `looked_up` is told after each lookup.
+        `give_up` ends the process, which cannot prove anything then.
         """
         self._boundaries = boundaries
         self._stand_ins = stand_ins
@@ -40,7 +39,6 @@ class StandInPlace:
         self._trial = trial
         self._really = really
         self._give_up = give_up
-        self._looked_up = looked_up
 
     async def act(self, call: ActCall, here: Callable[[], Awaitable[object]]) -> object:
         """Perform it, or what stands in for it."""
@@ -56,8 +54,6 @@ class StandInPlace:
         except BaseException:
             self._boundaries.cross(Boundary(what, Side.AFTER, names, effect, target))
             raise
-        if call.is_lookup:
-            self._looked_up()
         noted = output if is_real and call.proposal.effect is Effect.UNREPEATABLE else None
         self._boundaries.cross(Boundary(what, Side.AFTER, names, effect, target, is_real, noted))
         return output

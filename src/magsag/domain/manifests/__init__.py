@@ -9,7 +9,7 @@ from magsag.domain.manifests.eval import Eval, Metric
 from magsag.domain.manifests.flow import Fallback, Flow, FlowStep, Loop
 from magsag.domain.manifests.people import People, Person
 from magsag.domain.manifests.policy import FlowGovernance, Policy, Rule
-from magsag.domain.manifests.proof import Proof, StandIn
+from magsag.domain.manifests.proof import Proof, StandIn, ToldSignal
 from magsag.domain.manifests.skill import Skill
 
 KINDS: dict[str, type[Manifest]] = {
@@ -43,4 +43,5 @@ __all__ = [
     "Rule",
     "Skill",
     "StandIn",
+    "ToldSignal",
 ]

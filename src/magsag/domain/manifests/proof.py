@@ -17,9 +17,20 @@ class StandIn(Part):
     fits the output contract"""
 
 
+class ToldSignal(Part):
+    """What a run of a proof is told when it waits for an event."""
+
+    event: str = Field(min_length=1)
+    """its name in `ctx.wait_for`"""
+    payload: Any = None
+    """what the wait gives; the first wait gets the first payload of its event, and the last one stands for all later"""
+
+
 class Proof(Manifest):
     """`catalog/proof.yaml`."""
 
     kind: Literal["proof"]
     stand_ins: tuple[StandIn, ...] = Field(default=(), strict=False)
     """of acts that change something, and of reads that shall not be asked"""
+    signals: tuple[ToldSignal, ...] = Field(default=(), strict=False)
+    """which nobody sends in a proof"""

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from magsag.ports.ledger import Store
 from magsag.services.doubts import Doubts
+from magsag.services.events import Events
 from magsag.services.proofs.points import Boundary, Place
 from magsag.services.runs import Order, Runs
 
@@ -24,16 +25,6 @@ class Trial:
     """also names its part of the sink"""
     ledger: str
     folder: str
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """Where the clock of a process stands, in microseconds since 1970."""
-
-    at: int
-    ahead: int = 0
-    """where it stands until so many lookups were asked: then nobody of an earlier process can still be acting"""
-    lookups: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +45,8 @@ class Desk(Protocol):
     def runs(self) -> Runs: ...
     @property
     def doubts(self) -> Doubts: ...
+    @property
+    def events(self) -> Events: ...
     @property
     def store(self) -> Store: ...
 
@@ -80,8 +73,8 @@ class Bench(Protocol):
     def trial(self, name: str) -> Trial:
         """A fresh ledger."""
 
-    def drive(self, trial: Trial, order: Order, moment: Moment, stop_at: Place | None) -> Ended:
-        """Drive the order in a process of its own, which is killed at the place."""
+    def drive(self, trial: Trial, order: Order, at: int, stop_at: Place | None) -> Ended:
+        """Drive the order in a process of its own, which is killed at the place; its clock stands `at` there."""
 
     def crossed(self, trial: Trial) -> list[list[Boundary]]:
         """What each process of the trial noted, in its order."""

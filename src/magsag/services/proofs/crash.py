@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from magsag.domain.errors import Invalid
-from magsag.services.proofs.bench import Bench, Ended, Moment, Said, Trial
+from magsag.services.proofs.bench import Bench, Ended, Said, Trial
 from magsag.services.proofs.outcome import Outcome, differences, is_ended
 from magsag.services.proofs.point import RUN, read_outcome, try_point
 from magsag.services.proofs.points import Boundary, Point, chosen, points_of
@@ -105,18 +105,24 @@ class CrashProof:
         return one, other
 
     def _clean(self, trial: Trial, order: Order) -> _Clean:
-        ended = self._bench.drive(trial, order, Moment(self._bench.now()), None)
+        ended = self._bench.drive(trial, order, self._bench.now(), None)
         if ended.code != 0:
             raise Invalid(_why(ended))
         if not is_ended(str(ended.said["status"])):
-            reasons = "; ".join(
-                f"{one['step']} waits for {one['on']}: {one['reason']}" for one in ended.said["reasons"]
-            )
+            reasons = "; ".join(_waits(one) for one in ended.said["reasons"])
             raise Invalid(
                 f"without any crash the run is {ended.said['status']}, so there is nothing to compare: {reasons}"
             )
         (crossed,) = self._bench.crossed(trial)
         return _Clean(crossed, read_outcome(self._bench, trial))
+
+
+def _waits(reason: Said) -> str:
+    """Why it goes no further, and what would let it."""
+    said = f"{reason['step']} waits for {reason['on']}: {reason['reason']}"
+    if reason["event"] is None:
+        return said
+    return f"{said}; add `- event: {reason['event']}` under `signals:` of catalog/proof.yaml"
 
 
 def _taken(points: Sequence[Point], asked: Asked) -> list[Point]:

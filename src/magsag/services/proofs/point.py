@@ -8,12 +8,14 @@ from magsag.domain import facts
 from magsag.domain.effects import Effect
 from magsag.domain.facts import ParkedOn, StepStatus
 from magsag.domain.ids import RunId
+from magsag.domain.location import shown
 from magsag.engine.chain import unseal
 from magsag.ports.ledger import RunQuery, Store
 from magsag.services.beginnings import read_run
 from magsag.services.doubts import Doubt
 from magsag.services.doubts import Said as Word
-from magsag.services.proofs.bench import Bench, Ended, Moment, Said, Trial
+from magsag.services.proofs.bench import Bench, Ended, Said, Trial
+from magsag.services.proofs.driving import BY
 from magsag.services.proofs.outcome import Outcome, differences, is_ended, outcome_of
 from magsag.services.proofs.points import Boundary, Place, Point, Side, What
 from magsag.services.runs import Order
@@ -21,8 +23,6 @@ from magsag.services.runs import Order
 KILLED: Final = -9
 RUN: Final = RunId("proof")
 """the id of every run of a proof, so that keys and outputs can be compared"""
-BY: Final = "proof"
-"""who ends doubts"""
 _ROUNDS: Final = 50
 """so many times a run is gone on with"""
 
@@ -42,8 +42,8 @@ class Story:
 class Standing(NamedTuple):
     """How a run stands between two processes."""
 
-    moment: Moment
-    """when the next one comes"""
+    at: int
+    """the time of its last fact: where the clock of the next one stands"""
     begun: list[tuple[RunId, str]]
     """steps that nobody may repeat, with an intent and no outcome"""
 
@@ -58,7 +58,7 @@ def try_point(bench: Bench, point: Point, order: Order, clean: Outcome) -> Said:
     if not story.differences:
         story.differences += differences(clean, read_outcome(bench, trial), len(places))
     if story.differences:
-        story.lines.append(f"its ledger is kept: {trial.ledger}")
+        story.lines.append(f"its ledger is kept: {shown(trial.ledger)}")
     else:
         bench.drop(trial)
     return asdict(story)
@@ -77,7 +77,7 @@ def _is_before_act(one: Boundary) -> bool:
 
 
 def _kill(bench: Bench, trial: Trial, order: Order, place: Place, story: Story) -> bool:
-    ended = bench.drive(trial, order, _standing(bench, trial).moment, place)
+    ended = bench.drive(trial, order, _standing(bench, trial).at, place)
     if ended.code == KILLED:
         story.lines.append(f"killed {place}")
         return True
@@ -94,14 +94,14 @@ def _not_killed(ended: Ended, place: Place) -> str:
 def _go_on(bench: Bench, trial: Trial, order: Order, place: Place, story: Story) -> None:
     """Fresh processes until the run has ended; every doubt is ended by what the sink says."""
     for _ in range(_ROUNDS):
-        moment, begun = _standing(bench, trial)
-        ended = bench.drive(trial, order, moment, None)
+        at, begun = _standing(bench, trial)
+        ended = bench.drive(trial, order, at, None)
         if ended.code != 0:
             story.differences.append(f"the process that goes on ended with {ended.code}: {ended.printed}")
             return
         status, reasons = str(ended.said["status"]), ended.said["reasons"]
         story.lines.append(", ".join([f"gone on: {status}", *(f"{one['step']} on {one['on']}" for one in reasons)]))
-        with bench.look(trial, moment.at) as desk:
+        with bench.look(trial, at) as desk:
             silent = [f"{run} {step}" for run, step in begun if not _was_in_doubt(desk.store, run, step)]
         story.differences += [f"{step} may have acted and is not in doubt" for step in silent]
         if silent or is_ended(status):
@@ -117,7 +117,7 @@ def _go_on(bench: Bench, trial: Trial, order: Order, place: Place, story: Story)
 
 def _resolve(bench: Bench, trial: Trial, steps: list[str], place: Place, story: Story) -> bool:
     """Ask the sink and say it; whether it could be said."""
-    with bench.look(trial, _standing(bench, trial).moment.at) as desk:
+    with bench.look(trial, _standing(bench, trial).at) as desk:
         for step in steps:
             word = _looked_up(bench, trial, desk.doubts.find(RUN, step), place)
             story.doubts += 1
@@ -144,7 +144,6 @@ def _looked_up(bench: Bench, trial: Trial, doubt: Doubt, place: Place) -> Word |
 def _standing(bench: Bench, trial: Trial) -> Standing:
     at = bench.now()
     with bench.look(trial, at) as desk:
-        ahead: list[int] = []
         begun: list[tuple[RunId, str]] = []
         for row in desk.store.rows(RunQuery(root=RUN, roots_only=False, limit=None)):
             run = read_run(desk.store, row.run)
@@ -152,9 +151,8 @@ def _standing(bench: Bench, trial: Trial) -> Standing:
                 continue
             at = max(at, run.at)
             started = [step for step in run.steps.values() if step.status is StepStatus.STARTED]
-            ahead += [step.act_by for step in started if _is(step.proposal, Effect.RECONCILABLE)]
             begun += [(run.id, step.id) for step in started if _is(step.proposal, Effect.UNREPEATABLE)]
-        return Standing(Moment(at, max(ahead, default=0), len(ahead)), begun)
+        return Standing(at, begun)
 
 
 def _is(proposal: facts.Proposal | None, effect: Effect) -> bool:

@@ -26,7 +26,10 @@ def command() -> None:
 @command.command("crash")
 @click.argument("program", metavar="FLOW_OR_AGENT")
 @click.option("--input", "source", metavar="FILE", help="The input as JSON; stdin without it, or for -.")
-@click.option("--store", type=click.Choice(["sqlite"]), default="sqlite", show_default=True, help="Where facts live.")
+@click.option(
+    "--store", type=click.Choice(["sqlite", "postgres"]), default="sqlite", show_default=True, help="Where facts live."
+)
+@click.option("--dsn", metavar="DSN", help="The database for --store postgres, if the project's ledger is not one.")
 @click.option("--kill-at", type=click.IntRange(min=1), metavar="N", help="Try only this point, and tell all of it.")
 @click.option("--points", type=click.IntRange(min=1), metavar="N", help="At most so many; those at effects always.")
 @click.option("--seed", type=int, default=0, show_default=True, metavar="S", help="Which ones --points takes.")
@@ -37,6 +40,7 @@ def crash(
     program: str,
     source: str | None,
     store: str,
+    dsn: str | None,
     kill_at: int | None,
     points: int | None,
     seed: int,
@@ -59,7 +63,7 @@ def crash(
     if refused is not None:
         return refused
     asked = Asked(ref, _payload(call, ref, source), kill_at, points, seed)
-    with call.app.crash_proof(really) as proof:
+    with call.app.crash_proof(really, _database(call, store, dsn)) as proof:
         tally = proof.prove(asked, lambda done, of, story: _tell(call, done, of, story, kill_at is not None))
     _put(call, tally, store)
     return YES if tally.holds else NO
@@ -113,6 +117,20 @@ def _found(call: Call, ref: str) -> str | None:
         return call.app.shelf.entry(ref).ref
     except Invalid:
         return None
+
+
+def _database(call: Call, store: str, dsn: str | None) -> str | None:
+    """Where the schemas of a proof are made; None for files. Raises Invalid."""
+    from magsag.domain.location import is_postgres
+
+    if store == "sqlite":
+        if dsn is not None:
+            raise Invalid("--dsn goes with --store postgres")
+        return None
+    place = dsn or call.app.settings.ledger
+    if not is_postgres(place):
+        raise Invalid("--store postgres needs a database: --dsn postgresql://USER@HOST/DATABASE")
+    return place
 
 
 def _payload(call: Call, ref: str, source: str | None) -> object:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
+from psycopg import sql
 
 from magsag.adapters.store.anchors import Anchors
 from magsag.adapters.store.migrations import State
@@ -31,6 +32,16 @@ def is_there(dsn: str) -> bool:
     try:
         with connect(target) as connection:
             return state_of(connection, target, migrations()) is not State.FRESH
+    except psycopg.Error as error:
+        raise broken(target.shown, error) from error
+
+
+def drop_schema(dsn: str) -> None:
+    """Remove the ledger that a DSN names, with all that is in it. Raises StoreBroken, Invalid."""
+    target = target_of(dsn)
+    try:
+        with connect(target) as connection:
+            connection.execute(sql.SQL("drop schema if exists {} cascade").format(sql.Identifier(target.schema)))
     except psycopg.Error as error:
         raise broken(target.shown, error) from error
 
