@@ -1,11 +1,12 @@
 """`data check`: everything the ledger claims, verified against itself and against its anchors. Reads only."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from magsag.adapters.store.anchors import Anchors, Claims
 from magsag.adapters.store.reading import run_row
+from magsag.adapters.store.tickets import check_tickets
 from magsag.domain.errors import Broken
 from magsag.domain.facts import ENDS, ParkedOn, RunStatus
 from magsag.domain.ids import RunId
@@ -50,6 +51,9 @@ def check(connection: Reads, sql: Mapping[str, str], anchors: Anchors, mine: tup
     faults += _foreign(connection, sql)
     faults += _changed_bundles(connection, sql)
     owed = {run for (run,) in connection.execute(sql["owed_anchors"], mine)}
+    tickets: dict[str, list[tuple[Any, ...]]] = {}
+    for ticket in connection.execute(sql["pieces_tickets"]):
+        tickets.setdefault(ticket[1], []).append(ticket)
     runs: dict[RunId, RunRow] = {}
     for row in connection.execute(sql["every_run"]).fetchall():
         if (wrong := _wrong_row(row)) is not None:
@@ -59,7 +63,7 @@ def check(connection: Reads, sql: Mapping[str, str], anchors: Anchors, mine: tup
         found = connection.execute(sql["facts_to_check"], (run.run,))
         facts = [Stored(kind.decode("utf-8", "replace"), *fact) for kind, *fact in found]
         faults += verify(run.run, facts)
-        faults += _against_row(run, facts)
+        faults += _against_row(run, facts, tickets)
         faults += _against_anchors(run, facts, claims, run.run in owed)
     faults += _missing(runs, claims, owed, anchors)
     return faults
@@ -99,7 +103,7 @@ def _wrong_row(row: tuple[Any, ...]) -> Fault | None:
     return None
 
 
-def _against_row(row: RunRow, facts: list[Stored]) -> Iterator[Fault]:
+def _against_row(row: RunRow, facts: list[Stored], tickets: Mapping[str, Sequence[tuple[Any, ...]]]) -> Iterator[Fault]:
     """The row is what its facts say, and each fact may follow those before it."""
     where = f"run {row.run}"
     seq, head = (facts[-1].seq, facts[-1].head) if facts else (0, b"")
@@ -128,6 +132,7 @@ def _against_row(row: RunRow, facts: list[Stored]) -> Iterator[Fault]:
         yield Fault(where, f"its row says {row.status}, its facts say {run.status}", row.run)
     if run.ended is None and row.status in ENDS:
         yield Fault(where, f"its row says {row.status}, its facts hold no end", row.run)
+    yield from check_tickets(run, tickets)
 
 
 def _against_anchors(row: RunRow, facts: list[Stored], claims: Claims, owed: bool) -> Iterator[Fault]:

@@ -207,7 +207,8 @@ def wake_of(reason: ParkReason, run: RunId) -> str:
         case ParkedOn.APPROVAL:
             if reason.ticket is None:
                 return f"`{again}` asks for an approval; {cancel}"
-            return f"approve: magsag approval approve {reason.ticket}        deny: magsag approval deny {reason.ticket}"
+            verbs = [f"{verb}: magsag approval {verb} {reason.ticket}" for verb in ("approve", "deny")]
+            return "        ".join([*verbs, f"end: magsag run cancel {run}"])
         case ParkedOn.DOUBT:
             ended = f"`magsag run resolve {run} {reason.step} --succeeded JSON | --failed | --retry`"
             return f"look outside whether {reason.step} happened, then {ended} goes on; {cancel}"
