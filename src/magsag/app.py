@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from magsag.catalog.bundle import Bundle
     from magsag.catalog.load import Loaded
     from magsag.domain.manifests.policy import FlowGovernance
+    from magsag.policy.rules import Policies
     from magsag.ports.runner import Told
     from magsag.runners.local import LocalRunner
     from magsag.runners.workers import Worker
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from magsag.services.drive import Drive
     from magsag.services.erasing import Erasing
     from magsag.services.events import Events
+    from magsag.services.flips import PolicyReplay
     from magsag.services.fork import Forks
     from magsag.services.gate import Gate
     from magsag.services.health import Health
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from magsag.services.proofs.crash import CrashProof
     from magsag.services.recorder import Recorder
     from magsag.services.replay import Replay
+    from magsag.services.rulebook import Rulebook
     from magsag.services.runs import Runs
     from magsag.services.scaffold import Scaffold
     from magsag.services.shelf import Shelf
@@ -358,6 +361,24 @@ class App:
             lambda folder, shown: load(folder, self.conditions, shown, shipped=packaged_catalog()),
             Path(self.settings.catalog),
         )
+
+    @cached_property
+    def rulebook(self) -> "Rulebook":
+        """Questions to the policies in force."""
+        from magsag.services.rulebook import Rulebook
+
+        return Rulebook(lambda: self.catalog, self.settings)
+
+    @cached_property
+    def policy_replay(self) -> "PolicyReplay":
+        """Other policies tried on recorded decisions."""
+        from magsag.catalog.policy_files import draft_policies
+        from magsag.services.flips import PolicyReplay
+
+        def draft(files: Mapping[str, bytes]) -> "Policies":
+            return draft_policies(files, self.catalog.bundle, self.conditions)
+
+        return PolicyReplay(self.store, self.bundles.find, self.clock, draft, Path(self.settings.catalog))
 
     @cached_property
     def scaffold(self) -> "Scaffold":

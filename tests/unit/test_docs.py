@@ -18,6 +18,7 @@ from magsag.domain.facts import ParkedOn
 from magsag.domain.manifests import KINDS
 from magsag.domain.manifests.flow import FlowStep, Loop
 from magsag.domain.manifests.policy import AgentBlock, Environment, FlowGovernance, Hours, ModelLimits, Rule, StepLimits
+from magsag.domain.manifests.policy_cases import PolicyCase
 from tests.unit.pages import ROOT, Block, blocks, differences, pages, typed
 
 DOCS = ROOT / "docs"
@@ -30,6 +31,7 @@ READ = [
     if block.language in ("yaml", "json", "toml", "python") and block.page not in SICK
 ]
 TYPED = [block for path in pages() for block in blocks(path) if block.language == "console"]
+POLICY_PARTS = (Rule, PolicyCase, Hours, Environment, AgentBlock)
 WORDS = {
     "guides/agent-development.md": [
         *KINDS["agent"].model_fields,
@@ -45,7 +47,17 @@ WORDS = {
     ],
     "policy.md": [
         field.alias or name
-        for model in (KINDS["policy"], Rule, Hours, Environment, AgentBlock, FlowGovernance, StepLimits, ModelLimits)
+        for model in (
+            KINDS["policy"],
+            PolicyCase,
+            Rule,
+            Hours,
+            Environment,
+            AgentBlock,
+            FlowGovernance,
+            StepLimits,
+            ModelLimits,
+        )
         for name, field in model.model_fields.items()
     ],
     "durable-run.md": [*map(str, DECLARABLE), *map(str, ParkedOn)],

@@ -73,6 +73,8 @@ def said(found: Loaded | Policies, **changes: Any) -> tuple[str, str]:
         ("tool:db/query", "tool:db/query", True),
         ("tool:db/query", "tool:db/query_all", False),
         ("skill:send@^1", "skill:send@1.4.0", True),
+        ("event:paid", "event:paid", True),
+        ("event:*", "event:paid", True),
     ],
 )
 def test_what_a_pattern_means(text: str, target: str, means: bool) -> None:
@@ -226,6 +228,8 @@ def test_an_agent_may_call_only_what_its_list_names(tmp_path: Path) -> None:
     other = verdict(found, target="skill:other@1.0.0", effect=Effect.READ)
     assert (other.decision, other.rule, other.place) == (Decision.DENY, "agent:helper-sag/only", f"{PATH}:10")
     assert said(found, target="skill:other@1.0.0", effect=Effect.READ, agent="agent:boss-mag@0.1.0")[0] == "allow"
+    for wait in ("sleep", "event:paid"):
+        assert said(found, target=wait, effect=Effect.WAIT) == ("allow", "allow-without-effects")
     assert said(found, target="model:smart", effect=Effect.READ) == ("ask", "agent:*-sag/model:*")
 
 

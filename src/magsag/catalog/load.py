@@ -10,6 +10,7 @@ from magsag.catalog.check.everything import check
 from magsag.catalog.findings import Finding, Notes
 from magsag.catalog.people import read_people
 from magsag.catalog.policies import read_policies
+from magsag.catalog.policy_files import PlacedCase, read_cases
 from magsag.catalog.reach import reached
 from magsag.catalog.source import read_folder
 from magsag.catalog.stand_ins import StandIns
@@ -30,6 +31,8 @@ class Loaded:
     """by file and line; the bundle holds what they leave"""
     stand_ins: StandIns
     """for acts, in proofs"""
+    cases: tuple[PlacedCase, ...] = ()
+    """what the policies should say"""
 
     def concerning(self, ref: str) -> list[Finding]:
         """The errors in what a run of `ref` can reach, itself included: such a run is not started."""
@@ -75,7 +78,7 @@ def load(
     if reach is None:
         stand_ins.check(notes)
     findings = notes.sorted() if beside is None else [beside.placed(one) for one in notes.sorted()]
-    return Loaded(bundle, policies, people, findings, stand_ins)
+    return Loaded(bundle, policies, people, findings, stand_ins, read_cases(found))
 
 
 __all__ = ["Loaded", "load", "reached"]

@@ -7,15 +7,16 @@ from typing import Final
 from magsag.catalog.references import ANY_VERSION, BadReference, Reference, did_you_mean
 from magsag.catalog.versions import Range, SemVer
 
-TARGETS: Final = ("agent", "skill", "flow", "model", "shell", "call", "tool")
+TARGETS: Final = ("agent", "skill", "flow", "model", "shell", "call", "tool", "event")
 """kinds of what an act can be about"""
+_EVENT: Final = re.compile(r"event:[^@*\s]+")
 _TOOL: Final = re.compile(r"tool:[^/@*\s]+/[^@*\s]+")
 _GLOB: Final = re.compile(r"(\*|([a-z]+):[^@\s]+)(?:@(.*))?")
 
 
 @dataclass(frozen=True, slots=True)
-class Tool:
-    """One tool: `tool:server/name`. Tools have no versions."""
+class Exact:
+    """One target that has no versions: `tool:server/name`, `sleep`."""
 
     exact: str
 
@@ -24,7 +25,7 @@ class Tool:
         return self.exact
 
     def matches(self, target: str) -> bool:
-        """Whether that tool is meant."""
+        """Whether that target is meant."""
         return target == self.exact
 
 
@@ -58,15 +59,15 @@ class Glob:
             return False
 
 
-Named = Reference | Tool | Glob
+Named = Reference | Exact | Glob
 
 
 def pattern(text: str) -> Named:
     """Read what a rule names. Raises BadReference."""
     if "*" in text:
         return _glob(text)
-    if _TOOL.fullmatch(text):
-        return Tool(text)
+    if _TOOL.fullmatch(text) or _EVENT.fullmatch(text):
+        return Exact(text)
     if text.startswith("tool:"):
         raise BadReference(f"{text!r} names no tool", "write tool:server/name, or a glob such as tool:server/*")
     reference = Reference.parse(text)

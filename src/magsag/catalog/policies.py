@@ -13,7 +13,7 @@ from magsag.catalog.asking import asked_of
 from magsag.catalog.bundle import Bundle
 from magsag.catalog.findings import Finding, Notes
 from magsag.catalog.frozen import content_hash
-from magsag.catalog.patterns import Glob, Named, Tool, pattern
+from magsag.catalog.patterns import Exact, Glob, Named, pattern
 from magsag.catalog.references import BadReference, Reference, did_you_mean
 from magsag.catalog.survey import KIND_FOLDERS, Candidate, Survey
 from magsag.catalog.versions import SemVer
@@ -26,6 +26,8 @@ from magsag.policy.windows import Window
 Pointer = tuple[str | int, ...]
 _OTHERS: Final = KIND_FOLDERS.keys() - {"policies"} | {"contracts"}
 _EVERYTHING: Final = pattern("*")
+_WAITS: Final = (Exact("sleep"), pattern("event:*"))
+"""what is no call: a list of what an agent may call leaves it alone"""
 
 
 def read_policies(found: Survey, bundle: Bundle, conditions: Conditions, notes: Notes) -> Policies:
@@ -38,8 +40,8 @@ def read_policies(found: Survey, bundle: Bundle, conditions: Conditions, notes: 
     for candidate, policy in readable:
         reader.add(candidate, policy)
     paths = {candidate.path for candidate in found.of_kind("policy")}
-    people = {candidate.path for candidate in found.of_kind("people")}
-    errors = [note for note in notes.sorted() if note.severity == "error" and note.path not in people]
+    aside = {one.path for kind in ("people", "policy_test") for one in found.of_kind(kind)}
+    errors = [note for note in notes.sorted() if note.severity == "error" and note.path not in aside]
     faults = [note for note in errors if _is_about_policy(note, paths)]
     broken = f"the policies cannot be used: {faults[0]}" if faults else None
     rules = () if broken else tuple(reader.rules)
@@ -135,7 +137,7 @@ class _Reader:
             place = _line(candidate, (*pointer, "only"))
             everything: tuple[Named, ...] = (_EVERYTHING,)
             rule = CompiledRule(
-                f"{name}/only", everything, None, Decision.DENY, reason, place, by=tuple(by), spares=tuple(spares)
+                f"{name}/only", everything, None, Decision.DENY, reason, place, by=tuple(by), spares=(*spares, *_WAITS)
             )
             self.rules.append(rule)
         for ref, decision in tighten.items():
@@ -173,7 +175,7 @@ class _Reader:
         except BadReference as error:
             candidate.notes.add(pointer, error.what, error.fix, key=key)
             return None
-        if isinstance(named, Glob | Tool) or (named.kind, named.slug) in self._unreadable:
+        if isinstance(named, Glob | Exact) or (named.kind, named.slug) in self._unreadable:
             return named
         versions = self._bundle.versions(named)
         if versions is not None and not any(named.range.matches(SemVer.parse(one.version)) for one in versions):

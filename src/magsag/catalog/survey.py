@@ -24,7 +24,7 @@ _EXPECTED: Final = re.compile(
 )
 KIND_FOLDERS: Final = {"agents": "agent", "skills": "skill", "flows": "flow", "policies": "policy", "evals": "eval"}
 """folder -> the kind that is looked for there"""
-OUTSIDE_THE_BUNDLE: Final = frozenset({"policy", "people", "proof"})
+OUTSIDE_THE_BUNDLE: Final = frozenset({"policy", "policy_test", "people", "proof"})
 """kinds without slug and version: those in force count, whatever a run began with"""
 _SAYS_POLICY: Final = re.compile(
     r"""(?:^|[{,])\s*["']?(?:kind["']?\s*:\s*["']?policy\b|(?:rules|flow_governance)["']?\s*:)""", re.MULTILINE

@@ -29,16 +29,10 @@ class Judging:
     def verdict(self, attempt: Attempt, now: int) -> Verdict:
         """What the gate says of this attempt at this time, in its mode; with approvals off an ask is a deny."""
         target = attempt.target
-        judged = self._within_switches(self._verdict(attempt, now))
-        verdict = under(attempt.seat.mode, judged, target.proposal.effect, target.found.traits.capabilities)
+        judged, approvals = self._verdict(attempt, now), self._switches.approvals
+        verdict = concluded(judged, attempt.seat.mode, target.proposal, target.found.traits, approvals)
         if attempt.seat.tally is not None and verdict.decision is not Decision.DENY:
             attempt.seat.tally.reserve(attempt.id, target.proposal.target)
-        return self._within_switches(verdict)
-
-    def _within_switches(self, verdict: Verdict) -> Verdict:
-        if verdict.decision is Decision.ASK and not self._switches.approvals:
-            reason = f"rule {verdict.rule} asks, and {APPROVALS_OFF}"
-            return replace(verdict, decision=Decision.DENY, reason=reason)
         return verdict
 
     def _verdict(self, attempt: Attempt, now: int) -> Verdict:
@@ -76,6 +70,19 @@ class Judging:
         else:
             return None
         return Verdict(Decision.DENY, rule, BUILT_IN, why, seat.targets.policies.hash)
+
+
+def concluded(verdict: Verdict, mode: str, proposal: Proposal, traits: Traits, approvals: bool) -> Verdict:
+    """What becomes of the policies' verdict in this mode; with `approvals` off an ask is a deny."""
+    judged = verdict if approvals else _without_approvals(verdict)
+    in_mode = under(mode, judged, proposal.effect, traits.capabilities)
+    return in_mode if approvals else _without_approvals(in_mode)
+
+
+def _without_approvals(verdict: Verdict) -> Verdict:
+    if verdict.decision is not Decision.ASK:
+        return verdict
+    return replace(verdict, decision=Decision.DENY, reason=f"rule {verdict.rule} asks, and {APPROVALS_OFF}")
 
 
 def _record(attempt: Attempt, now: int, counts: Sequence[Count] = ()) -> Record:

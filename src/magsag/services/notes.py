@@ -96,3 +96,8 @@ class Notes:
             await asyncio.get_running_loop().create_future()
         finally:
             seat.leg.strands.begin()
+
+
+def is_note(proposal: facts.Proposal) -> bool:
+    """Whether a step is such a note: nobody proposed it and nobody judged it."""
+    return proposal.effect is Effect.WAIT and proposal.call == proposal.target != "sleep"

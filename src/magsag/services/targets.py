@@ -23,6 +23,8 @@ DETACH: Final = "detach"
 """the verb of a delegation whose child run is a tree of its own"""
 SHELL: Final = Traits(capabilities=("shell",))
 """of a program in a flow"""
+_UNNAMED: Final = frozenset({"call", "shell", "sleep", "wait_for"})
+"""verbs of which `uses` says nothing"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,7 @@ class Targets:
         if effect is None or (effect is target.proposal.effect and target.by is None):
             return target
         proposal = replace(target.proposal, effect=effect)
-        return replace(target, proposal=proposal, found=self._permitted(proposal, target.found.traits), by=None)
+        return replace(target, proposal=proposal, found=self.permitted(proposal, target.found.traits), by=None)
 
     def child(self, ref: str, detached: bool = False) -> Target:
         """An agent or a flow. Raises Invalid when it is unknown."""
@@ -183,7 +185,7 @@ class Targets:
         return Target(
             manifest.slug,
             proposal,
-            self._permitted(proposal, traits),
+            self.permitted(proposal, traits),
             function_act(self.bundle.function(entry)),
             self._contract(manifest.contracts.input),
             self._contract(manifest.contracts.output),
@@ -196,7 +198,7 @@ class Targets:
     def _by_field(self, manifest: Skill, proposal: Proposal, traits: Traits) -> ByField | None:
         for name, effects in (manifest.effect_by or {}).items():
             proposals = {value: replace(proposal, effect=Effect(effect)) for value, effect in effects.items()}
-            return ByField(name, {value: (one, self._permitted(one, traits)) for value, one in proposals.items()})
+            return ByField(name, {value: (one, self.permitted(one, traits)) for value, one in proposals.items()})
         return None
 
     def _child(self, ref: str, call: str) -> Target:
@@ -208,7 +210,7 @@ class Targets:
         return Target(
             manifest.slug,
             proposal,
-            self._permitted(proposal, traits_of(self.bundle, entry)),
+            self.permitted(proposal, traits_of(self.bundle, entry)),
             ChildAct(entry, call == DETACH),
             self._contract(manifest.contracts.input),
             None,
@@ -226,7 +228,7 @@ class Targets:
             )
         provider, model = bound
         proposal = Proposal("model", f"model:{alias}", Effect.READ)
-        return Target(alias, proposal, self._permitted(proposal), ModelAct(provider, model), paid=True)
+        return Target(alias, proposal, self.permitted(proposal), ModelAct(provider, model), paid=True)
 
     def _shell(self, step: FlowStep) -> Target:
         proposal = Proposal("shell", f"shell:{step.id}", Effect(step.effect or Effect.UNREPEATABLE))
@@ -238,7 +240,13 @@ class Targets:
     def _found(self, proposal: Proposal, traits: Traits = PLAIN) -> Applicable:
         return applicable(self.policies, proposal.target, proposal.effect, self.program, traits)
 
-    def _permitted(self, proposal: Proposal, traits: Traits = PLAIN) -> Applicable:
+    def judged(self, proposal: Proposal, traits: Traits = PLAIN) -> Applicable:
+        """What the policies say of a proposal of the program's, whatever it calls."""
+        if proposal.call in _UNNAMED:
+            return self._found(proposal, traits)
+        return self.permitted(proposal, traits)
+
+    def permitted(self, proposal: Proposal, traits: Traits = PLAIN) -> Applicable:
         """What the rules say, unless the manifest's `uses` does not name the target: then a deny."""
         if self.uses is None or any(Reference.parse(ref).matches(proposal.target) for ref in self.uses):
             return self._found(proposal, traits)

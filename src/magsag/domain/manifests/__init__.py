@@ -9,6 +9,7 @@ from magsag.domain.manifests.eval import Eval, Metric
 from magsag.domain.manifests.flow import Fallback, Flow, FlowStep, Loop
 from magsag.domain.manifests.people import People, Person
 from magsag.domain.manifests.policy import FlowGovernance, Policy, Rule
+from magsag.domain.manifests.policy_cases import PolicyCase, PolicyTest
 from magsag.domain.manifests.proof import Proof, StandIn, ToldSignal
 from magsag.domain.manifests.skill import Skill
 
@@ -17,6 +18,7 @@ KINDS: dict[str, type[Manifest]] = {
     "skill": Skill,
     "flow": Flow,
     "policy": Policy,
+    "policy_test": PolicyTest,
     "people": People,
     "eval": Eval,
     "proof": Proof,
@@ -38,6 +40,8 @@ __all__ = [
     "People",
     "Person",
     "Policy",
+    "PolicyCase",
+    "PolicyTest",
     "Proof",
     "Retry",
     "Rule",

@@ -43,7 +43,7 @@ def log(
     from magsag.services.audit import Asked
     from magsag.services.documents import iso
 
-    last = _seconds(since) if since is not None else None
+    last = seconds_of(since) if since is not None else None
     asked = Asked(agent, tool, rule, person, Decision(decision) if decision else None, last, limit or None)
     found = call.app.audit.log(asked)
     if call.wants_json:
@@ -62,8 +62,8 @@ def _line(entry: "Entry") -> tuple[str, ...]:
     return (str(iso(entry.at)), entry.run, entry.target or entry.program, entry.step or "", decided, rule)
 
 
-def _seconds(since: str) -> float:
-    """Raises Invalid."""
+def seconds_of(since: str) -> float:
+    """What `--since` says. Raises Invalid."""
     from magsag.domain.manifests.base import duration_seconds
 
     try:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from magsag.services.doubts import Doubts
     from magsag.services.erasing import Erasing
     from magsag.services.events import Events
+    from magsag.services.flips import PolicyReplay
     from magsag.services.fork import Forks
     from magsag.services.health import Health
     from magsag.services.insight import Insight
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from magsag.services.proofs.approval import ApprovalProof
     from magsag.services.proofs.crash import CrashProof
     from magsag.services.replay import Replay
+    from magsag.services.rulebook import Rulebook
     from magsag.services.runs import Runs
     from magsag.services.scaffold import Scaffold
     from magsag.services.shelf import Shelf
@@ -73,6 +75,10 @@ class Services(Protocol):
     def summary(self) -> "Summary": ...
     @property
     def shelf(self) -> "Shelf": ...
+    @property
+    def rulebook(self) -> "Rulebook": ...
+    @property
+    def policy_replay(self) -> "PolicyReplay": ...
     @property
     def scaffold(self) -> "Scaffold": ...
     @property
