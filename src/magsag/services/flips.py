@@ -271,5 +271,6 @@ def _decided(fact: facts.Fact, run: Run, seen: set[tuple[StepId, int]], stored: 
             return None
     seen.add((fact.step, fact.attempt))
     known = run.steps.get(fact.step)
-    input = stored.input if stored.input is not None else known.input if known is not None else None
+    recorded = (known.changed or known.input) if known is not None else None
+    input = stored.input if stored.input is not None else recorded
     return _Decided(fact, proposal, verdict, began, input)
