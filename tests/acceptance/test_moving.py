@@ -100,7 +100,13 @@ def test_parked_runs_finish_where_the_ledger_went_and_only_there(
 
 def test_a_ledger_that_was_moved_starts_nothing_and_moves_no_more(project: Path) -> None:
     assert magsag("data", "migrate", "--to", "new/ledger.db", "--quiet", cwd=project).err == ""
-    asked = ("agent run post-mag", "run cancel run-0", "data migrate --to other/ledger.db", "data migrate --cancel")
+    asked = (
+        "serve --worker",
+        "agent run post-mag",
+        "run cancel run-0",
+        "data migrate --to other/ledger.db",
+        "data migrate --cancel",
+    )
     for words in asked:
         done = magsag(*words.split(), cwd=project, stdin='{"n": 5}')
         assert (done.code, "was moved to" in done.err) == (2, True), done.err

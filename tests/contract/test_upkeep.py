@@ -11,7 +11,7 @@ from magsag.adapters.store.sqlite import SqliteStore
 from magsag.domain.errors import Invalid
 from magsag.domain.ids import RunId
 from magsag.ports.ledger import RunQuery
-from magsag.services.upkeep import Shrunk, Upkeep
+from magsag.services.upkeep import Shrunk, Upkeep, now_and_then
 from magsag.testing.clock import FrozenClock
 from magsag.testing.sample_runs import append, begin, done, end, park
 
@@ -84,6 +84,14 @@ def test_a_dry_run_foretells_it_and_changes_no_byte(store: SqliteStore, most: in
     done = vacuum(store, 10, most)
     assert abs(done.removed.runs - told.removed.runs) <= 1
     assert told.fits == done.fits
+
+
+def test_a_word_is_said_now_and_then() -> None:
+    said: list[str] = []
+    hear = now_and_then("verified", said.append)
+    for facts in (10, 49_999, 50_000, 60_000, 120_000):
+        hear(facts)
+    assert said == ["verified 50,000 facts", "verified 120,000 facts"]
 
 
 def test_days_are_counted_from_nought(store: SqliteStore) -> None:

@@ -9,7 +9,7 @@ read or written; nothing of a failed call has happened. Once a ledger is closed 
 `root` is the run at the head of a tree; a lease covers the whole tree.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -345,8 +345,11 @@ class Upkeep(Protocol):
     def describe(self) -> dict[str, object]:
         """Backend, location, schema version, counts, `bytes` in use, journal mode: for `doctor` and `data init`."""
 
-    def check(self) -> list[Fault]:
-        """Verify digests, commitments, chains, seqs, statuses and anchors; all faults."""
+    def check(self, heard: Callable[[int], None] | None = None) -> list[Fault]:
+        """Verify digests, commitments, chains, seqs, statuses and anchors; all faults.
+
+        `heard` is told after each run how many facts have been looked at.
+        """
 
     def accept(self, by: str) -> dict[RunId, int]:
         """Let runs go on from what the ledger holds of them, though the anchors hold more: the runs, and up to where.

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from zlib import crc32
 
-from magsag.domain.errors import StoreBroken
+from magsag.domain.errors import LedgerClosed, StoreBroken
 from magsag.domain.ids import RunId
 from magsag.ports.ledger import Wakes
 from magsag.ports.runner import Busy, Legs, Parked, Told
@@ -71,7 +71,8 @@ class Worker:
     async def serve(self, once: bool = False) -> None:
         """Drive until interrupted; with `once` until nothing is due that has not failed here already.
 
-        Returns when all leases are given back. Raises StoreBroken with `once` alone: else it tries again.
+        Returns when all leases are given back. Raises StoreBroken with `once` alone: else it tries again; LedgerClosed
+        always.
         """
         try:
             while not self._stop.is_set():
@@ -94,7 +95,7 @@ class Worker:
             limit = _AHEAD * self._concurrency + len(self._held)
             found = self._legs.due(limit)
         except StoreBroken as error:
-            if once:
+            if once or isinstance(error, LedgerClosed):
                 raise
             self._pause = min(_PATIENCE, self._pause * 2 or _FIRST_PAUSE)
             _log.warning("the store cannot be asked, again in %g s: %s", self._pause, error)

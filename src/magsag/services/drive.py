@@ -10,7 +10,7 @@ from typing import Final
 
 from magsag.domain import facts
 from magsag.domain.effects import Level
-from magsag.domain.errors import ErrorType, Invalid, LeaseLost, StepFailed, Stopped, StoreBroken
+from magsag.domain.errors import ErrorType, Invalid, LeaseLost, LedgerClosed, StepFailed, Stopped, StoreBroken
 from magsag.domain.facts import RunStatus
 from magsag.domain.ids import RunId
 from magsag.engine.chain import unseal
@@ -70,7 +70,9 @@ class Drive:
             self._store.release(begun[0].lease)
 
     def due(self, limit: int) -> list[RunId]:
-        """Runs that want a leg and have no live driver."""
+        """Runs that want a leg and have no live driver. Raises LedgerClosed for a ledger that was moved."""
+        if (standing := self._store.standing()) is not None:
+            raise LedgerClosed(standing.why())
         return self._store.due(self._clock.now(), limit)
 
     async def drive(self, run: RunId, stop: asyncio.Event) -> Told:

@@ -24,6 +24,7 @@ from magsag.ports.ledger import (
     Store,
 )
 from magsag.services.tallies import Tally, tally
+from magsag.services.upkeep import now_and_then
 
 _COMMIT_BYTES: Final = 4 << 20
 """so much is put into the new ledger at once"""
@@ -85,7 +86,7 @@ class Moving:
 
     def _move(self, way: "_Way", leaving: Standing) -> Moved:
         way.heard(f"checking {way.here}")
-        if faults := way.source.check():
+        if faults := way.source.check(now_and_then("checked", way.heard)):
             shown = f"{faults[0].where}: {faults[0].what}"
             raise Refused(f"this ledger has {len(faults)} faults, so it stays where it is; the first: {shown}")
         way.copy(self._clock.now())

@@ -13,6 +13,8 @@ from magsag.ports.ledger import Store, Vacuumed
 _DAY: Final = 86_400_000_000
 _HOUR: Final = 3_600_000_000
 MEGABYTE: Final = 1_000_000
+_TELL_AFTER: Final = 50_000
+"""so many facts are a second or two of looking"""
 HOT_DAYS: Final = 7
 
 
@@ -40,9 +42,9 @@ class Upkeep:
         """Open the ledger, make it when there is none, and describe it. Raises StoreBroken."""
         return self._make().describe()
 
-    def check(self) -> list[Fault]:
-        """Everything that is wrong with digests, chains, statuses and anchors."""
-        return self._store().check()
+    def check(self, heard: Callable[[str], None]) -> list[Fault]:
+        """Everything that is wrong with digests, chains, statuses and anchors; `heard` is told how far it is."""
+        return self._store().check(now_and_then("verified", heard))
 
     def accept(self, by: str) -> dict[RunId, int]:
         """Let runs go on though the anchors hold more of them: these, and up to which fact they hold."""
@@ -98,6 +100,19 @@ class Upkeep:
     def backup(self, destination: str) -> None:
         """Write a consistent copy while others go on. Raises Invalid when the destination exists."""
         self._store().backup(destination)
+
+
+def now_and_then(what: str, heard: Callable[[str], None]) -> Callable[[int], None]:
+    """For `ports.ledger.Upkeep.check`: a word after so many facts."""
+    told = 0
+
+    def hear(facts: int) -> None:
+        nonlocal told
+        if facts - told >= _TELL_AFTER:
+            told = facts
+            heard(f"{what} {facts:,} facts")
+
+    return hear
 
 
 def _bytes(store: Store) -> int:

@@ -520,6 +520,13 @@ class UpkeepSuite:
         begin(store, RunId("running"))
         assert store.check() == []
 
+    def test_a_check_tells_how_many_facts_it_has_looked_at(self, store: Store) -> None:
+        end(store, begin(store, RunId("one")))
+        begin(store, RunId("two"))
+        heard: list[int] = []
+        assert store.check(heard.append) == []
+        assert heard in ([2, 3], [1, 3])
+
     def test_facts_after_the_end_are_no_fault(self, store: Store) -> None:
         end(store, begin(store))
         append(store, None, sealed(CancelRequested(at=9, by="ann")))

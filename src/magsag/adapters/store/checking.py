@@ -1,7 +1,7 @@
 """`data check`: everything the ledger claims, verified against itself and against its anchors. Reads only."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from magsag.adapters.store.anchors import Anchors, Claims
@@ -37,7 +37,13 @@ class Reads(Protocol):
         """The rows of a statement."""
 
 
-def check(connection: Reads, sql: Mapping[str, str], anchors: Anchors, mine: tuple[str, ...] = ()) -> list[Fault]:
+def check(
+    connection: Reads,
+    sql: Mapping[str, str],
+    anchors: Anchors,
+    heard: Callable[[int], None] | None,
+    mine: tuple[str, ...] = (),
+) -> list[Fault]:
     """All faults of one moment. The caller has begun a transaction that has read nothing yet.
 
     `mine` is how a ledger with several files of anchors calls this one.
@@ -55,6 +61,7 @@ def check(connection: Reads, sql: Mapping[str, str], anchors: Anchors, mine: tup
     for ticket in connection.execute(sql["pieces_tickets"]):
         tickets.setdefault(ticket[1], []).append(ticket)
     runs: dict[RunId, RunRow] = {}
+    looked_at = 0
     for row in connection.execute(sql["every_run"]).fetchall():
         if (wrong := _wrong_row(row)) is not None:
             faults.append(wrong)
@@ -65,6 +72,9 @@ def check(connection: Reads, sql: Mapping[str, str], anchors: Anchors, mine: tup
         faults += verify(run.run, facts)
         faults += _against_row(run, facts, tickets)
         faults += _against_anchors(run, facts, claims, run.run in owed)
+        looked_at += len(facts)
+        if heard is not None:
+            heard(looked_at)
     faults += _missing(runs, claims, owed, anchors)
     return faults
 

@@ -7,7 +7,7 @@ the same here, and there are no anchors.
 import itertools
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Final, assert_never
 
@@ -290,13 +290,17 @@ class MemoryStore:
                 + sum(map(_blob_bytes, self._blobs.values())),
             }
 
-    def check(self) -> list[Fault]:
+    def check(self, heard: Callable[[int], None] | None = None) -> list[Fault]:
         with self._lock:
             faults: list[Fault] = []
+            looked_at = 0
             for run in self._runs.values():
                 faults.extend(verify(run.run, self.read(run.run)))
                 if run.seq != len(run.facts) or run.head != (run.facts[-1][1] if run.facts else b""):
                     faults.append(Fault(f"run {run.run}", "its row and its last fact differ", run.run))
+                looked_at += run.seq
+                if heard is not None:
+                    heard(looked_at)
             return faults
 
     def accept(self, by: str) -> dict[RunId, int]:

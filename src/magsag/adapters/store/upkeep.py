@@ -1,6 +1,7 @@
 """Keeping the file in order: what it is, copies of it, and removing what ended long ago."""
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -37,9 +38,9 @@ class UpkeepPart(Part):
             "bundles": bundles,
         }
 
-    def check(self) -> list[Fault]:
+    def check(self, heard: Callable[[int], None] | None = None) -> list[Fault]:
         with self._database.reading() as connection:
-            return check(connection, self._database.sql, self._anchors)
+            return check(connection, self._database.sql, self._anchors, heard)
 
     def accept(self, by: str) -> dict[RunId, int]:
         """The anchors are told up to where each run holds, and then where it stands."""

@@ -77,7 +77,7 @@ def vacuum(call: Call, hot_days: int, max_disk: int | None, dry_run: bool) -> in
 @click.pass_obj
 def check(call: Call) -> int:
     """Verify digests, chains, statuses and anchors. Exit 1 with the faults."""
-    faults = call.app.upkeep.check()
+    faults = call.app.upkeep.check(_quietly if call.is_quiet else note)
     if call.wants_json:
         put_json([{"where": fault.where, "what": fault.what, "run": fault.run} for fault in faults])
     else:

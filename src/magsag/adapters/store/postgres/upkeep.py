@@ -1,5 +1,6 @@
 """Keeping the ledger in order: what it is, whether it holds together, and removing what ended long ago."""
 
+from collections.abc import Callable
 from contextlib import suppress
 
 from magsag.adapters.store.behind import accepted
@@ -35,9 +36,9 @@ class UpkeepPart(WakingPart):
             "bundles": bundles,
         }
 
-    def check(self) -> list[Fault]:
+    def check(self, heard: Callable[[int], None] | None = None) -> list[Fault]:
         with self._database.reading() as session:
-            return check(session, self._database.sql, self._anchors, (self._vouching,))
+            return check(session, self._database.sql, self._anchors, heard, (self._vouching,))
 
     def accept(self, by: str) -> dict[RunId, int]:
         """What this machine's anchors hold more; another machine accepts what its own do."""
