@@ -3,14 +3,19 @@
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
+from magsag.adapters.store.memory import MemoryStore
 from magsag.domain import facts
+from magsag.domain.effects import Level
 from magsag.domain.errors import Invalid
 from magsag.domain.facts import ParkedOn, RunStatus, StepStatus
 from magsag.domain.ids import RunId
+from magsag.engine.chain import seal
+from magsag.ports.ledger import Change, Write
+from magsag.services.beginnings import new_run
 from magsag.services.replay import Replayed
 from magsag.services.runs import RunResult
 from tests.unit.world import KINDS, USES, WORLD, Bench, Files, agent
@@ -445,3 +450,64 @@ class TestGoverned:
         bench.run()
         assert bench.time.run(bench.process().runs.cancel(R, "ann")).status is RunStatus.CANCELLED
         assert bench.step("event:paid#1").status is StepStatus.CANCELLED
+
+
+class TestKilled:
+    """A process dies between any two facts, and the next one goes on."""
+
+    BODY = """
+    first = await ctx.wait_for("paid")
+    both = await ctx.gather(ctx.sleep(60), ctx.wait_for("shipped"), ctx.skill("idem", 1))
+    won = await ctx.race(ctx.wait_for("never"), ctx.sleep(90))
+    late = await ctx.timeout(30, ctx.wait_for("never", timeout=20)) if first == 0 else "in time"
+    return [first, both, list(won), late]
+    """
+    EXPECTED: Final = [5, [None, 6, 1], [1, None], "in time"]
+
+    def to_the_end(self, bench: Bench, told: set[str]) -> RunResult:
+        """Resume it, tell it what it has not been told, and let time pass, until it has ended."""
+        for _ in range(12):
+            bench.time.passed += 31
+            result = bench.resume(bench.app)
+            if result.status is not RunStatus.PARKED:
+                return result
+            for event, payload in (("paid", 5), ("shipped", 6)):
+                if event not in told:
+                    bench.app.events.signal(R, event, payload, "ann")
+                    told.add(event)
+        raise AssertionError("it does not come to its end")
+
+    def test_a_run_that_waits_comes_to_the_same_end_from_every_prefix(self, make: Make) -> None:
+        bench = make(self.BODY)
+        bench.run()
+        assert self.to_the_end(bench, set()).output == self.EXPECTED
+        recorded = bench.facts()
+        kinds = [type(fact).__name__ for fact in recorded]
+        assert kinds.count("SignalReceived") == 2
+        assert kinds.count("RunParked") > 3
+        began = bench.time.passed
+        for count in range(1, len(recorded)):
+            other = bench.on(prefix(bench, recorded[:count]))
+            other.time.passed = began
+            told = {fact.event for fact in recorded[:count] if isinstance(fact, facts.SignalReceived)}
+            assert self.to_the_end(other, told).output == self.EXPECTED, count
+            done = [fact.step for fact in other.facts() if isinstance(fact, facts.StepSucceeded)]
+            assert len(done) == len(set(done)), count
+            assert asyncio.run(other.app.replay.replay(R)).difference is None, count
+
+
+def prefix(bench: Bench, recorded: list[facts.Fact]) -> MemoryStore:
+    """A ledger that holds these facts of the run `r` alone."""
+    store = MemoryStore()
+    started = recorded[0]
+    assert isinstance(started, facts.RunStarted)
+    store.put_bundle(started.bundle, bench.store.bundle(started.bundle) or b"")
+    for number, fact in enumerate(recorded):
+        create = new_run(started, R) if number == 0 else None
+        change = Change(RunStatus.PARKED, fact.on, fact.due, fact.at) if isinstance(fact, facts.RunParked) else None
+        is_waking = isinstance(fact, facts.SignalReceived)
+        if number and isinstance(recorded[number - 1], facts.RunParked) and not is_waking:
+            change = change or Change(RunStatus.RUNNING, updated=fact.at)
+        sealed = seal(fact, number.to_bytes(16, "big"))
+        store.write([Write(R, R, [sealed], None, create, change, wake=fact.at if is_waking else None)], Level.SYNCED)
+    return store
