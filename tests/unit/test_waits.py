@@ -13,11 +13,12 @@ from magsag.domain.effects import Level
 from magsag.domain.errors import Invalid
 from magsag.domain.facts import ParkedOn, RunStatus, StepStatus
 from magsag.domain.ids import RunId
+from magsag.domain.settings import Features
 from magsag.engine.chain import seal
 from magsag.ports.ledger import Change, Write
 from magsag.services.beginnings import new_run
 from magsag.services.replay import Replayed
-from magsag.services.runs import RunResult
+from magsag.services.runs import Order, RunResult
 from tests.unit.world import KINDS, USES, WORLD, Bench, Files, agent
 
 Make = Callable[..., Bench]
@@ -371,6 +372,22 @@ class TestDeadline:
         assert make("await ctx.sleep(0.5)\nreturn 1", timeout="60s").run().output == 1
 
 
+def test_each_loop_of_a_process_is_watched(make: Make) -> None:
+    """A first loop ended between two looks; a driver in a second one hears signals all the same."""
+
+    async def tell(name: str, payload: Any, ctx: Any) -> Any:
+        await asyncio.sleep(1)
+        signal(bench, "paid", 6, run="s")
+        await asyncio.sleep(1)
+        return payload
+
+    bench = make('return await ctx.gather(ctx.wait_for("paid"), ctx.skill("look", 1))')
+    bench.run()
+    WORLD.on_act = tell
+    assert bench.time.run(bench.app.runs.run(Order("agent:main", None, run_id="s"))).output == [6, 1]
+    assert bench.time.passed < 3
+
+
 class TestLaterReading:
     BODY = """
     first = await ctx.wait_for("paid")
@@ -444,6 +461,11 @@ class TestGoverned:
     def test_a_broken_policy_denies_a_wait(self, make: Make) -> None:
         bench = make("await ctx.sleep(30)", {"policies/allow.yaml": "kind: policy\nschema: 1\nrules: [{}]\n"})
         assert bench.run().status is RunStatus.DENIED
+
+    def test_without_a_ledger_nothing_waits(self, tmp_path: Path) -> None:
+        files = {**KINDS, **agent("main", "await ctx.sleep(1)", USES)}
+        result = Bench(tmp_path, files, features=Features(durable=False)).run()
+        assert result.status is RunStatus.DENIED
 
     def test_cancelling_a_parked_run_cancels_its_waits(self, make: Make) -> None:
         bench = make('return await ctx.wait_for("paid")')

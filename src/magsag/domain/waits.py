@@ -8,7 +8,8 @@ from typing import Final
 from magsag.domain.errors import Invalid
 
 _EVENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-_LONGEST_SECONDS: Final = 100 * 365 * 86_400
+LONGEST_SECONDS: Final = 100 * 365 * 86_400
+"""nothing is waited for longer than a hundred years"""
 
 
 def event_named(name: object) -> str:
@@ -23,6 +24,6 @@ def seconds_of(length: object, verb: str) -> float:
     seconds = length.total_seconds() if isinstance(length, timedelta) else length
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not math.isfinite(seconds):
         raise Invalid(f"ctx.{verb}: {length!r} is no length of time; give seconds, or a timedelta")
-    if not 0 <= seconds <= _LONGEST_SECONDS:
+    if not 0 <= seconds <= LONGEST_SECONDS:
         raise Invalid(f"ctx.{verb}: {seconds:g} s is no wait; give between 0 seconds and a hundred years")
     return seconds

@@ -15,7 +15,7 @@ from magsag.services.attempt import Attempt, Switches
 from magsag.services.beginnings import started_of
 from magsag.services.moment import moment
 from magsag.services.tally import Tally
-from magsag.services.targets import ChildAct
+from magsag.services.targets import ChildAct, WaitAct
 
 APPROVALS_OFF: Final = "approvals are switched off: an ask is a deny"
 
@@ -37,7 +37,8 @@ class Judging:
 
     def _verdict(self, attempt: Attempt, now: int) -> Verdict:
         seat, target = attempt.seat, attempt.target
-        if target.proposal.effect in EFFECTFUL and not self._switches.durable:
+        needs_ledger = target.proposal.effect in EFFECTFUL or isinstance(target.act, WaitAct)
+        if needs_ledger and not self._switches.durable:
             reason = "durable is switched off: runs live in memory, and only pure and read steps start"
             return Verdict(Decision.DENY, "durable-off", BUILT_IN, reason, seat.targets.policies.hash)
         if isinstance(target.act, ChildAct) and (refused := self._beyond(attempt)) is not None:

@@ -14,6 +14,7 @@ from magsag.domain.large import LARGE_BYTES
 from magsag.domain.manifests import Agent, Flow
 from magsag.domain.settings import Settings
 from magsag.domain.values import decode, encode, encode_known
+from magsag.domain.waits import LONGEST_SECONDS
 from magsag.engine.chain import seal, unseal
 from magsag.engine.run import Run
 from magsag.ports.clock import Clock
@@ -237,7 +238,7 @@ class Runs:
 def _deadline(entry: Entry[Agent] | Entry[Flow], now: int) -> int | None:
     """When the run of an agent that has a `timeout` must have ended; flows have none."""
     seconds = entry.manifest.timeout if isinstance(entry.manifest, Agent) else None
-    return None if seconds is None else now + int(seconds * 1e6)
+    return None if seconds is None else now + int(min(seconds, LONGEST_SECONDS) * 1e6)
 
 
 _ENDED = frozenset(RunStatus) - {RunStatus.RUNNING, RunStatus.PARKED}

@@ -30,7 +30,7 @@ class Agent(Manifest):
     evaluations: tuple[str, ...] = Field(default=(), strict=False)
     """`eval:` references, applied to its input and output"""
     timeout: Duration | None = None
-    """how long a delegated run of it may take"""
+    """how long a run of it may take, with all its waits: the deadline of the run and of all below it"""
     retry: Retry | None = None
     """how often a delegation to it is tried"""
     deprecated: str | None = None
