@@ -227,7 +227,7 @@ class Outcomes:
         written = self._recorder.propose(tree, attempt.seat.run, [fact], level, records=records, tickets=tickets)
         while not written.done():
             try:
-                await asyncio.shield(written)
+                await written
             except asyncio.CancelledError:
                 attempt.cancelled = True
         if tree.lost is not None:

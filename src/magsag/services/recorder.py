@@ -130,7 +130,7 @@ class Recorder:
         pending.tickets.extend(tickets)
         pending.beside.extend(beside)
         self._level = max(self._level, level)
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done = _Commit(loop=asyncio.get_running_loop())
         self._waiting.append(done)
         self._flush_soon()
         return done
@@ -284,6 +284,14 @@ def _believe(run: RunId, item: _Pending, answer: Written | Declined) -> None:
             tree.lose(LeaseLost(f"run {tree.root}: an approval was decided meanwhile; the run is read again"))
         case Declined(why):
             tree.lose(LeaseLost(f"run {tree.root}: another process drives it now ({why})"))
+
+
+class _Commit(asyncio.Future[None]):
+    """A commit does not end because nobody waits for it any more; a shield would cost a turn of the loop each time."""
+
+    def cancel(self, msg: object = None) -> bool:
+        """A cancelled task hears of its cancellation after the commit."""
+        return False
 
 
 class RunExists(Broken, Invalid):
