@@ -2,16 +2,20 @@
 
 Run as a script: `crash_project.py FOLDER PROGRAM SINK NUMBER WHEN` drives the run `r` and kills itself at its write of
 that number, before or after the commit; number 0: it lives. `DIE_IN=slug:before` or `slug:after` kills it in an act.
+`LEDGER_DSN` is where the ledger is, if not in the folder.
 """
 
 import asyncio
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Final
 
+from magsag.adapters.store.postgres.store import PostgresStore
 from magsag.adapters.store.sqlite import SqliteStore
 from magsag.domain.ids import RunId
+from magsag.ports.ledger import Store
 from magsag.services.runs import Order, RunResult
 from magsag.testing import When, build_app, dying
 
@@ -101,8 +105,14 @@ def files() -> dict[str, str]:
     return found
 
 
+def ledger(folder: Path, dsn: str) -> Store:
+    """That of the folder, or the one at the DSN."""
+    kept = folder / ".magsag"
+    return PostgresStore(dsn, kept) if dsn else SqliteStore(kept / "ledger.db")
+
+
 async def _drive(folder: Path, program: str, sink: str, number: int, when: When) -> RunResult:
-    store = SqliteStore(folder / ".magsag" / "ledger.db")
+    store = ledger(folder, os.environ.get("LEDGER_DSN", ""))
     app = build_app(folder, files(), store=dying(store, number, when))
     try:
         if store.row(RunId("r")) is None:

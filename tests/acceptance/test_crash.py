@@ -13,13 +13,13 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
-from magsag.adapters.store.sqlite import SqliteStore
 from magsag.domain.effects import Effect
 from magsag.domain.facts import StepStarted
 from magsag.domain.ids import RunId
 from magsag.engine.chain import unseal
 from magsag.services.beginnings import read_run
 from magsag.testing import Sink
+from tests.acceptance.crash_project import ledger
 
 HERE: Final = Path(__file__).parent
 PROGRAMS: Final = ("agent:boss", "flow:everything")
@@ -43,10 +43,13 @@ def sink() -> Iterator[Sink]:
         yield sink
 
 
-def drive(folder: Path, program: str, sink: Sink, number: int = 0, when: str = "before", die_in: str = "") -> Answer:
+def drive(
+    folder: Path, program: str, sink: Sink, number: int = 0, when: str = "before", die_in: str = "", dsn: str = ""
+) -> Answer:
     """A process that drives the run; code -9 when it was killed."""
     command = [sys.executable, str(HERE / "crash_project.py"), str(folder), program, sink.url, str(number), when]
-    environment = {**os.environ, "DIE_IN": die_in, "PYTHONPATH": str(HERE.parents[1] / "src")}
+    path = os.pathsep.join(str(HERE.parents[1] / name) for name in ("src", "."))
+    environment = {**os.environ, "DIE_IN": die_in, "LEDGER_DSN": dsn, "PYTHONPATH": path}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode in (0, -signal.SIGKILL), done.stderr
     return Answer(done.returncode, json.loads(done.stdout) if done.returncode == 0 else {})
@@ -60,9 +63,9 @@ def clean(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return request.param, answer.said["output"]
 
 
-def begun(folder: Path, effect: Effect) -> list[tuple[str, str]]:
+def begun(folder: Path, effect: Effect, dsn: str) -> list[tuple[str, str]]:
     """Steps of this kind with an intent and no outcome, and their keys, in all runs."""
-    store = SqliteStore(folder / ".magsag" / "ledger.db")
+    store = ledger(folder, dsn)
     try:
         found: list[tuple[str, str]] = []
         for run in (RunId("r"), *(RunId(f"r.{step}") for step in ("helper#1", "below"))):
@@ -76,18 +79,18 @@ def begun(folder: Path, effect: Effect) -> list[tuple[str, str]]:
         store.close()
 
 
-def kill_and_resume(folder: Path, clean: tuple[str, Any], sink: Sink, point: str) -> None:
+def kill_and_resume(folder: Path, clean: tuple[str, Any], sink: Sink, point: str, dsn: str = "") -> None:
     """Kill at the point, go on in another process, and look at everything."""
     program, output = clean
     place, _, when = point.partition(":")
     put, mailed = sink.count("put"), sink.count("mail")
     if place.isdigit():
-        killed = drive(folder, program, sink, int(place), when)
+        killed = drive(folder, program, sink, int(place), when, dsn=dsn)
     else:
-        killed = drive(folder, program, sink, die_in=point)
-    open_mails = begun(folder, Effect.UNREPEATABLE) if killed.code else []
+        killed = drive(folder, program, sink, die_in=point, dsn=dsn)
+    open_mails = begun(folder, Effect.UNREPEATABLE, dsn) if killed.code else []
     began = time.monotonic()
-    resumed = drive(folder, program, sink)
+    resumed = drive(folder, program, sink, dsn=dsn)
     assert time.monotonic() - began < 8, "it waited for the lease of the dead process"
     if open_mails:
         assert resumed.said["status"] == "parked", (point, resumed)
@@ -97,7 +100,7 @@ def kill_and_resume(folder: Path, clean: tuple[str, Any], sink: Sink, point: str
         assert _plain(resumed.said["output"]) == _plain(output), point
     assert set((sink.count("mail") - mailed).values()) <= {1}, point
     assert set((sink.count("put") - put).values()) <= {1, 2}, point
-    store = SqliteStore(folder / ".magsag" / "ledger.db")
+    store = ledger(folder, dsn)
     try:
         assert store.check() == [], point
     finally:
@@ -118,6 +121,21 @@ def test_a_killed_run_is_finished_by_another_process(
     tmp_path: Path, clean: tuple[str, Any], sink: Sink, point: str
 ) -> None:
     kill_and_resume(tmp_path, clean, sink, point)
+
+
+@pytest.mark.needs("postgres")
+@pytest.mark.parametrize("point", some(POINTS[:50], 5, 2) + some(IN_ACTS, 8, 1))
+def test_a_killed_run_is_finished_in_postgres_too(
+    tmp_path: Path, clean: tuple[str, Any], sink: Sink, point: str, dsn: str
+) -> None:
+    kill_and_resume(tmp_path, clean, sink, point, dsn)
+
+
+@pytest.mark.prove
+@pytest.mark.needs("postgres")
+@pytest.mark.parametrize("point", POINTS + IN_ACTS)
+def test_killed_anywhere_in_postgres(tmp_path: Path, clean: tuple[str, Any], sink: Sink, point: str, dsn: str) -> None:
+    kill_and_resume(tmp_path, clean, sink, point, dsn)
 
 
 @pytest.mark.prove
