@@ -282,6 +282,26 @@ def test_one_approval_covers_the_step_with_its_retries(make: Make) -> None:
     ] * 3
 
 
+def test_a_retry_that_people_deny_leaves_a_doubt_since_an_attempt_may_have_acted(make: Make) -> None:
+    allow = '  - {id: first-may, on: ["skill:idem"], verdict: allow}\n'
+    again = '  - {id: later-asks, on: ["skill:idem"], when: time.unix > 1900000050, verdict: ask}\n'
+    retries = skill("idem", "idempotent", retry="{attempts: 3, backoff: 1s, on: [unavailable]}")
+    bench = make('return await ctx.skill("idem", 1)', policy=RULE + allow + again, files=retries)
+
+    def fails(name: str, payload: Any, ctx: Any) -> Any:
+        raise Retryable("unavailable", "no answer", retry_after_seconds=100)
+
+    WORLD.on_act = fails
+    assert bench.run(5).reasons[0].on is ParkedOn.APPROVAL
+    answer(bench, "maria", Answer.DENY, reason="let it be")
+    parked = bench.resume()
+    assert (parked.status, parked.reasons[0].on) == (RunStatus.PARKED, ParkedOn.DOUBT)
+    assert "may have acted" in parked.reasons[0].reason
+    assert "denied by maria: let it be" in parked.reasons[0].reason
+    assert bench.step("idem#1").status is StepStatus.IN_DOUBT
+    assert bench.store.check() == []
+
+
 def test_a_read_that_was_asked_about_is_approved_too(make: Make) -> None:
     bench = make('return await ctx.skill("look", 1)', policy=ONE.replace("skill:once", "skill:look"))
     bench.run(5)

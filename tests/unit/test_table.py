@@ -23,6 +23,7 @@ EXPECTED: Final = {
     (S.HELD, facts.StepHeld): S.HELD,
     (S.HELD, facts.StepStarted): S.STARTED,
     (S.HELD, facts.StepFailed): S.FAILED,
+    (S.HELD, facts.StepInDoubt): S.IN_DOUBT,
     (S.HELD, facts.StepCancelled): S.CANCELLED,
     (S.STARTED, facts.StepStarted): S.STARTED,
     (S.STARTED, facts.StepSucceeded): S.SUCCEEDED,

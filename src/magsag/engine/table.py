@@ -2,14 +2,14 @@
 
     status   \\ fact   Held    Started  Succeeded  Failed  WillRetry  InDoubt   Resolved                  Cancelled
     new               held    started  -          failed  -          -         -                         cancelled
-    held              held    started  -          failed  -          -         -                         cancelled
+    held              held    started  -          failed  -          in_doubt  -                         cancelled
     started           -       started  succeeded  failed  waiting    in_doubt  -                         cancelled
     waiting           held    started  -          failed  -          in_doubt  -                         cancelled
     in_doubt          -       -        -          -       -          -         succeeded|failed|waiting  -
 
 `StepDone` (new or waiting -> succeeded) is Started and Succeeded in one, for `pure` and `read`. `StepSkipped`
 follows only `new`. Nothing follows an end. `started` -> cancelled holds for steps without effect only: an
-effectful step ends as its act did. `waiting` -> in_doubt: an attempt that may have acted, when no other one may
+effectful step ends as its act did. `waiting`, `held` -> in_doubt: an attempt that may have acted, when no other one may
 follow it. A held step is held again when its ticket is replaced. `LateOutcome` and `ApprovalDecided` may follow any
 status and change none.
 """
@@ -41,6 +41,7 @@ STEP_MOVES: Final[Mapping[StepStatus, Mapping[type[facts.StepFact], frozenset[St
         facts.StepHeld: frozenset({HELD}),
         facts.StepStarted: frozenset({STARTED}),
         facts.StepFailed: frozenset({FAILED}),
+        facts.StepInDoubt: frozenset({IN_DOUBT}),
         facts.StepCancelled: frozenset({CANCELLED}),
     },
     STARTED: {

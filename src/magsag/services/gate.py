@@ -21,7 +21,7 @@ from magsag.engine.retry import leaves_doubt, retry_delay
 from magsag.engine.run import Step
 from magsag.policy.approval import expires_at
 from magsag.ports.clock import Clock
-from magsag.ports.ledger import Store
+from magsag.ports.ledger import Store, TicketRow
 from magsag.ports.place import Place
 from magsag.services.asking import Asking, Goes, Over, Waits
 from magsag.services.attempt import Acted, Attempt, Children, HeldTicket, Switches, Told
@@ -181,7 +181,7 @@ class Gate:
             case Waits(ticket, said, due):
                 raise attempt.park(ParkedOn.APPROVAL, f"{asks(attempt, step.verdict)}; {said}", due, ticket=ticket)
             case Over(error, tickets):
-                raise await self._outcomes.fail(attempt, error, tickets)
+                raise await self._refused(attempt, error, tickets)
             case Goes(held):
                 attempt.ticket = held
                 return await self._attempts(attempt)
@@ -257,7 +257,15 @@ class Gate:
         try:
             return self._asking.spend(attempt)
         except StepFailed as error:
-            raise await self._outcomes.fail(attempt, error) from None
+            raise await self._refused(attempt, error) from None
+
+    async def _refused(
+        self, attempt: Attempt, error: StepFailed, tickets: Sequence[TicketRow] = ()
+    ) -> StepFailed | Stopped:
+        """No approval ends the step, unless an earlier attempt may have acted: then a person must look."""
+        if not _may_have_acted(attempt):
+            return await self._outcomes.fail(attempt, error, tickets)
+        return await self._doubt(attempt, f"an earlier attempt may have acted, and no other follows: {error.message}")
 
     async def _start(self, attempt: Attempt, spends: HeldTicket | None) -> None:
         """The intent, where it is a fact of its own: of the kinds that always start, and of what was held."""
@@ -306,7 +314,7 @@ class Gate:
         """A deny ends the step, unless an earlier attempt may have acted: then a person must look."""
         assert attempt.verdict is not None
         verdict = attempt.verdict
-        if attempt.number > 1 and attempt.target.proposal.effect is Effect.IDEMPOTENT:
+        if _may_have_acted(attempt):
             reason = f"an earlier attempt may have acted, and rule {verdict.rule} denies another one"
             raise await self._doubt(attempt, reason)
         why = f": {verdict.reason}" if verdict.reason else ""
@@ -336,6 +344,11 @@ class Gate:
         if step.status is StepStatus.FAILED:
             raise failure(step)
         return Told(self._values.decode(seat.leg.tree, step.output), step.order, step.at, step.partial)
+
+
+def _may_have_acted(attempt: Attempt) -> bool:
+    """Whether an attempt before this one may have: of the kinds that are tried again, only one that repeats safely."""
+    return attempt.number > 1 and attempt.target.proposal.effect is Effect.IDEMPOTENT
 
 
 def _is_held(attempt: Attempt) -> bool:
