@@ -344,6 +344,34 @@ def test_several_asks_wait_each_with_its_ticket(make: Make) -> None:
     assert len(WORLD.calls) == 2
 
 
+def test_what_a_child_run_asks_is_decided_in_its_own_chain(make: Make) -> None:
+    child = agent("child", 'return await ctx.skill("once", {"amount": payload})', "skill:once")
+    bench = make('return await ctx.delegate("child", payload)', policy=ONE, files=child)
+    bench.files = {**bench.files, **agent("main", 'return await ctx.delegate("child", payload)', "agent:child")}
+    parked = bench.run(5, app=bench.process())
+    asked = ticket(bench)
+    assert (asked.run, asked.root) == (RunId("r.child#1"), RunId("r"))
+    assert [reason.ticket for reason in parked.reasons] == [asked.id]
+    with pytest.raises(Refused, match="tester asked for it"):
+        answer(bench, "tester")
+    answer(bench, "maria")
+    assert RunId("r") in bench.store.due(bench.time.clock.now(), 10)
+    assert bench.resume().output == {"amount": 5}
+    assert "ApprovalDecided" in bench.kinds("r.child#1")
+    assert bench.store.check() == []
+
+
+def test_who_stays_with_a_run_goes_on_as_soon_as_it_is_approved(make: Make) -> None:
+    bench = make(policy=ONE)
+
+    def approve(result: RunResult) -> None:
+        answer(bench, "maria")
+
+    staying = bench.app.staying.until_ended(RunId("r"), lambda: False, approve)
+    bench.run(5)
+    assert bench.time.run(staying).output == {"amount": 5}
+
+
 def test_a_held_step_of_a_version_without_approvals_is_asked_again(make: Make) -> None:
     bench = make(policy=ONE)
     bench.run(5)
