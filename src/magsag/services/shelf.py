@@ -11,6 +11,7 @@ from magsag.catalog.bundle import Bundle, Entry
 from magsag.catalog.findings import Finding
 from magsag.catalog.load import Loaded
 from magsag.catalog.reach import reached
+from magsag.catalog.source import read_folder
 from magsag.domain.errors import Invalid, Refused
 from magsag.domain.graph import Graph
 from magsag.domain.manifests import KINDS, Agent, Flow, Skill
@@ -55,6 +56,12 @@ class Shelf:
         """The errors in what a run of `ref` can reach: it is not started."""
         here = os.getcwd().replace(os.sep, "/") + "/"
         return [replace(one, place=one.place.removeprefix(here)) for one in self._loaded().concerning(ref)]
+
+    def lint_security(self) -> list[Finding]:
+        """What of the catalog in force a careful person would ask about."""
+        from magsag.catalog.security.lint import lint_security
+
+        return lint_security(read_folder(self._folder).files, self._loaded().bundle, _typed(self._folder))
 
     def elsewhere(self, ref: str) -> int:
         """How many errors the rest of the catalog has, as far as it was looked at."""

@@ -39,6 +39,25 @@ def validate(call: Call, path: str | None) -> int:
     return NO if errors else YES
 
 
+@command.command("lint")
+@click.option("--security", is_flag=True, required=True, help="What a careful person would ask about.")
+@click.pass_obj
+def lint(call: Call, security: bool) -> int:
+    """Read manifests, policies, people and code for what was forgotten; exit 1 with findings.
+
+    Effect kinds that are implausible, capabilities that are not declared, secrets, wildcards that allow effects,
+    commands in any version, missing contracts, people who approve their own wishes.
+    """
+    findings = call.app.shelf.lint_security()
+    if call.wants_json:
+        put_json([finding_document(finding) for finding in findings])
+        return NO if findings else YES
+    for finding in findings:
+        say(str(finding))
+    say(f"{len(findings)} finding{'s' * (len(findings) != 1)}" if findings else "no findings")
+    return NO if findings else YES
+
+
 @command.command("list")
 @click.pass_obj
 def list_items(call: Call) -> None:
