@@ -19,6 +19,7 @@ from magsag.ports.ledger import Change, Write
 from magsag.services.beginnings import new_run
 from magsag.services.replay import Replayed
 from magsag.services.runs import Order, RunResult
+from magsag.testing import History
 from tests.unit.world import KINDS, USES, WORLD, Bench, Files, agent
 
 Make = Callable[..., Bench]
@@ -325,6 +326,15 @@ class TestChildren:
         assert error is not None
         assert (error.type, error.step) == ("timeout", "helper#1")
         assert bench.state("r.helper#1").status is RunStatus.CANCELLED
+
+    def test_a_child_that_ended_in_time_counts_when_its_parent_comes_late(self, make: Make) -> None:
+        helper = agent("helper", "return payload + 1", timeout="60s")
+        bench = make('return await ctx.delegate("helper", 1)', helper)
+        history = History(bench.app)
+        assert bench.run().output == 2
+        at = next(n for n, (_, fact) in enumerate(history.facts) if isinstance(fact, facts.StepSucceeded))
+        other = bench.on(history.cut(at))
+        assert later(other, 100).output == 2
 
 
 class TestDeadline:

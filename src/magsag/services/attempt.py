@@ -144,5 +144,8 @@ class Children(Protocol):
     def run(self, place: ChildPlace, input: bytes) -> Coroutine[Any, Any, ChildEnd]:
         """Start or go on with the child run of a step. Raises Stopped when it parked, with the reason noted."""
 
-    async def expire(self, place: ChildPlace) -> None:
-        """End the child run of a step whose time was over when the leg began. Raises Stopped for a doubt in it."""
+    async def expire(self, place: ChildPlace) -> bool:
+        """End the child run of a step whose time was over when the leg began; False when it has ended by itself.
+
+        Raises Stopped for a doubt in it.
+        """

@@ -82,16 +82,24 @@ class ChildRuns:
         else:
             await self._end_child(leg, run, _given_up())
 
-    async def expire(self, place: ChildPlace) -> None:
-        """End the child run of a step whose time was over when the leg began. Raises Stopped for a doubt in it."""
+    async def expire(self, place: ChildPlace) -> bool:
+        """End the child run of a step whose time was over when the leg began; False when it has ended by itself.
+
+        Raises Stopped for a doubt in it.
+        """
+        leg, child = place.seat.leg, child_run_id(place.seat.run.id, place.step, place.attempt)
+        known = leg.tree.runs.get(child) or read_run(self._ledger, child)
+        if known is not None and known.ended is not None:
+            return False
         if is_detached(place):
             self.detached.give_up(place)
-            return
+            return True
         assert self.clear is not None
         await self.give_up(place, self.clear)
-        run = place.seat.leg.tree.runs.get(child_run_id(place.seat.run.id, place.step, place.attempt))
+        run = leg.tree.runs.get(child)
         if run is not None and run.ended is None:
             raise Stopped("its child run has no certain end")
+        return True
 
     async def _conduct_child(self, place: ChildPlace, run: Run) -> None:
         leg = place.seat.leg

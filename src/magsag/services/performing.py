@@ -123,11 +123,12 @@ class Performing:
         branch = Scope(above=attempt.scope, given_up_at=attempt.scope.given_up_at)
         place = ChildPlace(attempt.seat, branch, attempt.id, attempt.target, attempt.number)
         task, limit = asyncio.current_task(), attempt.target.timeout_seconds
-        left = (attempt.seat.run.steps[attempt.id].act_by - self._clock.now()) / 1e6
+        left = (attempt.seat.run.steps[attempt.id].act_by - attempt.seat.leg.time(self._clock.now())) / 1e6
         if limit is not None and left <= 0:
-            branch.cancelled = True
-            await self.children.expire(place)
-            raise StepFailed(ErrorType.TIMEOUT, f"{attempt.target.name} did not end within {limit:g} s")
+            branch.cancelled = await self.children.expire(place)
+            if branch.cancelled:
+                raise StepFailed(ErrorType.TIMEOUT, f"{attempt.target.name} did not end within {limit:g} s")
+            limit = None
         timer = asyncio.get_running_loop().call_later(left, _expire, branch, task) if limit and task else None
         try:
             child = self.children.run(place, attempt.acted)
