@@ -220,3 +220,25 @@ def test_a_run_meets_other_packages_than_it_began_with(project: Path) -> None:
     bundles = {row["run"]: row["bundle"] for row in go("run", "list", "--json").value}
     assert (bundles["old"], bundles["new"] != first) == (first, True)
     assert is_sound(project)
+
+
+def test_a_program_that_parts_from_its_record_parks_and_says_where(project: Path) -> None:
+    put(
+        project / "catalog/agents/main/post-mag/agent.py",
+        """\
+        from pathlib import Path
+
+        async def run(payload, ctx):
+            return await ctx.skill("post", {"n": 2 if Path("other").exists() else 1})
+        """,
+    )
+    assert started(project, "parts").code == 3
+    put(project / "other", "")
+    again = magsag("agent", "run", "--resume", "parts", cwd=project)
+    said = "step post#1: skill:post@1.0.0 was called with another input before; it differs at /n"
+    assert (again.code, said in again.err) == (3, True), again.err
+    (row,) = magsag("run", "list", "--parked-on", "divergence", "--json", cwd=project).value
+    assert row["run"] == "parts"
+    (project / "other").unlink()
+    back = magsag("agent", "run", "--resume", "parts", cwd=project)
+    assert (back.code, "skill:post@1.0.0 asks" in back.err) == (3, True), back.err
