@@ -51,7 +51,8 @@ async def run(payload, ctx):
     booked = await ctx.map(lambda n: ctx.skill("book", {"n": n}), [4, 5], concurrency=1)
     paid = await ctx.skill("pay", {"n": 6})
     below = await ctx.gather(*(ctx.delegate("helper", {"n": n}) for n in (7, 8)))
-    return [first, both, booked, paid, below, str(ctx.uuid()), ctx.now().isoformat()]
+    apart = await ctx.delegate("helper", {"n": 9}, detached=True)
+    return [first, both, booked, paid, below, apart, str(ctx.uuid()), ctx.now().isoformat()]
 """
 _HELPER: Final = """
 async def run(payload, ctx):

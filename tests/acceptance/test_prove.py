@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -50,7 +51,7 @@ def prove(program: str, payload: object, cwd: Path, *arguments: str, patience: f
         input=json.dumps(payload),
         capture_output=True,
         text=True,
-        env=environment(),
+        env=environment(TMPDIR=str(cwd.parent)),
         timeout=patience,
         check=False,
     )
@@ -154,6 +155,7 @@ def test_a_run_that_waits_for_a_person_cannot_be_proved(project: Path) -> None:
     done = prove("kinds", {"n": 0}, project)
     assert done.code == 2
     assert "without any crash the run is parked" in done.err
+    assert "let a rule allow it" in done.err
 
 
 @pytest.mark.parametrize("stdin", ["", "{", "[]"])
@@ -196,3 +198,19 @@ def test_nothing_is_left_behind(tmp_path: Path) -> None:
     done = magsag("prove", "crash", "hello", "--points", "2", cwd=tmp_path, TMPDIR=str(tmp_path))
     assert done.code == 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_proof_that_is_interrupted_or_refused_leaves_nothing_behind(tmp_path: Path) -> None:
+    source = tmp_path / "input.json"
+    source.write_text(json.dumps(REPORT), encoding="utf-8")
+    words = command("prove", "crash", "workforce-report-mag", "--input", str(source))
+    told = environment(TMPDIR=str(tmp_path))
+    with subprocess.Popen(words, cwd=tmp_path, env=told, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith(b"[1/")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 130
+    assert list(tmp_path.iterdir()) == [source]
+    done = magsag("prove", "crash", "hello", "--kill-at", "99", cwd=tmp_path, TMPDIR=str(tmp_path))
+    assert done.code == 2
+    assert list(tmp_path.iterdir()) == [source]

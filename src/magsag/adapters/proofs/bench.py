@@ -5,8 +5,9 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Final, Protocol
 
 from magsag.adapters.proofs import processes
@@ -16,7 +17,7 @@ from magsag.adapters.proofs.loop import StandingLoop
 from magsag.adapters.proofs.place import StandInPlace
 from magsag.adapters.proofs.sink import SinkCalls, SinkProcess
 from magsag.catalog.stand_ins import StandIns
-from magsag.domain.errors import Invalid
+from magsag.domain.errors import Invalid, MagsagError
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Store
 from magsag.ports.place import Place as ActPlace
@@ -53,7 +54,10 @@ class Ledgers(Protocol):
 
 
 class ForkBench:
-    """A bench (`services.proofs.bench`). Use it with `with`; what it makes is gone afterwards, but kept ledgers."""
+    """A bench (`services.proofs.bench`). Use it with `with`.
+
+    Ledgers that are still there stay, unless something was raised.
+    """
 
     def __init__(self, build: BuildDesk, ledgers: Ledgers, stand_ins: StandIns, clock: Clock, really: bool) -> None:
         if not hasattr(os, "fork"):
@@ -69,12 +73,18 @@ class ForkBench:
         self._sink = SinkProcess()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._sink.close()
+        kept = [path for path in self._folder.glob("*") if path.is_dir() and kind is None]
+        for folder in set(self._folder.glob("*/")) - set(kept):
+            with suppress(MagsagError):
+                self._ledgers.drop(self._ledgers.make(folder))
+        if not kept:
+            shutil.rmtree(self._folder, ignore_errors=True)
         for path in self._folder.glob("work-*"):
             path.unlink()
-        if not any(self._folder.iterdir()):
-            self._folder.rmdir()
 
     @property
     def calls(self) -> SinkCalls:

@@ -37,6 +37,11 @@ class Ended:
     printed: str
     """the end of what it printed"""
 
+    @property
+    def why(self) -> str:
+        """What it said of its failure, else the end of what it printed."""
+        return str(self.said.get("refused") or self.printed or f"a process ended with {self.code}")
+
 
 class Desk(Protocol):
     """An app on the ledger of a trial."""

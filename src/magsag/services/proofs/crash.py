@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from magsag.domain.errors import Invalid
+from magsag.domain.facts import ParkedOn
 from magsag.services.proofs.bench import Bench, Ended, Said, Trial
 from magsag.services.proofs.outcome import Outcome, differences, is_ended
 from magsag.services.proofs.point import RUN, read_outcome, try_point
@@ -107,7 +108,7 @@ class CrashProof:
     def _clean(self, trial: Trial, order: Order) -> _Clean:
         ended = self._bench.drive(trial, order, self._bench.now(), None)
         if ended.code != 0:
-            raise Invalid(_why(ended))
+            raise Invalid(ended.why)
         if not is_ended(str(ended.said["status"])):
             reasons = "; ".join(_waits(one) for one in ended.said["reasons"])
             raise Invalid(
@@ -120,6 +121,8 @@ class CrashProof:
 def _waits(reason: Said) -> str:
     """Why it goes no further, and what would let it."""
     said = f"{reason['step']} waits for {reason['on']}: {reason['reason']}"
+    if reason["on"] == ParkedOn.APPROVAL.value:
+        return f"{said}; a proof asks nobody: let a rule allow it, if you like in an environment for proofs (--env)"
     if reason["event"] is None:
         return said
     return f"{said}; add `- event: {reason['event']}` under `signals:` of catalog/proof.yaml"
@@ -137,7 +140,7 @@ def _taken(points: Sequence[Point], asked: Asked) -> list[Point]:
 def _story(point: Point, ended: Ended) -> dict[str, Any]:
     if ended.code == 0:
         return ended.said
-    said = f"the proof itself ended with {ended.code}: {_why(ended)}"
+    said = f"the proof itself ended with {ended.code}: {ended.why}"
     return {
         "number": point.number,
         "point": str(point),
@@ -146,7 +149,3 @@ def _story(point: Point, ended: Ended) -> dict[str, Any]:
         "lines": [],
         "differences": [said],
     }
-
-
-def _why(ended: Ended) -> str:
-    return str(ended.said.get("refused") or ended.printed or f"a process ended with {ended.code}")

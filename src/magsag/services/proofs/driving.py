@@ -3,10 +3,10 @@
 It waits for no time: the clock is put forward. Signals come as `proof.yaml` says.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
-from magsag.domain.facts import ParkedOn, ParkReason, RunStatus, SignalReceived
+from magsag.domain.facts import ParkedOn, ParkReason, SignalReceived
 from magsag.domain.ids import RunId
 from magsag.engine.chain import unseal
 from magsag.services.proofs.bench import Desk, Said
@@ -34,44 +34,45 @@ async def drive(desk: Desk, order: Order, clock: Later, signals: Signals) -> Sai
     run = await desk.runs.start(order)
     while True:
         result = await desk.runs.resume(run)
-        if not _goes_on(desk, result, clock, signals):
-            return _said(result)
+        waits = list(_waits(desk, result))
+        if not _goes_on(desk, waits, clock, signals):
+            return {"status": result.status.value, "reasons": [_said(root, reason) for root, reason in waits]}
 
 
-def _goes_on(desk: Desk, result: RunResult, clock: Later, signals: Signals) -> bool:
-    """Let happen what the run waits for; whether that is possible."""
-    if result.status is not RunStatus.PARKED or any(reason.on not in _PASSING for reason in result.reasons):
+def _waits(desk: Desk, result: RunResult) -> Iterator[tuple[RunId, ParkReason]]:
+    """What is waited for, each with the tree in which it waits: a detached child run is a tree of its own."""
+    for reason in result.reasons:
+        if reason.on is ParkedOn.CHILD and reason.run is not None:
+            below = list(_waits(desk, desk.runs.result(reason.run)))
+            yield from below or [(result.run, reason)]
+        else:
+            yield result.run, reason
+
+
+def _goes_on(desk: Desk, waits: Sequence[tuple[RunId, ParkReason]], clock: Later, signals: Signals) -> bool:
+    """Let happen what is waited for; whether that is possible. What a person decides goes first."""
+    if any(reason.on not in _PASSING for _, reason in waits):
         return False
-    told = [reason for reason in result.reasons if _signalled(desk, result.run, reason, signals)]
-    if told:
+    told = [_signalled(desk, reason.run or root, reason, signals) for root, reason in waits]
+    if any(told):
         return True
-    row = desk.store.row(result.run)
-    dues = [reason.due for reason in result.reasons if reason.due is not None]
-    due = min(dues) if dues else row.due if row is not None and _waits_for_time(result) else None
-    if due is None or due <= clock.now():
+    dues = [reason.due for _, reason in waits if reason.due is not None]
+    if not dues or min(dues) <= clock.now():
         return False
-    clock.put_forward(due)
+    clock.put_forward(min(dues))
     return True
 
 
-def _signalled(desk: Desk, root: RunId, reason: ParkReason, signals: Signals) -> bool:
-    """Tell a run what it waits for, as often as it was not told before."""
+def _signalled(desk: Desk, run: RunId, reason: ParkReason, signals: Signals) -> bool:
+    """Tell a run what it waits for; whether `signals` says it."""
     if reason.event is None or reason.event not in signals:
         return False
-    owner = reason.run or root
-    facts = (unseal(stored) for stored in desk.store.read(owner))
+    facts = (unseal(stored) for stored in desk.store.read(run))
     heard = sum(isinstance(fact, SignalReceived) and fact.event == reason.event for fact in facts)
     payloads = signals[reason.event]
-    desk.events.signal(owner, reason.event, payloads[min(heard, len(payloads) - 1)], BY)
+    desk.events.signal(run, reason.event, payloads[min(heard, len(payloads) - 1)], BY)
     return True
 
 
-def _waits_for_time(result: RunResult) -> bool:
-    return any(reason.on is ParkedOn.TIME for reason in result.reasons)
-
-
-def _said(result: RunResult) -> Said:
-    reasons = [
-        {"on": one.on.value, "step": one.step, "reason": one.reason, "event": one.event} for one in result.reasons
-    ]
-    return {"status": result.status.value, "run": result.run, "reasons": reasons}
+def _said(root: RunId, reason: ParkReason) -> Said:
+    return {"run": root, "on": reason.on.value, "step": reason.step, "reason": reason.reason, "event": reason.event}

@@ -43,9 +43,9 @@ class Outcome:
 
 
 def outcome_of(store: Store, root: RunId, calls: Mapping[str, int], reads: int) -> Outcome:
-    """Read a trial's ledger."""
+    """Read a trial's ledger; it holds nothing but the run `root` and those below it."""
     left = Outcome(calls=calls, reads=reads, faults=[f"{fault.where}: {fault.what}" for fault in store.check()])
-    for row in store.rows(RunQuery(root=root, roots_only=False, limit=None)):
+    for row in store.rows(RunQuery(roots_only=False, limit=None)):
         for stored in store.read(row.run):
             _note(left, store, root, row.run, unseal(stored))
     return left

@@ -88,7 +88,7 @@ def _kill(bench: Bench, trial: Trial, order: Order, place: Place, story: Story) 
 def _not_killed(ended: Ended, place: Place) -> str:
     if ended.code == 0:
         return f"no process came to this point ({place}): the run takes another way each time"
-    return f"the process that was to be killed {place} ended with {ended.code}: {ended.printed}"
+    return f"the process that was to be killed {place} ended with {ended.code}: {ended.why}"
 
 
 def _go_on(bench: Bench, trial: Trial, order: Order, place: Place, story: Story) -> None:
@@ -97,7 +97,7 @@ def _go_on(bench: Bench, trial: Trial, order: Order, place: Place, story: Story)
         at, begun = _standing(bench, trial)
         ended = bench.drive(trial, order, at, None)
         if ended.code != 0:
-            story.differences.append(f"the process that goes on ended with {ended.code}: {ended.printed}")
+            story.differences.append(f"the process that goes on ended with {ended.code}: {ended.why}")
             return
         status, reasons = str(ended.said["status"]), ended.said["reasons"]
         story.lines.append(", ".join([f"gone on: {status}", *(f"{one['step']} on {one['on']}" for one in reasons)]))
@@ -106,7 +106,7 @@ def _go_on(bench: Bench, trial: Trial, order: Order, place: Place, story: Story)
         story.differences += [f"{step} may have acted and is not in doubt" for step in silent]
         if silent or is_ended(status):
             return
-        doubts = [one["step"] for one in reasons if one["on"] == ParkedOn.DOUBT.value]
+        doubts = [(RunId(one["run"]), one["step"]) for one in reasons if one["on"] == ParkedOn.DOUBT.value]
         if not doubts:
             story.differences.append(f"the run is {status}: " + "; ".join(one["reason"] for one in reasons))
             return
@@ -115,16 +115,16 @@ def _go_on(bench: Bench, trial: Trial, order: Order, place: Place, story: Story)
     story.differences.append(f"the run did not end in {_ROUNDS} legs")
 
 
-def _resolve(bench: Bench, trial: Trial, steps: list[str], place: Place, story: Story) -> bool:
+def _resolve(bench: Bench, trial: Trial, steps: list[tuple[RunId, str]], place: Place, story: Story) -> bool:
     """Ask the sink and say it; whether it could be said."""
     with bench.look(trial, _standing(bench, trial).at) as desk:
-        for step in steps:
-            word = _looked_up(bench, trial, desk.doubts.find(RUN, step), place)
+        for run, step in steps:
+            word = _looked_up(bench, trial, desk.doubts.find(run, step), place)
             story.doubts += 1
             if word is None:
                 story.differences.append(f"{step} is in doubt, and nobody but its real target knows how it ended")
                 return False
-            asyncio.run(desk.doubts.resolve(RUN, step, word))
+            asyncio.run(desk.doubts.resolve(run, step, word))
             story.lines.append(f"{step} resolved: {word.how.value}")
     return True
 
@@ -145,7 +145,7 @@ def _standing(bench: Bench, trial: Trial) -> Standing:
     at = bench.now()
     with bench.look(trial, at) as desk:
         begun: list[tuple[RunId, str]] = []
-        for row in desk.store.rows(RunQuery(root=RUN, roots_only=False, limit=None)):
+        for row in desk.store.rows(RunQuery(roots_only=False, limit=None)):
             run = read_run(desk.store, row.run)
             if run is None:
                 continue
