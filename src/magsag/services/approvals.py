@@ -115,10 +115,11 @@ class Approvals:
                 input=arguments,
             )
             sealed, wake = seal(fact, self._clock.chance(16)), None if after.state is TicketState.OPEN else now
-            write = Write(row.run, row.root, [sealed], tickets=[next_row(row, after)], wake=wake)
+            decided = next_row(row, after)
+            write = Write(row.run, row.root, [sealed], tickets=[decided], wake=wake)
             (answer,) = self._store.write([write], Level.SYNCED)
             if isinstance(answer, Written):
-                return self._view(self._row(id))
+                return self._view(decided)
 
     def _row(self, id: str) -> TicketRow:
         """The ticket's row. Raises Invalid for an unknown one."""
