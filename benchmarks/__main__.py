@@ -13,11 +13,13 @@ import sqlite3
 import sys
 from pathlib import Path
 
-from cases import CASES
+from cases import CASES as ON_SQLITE
 from measure import Row, document, table
+from on_postgres import on_postgres
 from peer_programs import NAMES, Peers, Unavailable
 
 HERE = Path(__file__).parent
+CASES = {**ON_SQLITE, "B9": on_postgres}
 RESULTS = HERE / "results.json"
 
 

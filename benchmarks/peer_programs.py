@@ -6,6 +6,7 @@ cannot be installed or started is left out, with a word on stderr; nothing of ou
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -29,14 +30,19 @@ class Unavailable(Exception):
 class Peer:
     """One peer's process, and what it says of itself."""
 
-    def __init__(self, name: str, python: Path, folder: Path) -> None:
-        """Raises Unavailable when its program does not come up."""
+    def __init__(self, name: str, python: Path, folder: Path, url: str | None = None) -> None:
+        """`url`: a Postgres database instead of a SQLite file. Raises Unavailable when its program does not come up."""
         self.name = name
         self._command = [str(python), str(PROGRAMS / f"{name}_peer.py")]
         self._folder = folder
         self._said = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - lives as long as the process
         self._process = subprocess.Popen(
-            [*self._command, self.folder()], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, text=True
+            [*self._command, self.folder()],
+            env={**os.environ, **({"BENCH_URL": url} if url else {})},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._said,
+            text=True,
         )
         greeting = self._read()
         self.version: str = greeting["version"]
@@ -86,17 +92,23 @@ class Peer:
 class Peers:
     """The peers of one benchmark run; none where nobody asked for them."""
 
-    def __init__(self, names: Sequence[str], folder: Path) -> None:
+    def __init__(self, names: Sequence[str], folder: Path, url: str | None = None) -> None:
+        self._names = names
+        self.folder = folder
         self._all: list[Peer] = []
         for name in names:
             try:
-                self._all.append(Peer(name, environment(name), folder))
+                self._all.append(Peer(name, environment(name), folder, url))
             except Unavailable as why:
                 print(f"left out: {why}", file=sys.stderr, flush=True)
 
     def works(self, case: str) -> dict[str, Callable[[], float]]:
         """By peer's name, for those that have this case."""
         return {peer.name: lambda peer=peer: peer.measure(case) for peer in self._all if case in peer.cases}
+
+    def on(self, url: str) -> "Peers":
+        """The same peers on a Postgres database; the caller closes them."""
+        return Peers(self._names, self.folder, url)
 
     def described(self) -> dict[str, dict[str, str]]:
         """Versions and settings by name."""

@@ -17,14 +17,14 @@ from magsag.services.runs import Order, RunResult
 CATALOG = Path(__file__).parent / "catalog"
 
 
-def app(folder: str | None, durability: str = "governed", model: str | None = None) -> App:
-    """An app on a ledger in `folder`, or in memory; `model` is what its one model always answers."""
+def app(folder: str | None, durability: str = "governed", model: str | None = None, ledger: str | None = None) -> App:
+    """An app on a ledger in `folder`, or at `ledger`, or in memory; `model` is what its one model always answers."""
     if model is not None:
         (Path(folder or ".") / "replies.yaml").write_text(f"replies: [{{text: {model}}}]\n", encoding="utf-8")
     settings = Settings(
         project=folder or ".",
         catalog=str(CATALOG),
-        ledger=str(Path(folder or ".") / "ledger.db"),
+        ledger=ledger or str(Path(folder or ".") / "ledger.db"),
         actor="bench",
         durability=durability,
         limits=Limits(children=1_000_000),

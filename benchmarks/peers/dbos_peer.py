@@ -1,7 +1,7 @@
 """The cases in DBOS, as its documentation writes them: workflows of steps, on its default SQLite system database.
 
 The file is put into WAL mode beforehand, as ours is: DBOS leaves SQLite's rollback journal on, which takes twice as
-long per step. `DBOS_BENCH_URL` names another system database, for instance on Postgres.
+long per step. `BENCH_URL` names another system database, for instance on Postgres.
 
 usage: dbos_peer.py FOLDER               answer on stdin and stdout (see `wire.py`)
        dbos_peer.py FOLDER start | resume   the run that is killed, and the process that goes on
@@ -18,7 +18,7 @@ from dbos import DBOS, SetWorkflowID
 from wire import answer, clock, stamp
 
 FOLDER = Path(sys.argv[1])
-URL = os.environ.get("DBOS_BENCH_URL")
+URL = os.environ.get("BENCH_URL")
 
 
 @DBOS.step()
@@ -76,7 +76,7 @@ def main() -> None:
         connection = sqlite3.connect(FOLDER / "dbos.db")
         connection.execute("pragma journal_mode=wal")
         connection.close()
-    url = URL or f"sqlite:///{FOLDER / 'dbos.db'}"
+    url = URL.replace("postgresql://", "postgresql+psycopg://") if URL else f"sqlite:///{FOLDER / 'dbos.db'}"
     DBOS(config={"name": "bench", "system_database_url": url, "log_level": "ERROR", "application_version": "1"})
     DBOS.launch()
     try:

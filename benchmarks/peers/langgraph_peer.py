@@ -1,4 +1,6 @@
-"""The cases in LangGraph, as its documentation writes them: StateGraph, a SQLite saver, `durability="sync"`.
+"""The cases in LangGraph, as its documentation writes them: StateGraph, a saver, `durability="sync"`.
+
+The saver is SQLite's; with `BENCH_URL` it is Postgres's, and runs at once share a pool of 20 connections.
 
 usage: langgraph_peer.py FOLDER               answer on stdin and stdout (see `wire.py`)
        langgraph_peer.py FOLDER start | resume   the run that is killed, and the process that goes on
@@ -6,8 +8,10 @@ usage: langgraph_peer.py FOLDER               answer on stdin and stdout (see `w
 
 import asyncio
 import operator
+import os
 import sys
-from contextlib import ExitStack
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
 from itertools import count
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
@@ -19,6 +23,7 @@ from langgraph.types import Send
 from wire import answer, clock, stamp
 
 FOLDER = Path(sys.argv[1])
+URL = os.environ.get("BENCH_URL")
 THREADS = count()
 
 
@@ -103,14 +108,40 @@ def stamps() -> Any:
 
 def main() -> None:
     with ExitStack() as stack:
-        saver = stack.enter_context(SqliteSaver.from_conn_string(str(FOLDER / "checkpoints.db")))
+        saver = stack.enter_context(_saver())
         if sys.argv[2:]:
             given = {"folder": str(FOLDER), "stamps": []} if sys.argv[2] == "start" else None
             one = {"configurable": {"thread_id": "bench"}}
             stamps().compile(checkpointer=saver).invoke(given, one, durability="sync")
             return
         runner = stack.enter_context(asyncio.Runner())
-        answer("langgraph", 'StateGraph, SQLite saver, durability="sync" (WAL, synchronous=FULL)', cases(saver, runner))
+        where = "Postgres saver" if URL else "SQLite saver (WAL, synchronous=FULL)"
+        answer("langgraph", f'StateGraph, durability="sync", {where}', cases(saver, runner))
+
+
+def _saver() -> Any:
+    if URL is None:
+        return SqliteSaver.from_conn_string(str(FOLDER / "checkpoints.db"))
+    from langgraph.checkpoint.postgres import PostgresSaver
+
+    with PostgresSaver.from_conn_string(URL) as first:
+        first.setup()
+    return PostgresSaver.from_conn_string(URL)
+
+
+@asynccontextmanager
+async def _wide_saver() -> AsyncIterator[Any]:
+    if URL is None:
+        async with AsyncSqliteSaver.from_conn_string(str(FOLDER / "checkpoints.db")) as saver:
+            yield saver
+        return
+    from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+    from psycopg.rows import dict_row
+    from psycopg_pool import AsyncConnectionPool
+
+    settings = {"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row}
+    async with AsyncConnectionPool(URL, min_size=20, max_size=20, kwargs=settings) as pool:
+        yield AsyncPostgresSaver(pool)
 
 
 def cases(saver: Any, runner: asyncio.Runner) -> dict[str, Any]:
@@ -124,7 +155,7 @@ def cases(saver: Any, runner: asyncio.Runner) -> dict[str, Any]:
 
     def concurrent(graph: Any, inputs: list[Any], **more: Any) -> float:
         async def all_at_once() -> float:
-            async with AsyncSqliteSaver.from_conn_string(str(FOLDER / "checkpoints.db")) as wide:
+            async with _wide_saver() as wide:
                 compiled = graph.compile(checkpointer=wide)
                 runs = [compiled.ainvoke(given, config(**more), durability="sync") for given in inputs]
                 began = asyncio.get_running_loop().time()
