@@ -19,12 +19,14 @@ from magsag.adapters.store.postgres.store import PostgresStore, is_there
 from magsag.adapters.store.postgres.target import Target, target_of
 from magsag.adapters.store.statements import Migration
 from magsag.domain.errors import Invalid, StoreBroken
+from magsag.domain.facts import RunStatus
 from magsag.domain.ids import RunId
 from magsag.ports.ledger import Declined, Lease, RunQuery, Write, Written
 from magsag.testing.postgres import Cluster, private_cluster
 from magsag.testing.sample_runs import RUN, WRITTEN, append, begin, done, end, new_run, park, started
 
 pytestmark = pytest.mark.needs("postgres")
+LEDGERS = Path(__file__).parents[1] / "fixtures" / "ledgers" / "postgres"
 NEXT = Migration(len(known_migrations()) + 1, "colours", "create table colours(name text);\n")
 BROKEN = Migration(len(known_migrations()) + 1, "broken", "create table half(a text);\ncreate nonsense;\n")
 _WRITER = """
@@ -171,6 +173,26 @@ def test_a_server_that_is_told_to_answer_before_its_sync_syncs_for_us(cluster: C
                 assert later.execute("show synchronous_commit").fetchone() == ("on",)
         finally:
             other.execute("alter database postgres reset synchronous_commit")
+
+
+def test_there_is_a_ledger_of_every_migration() -> None:
+    assert [file.stem for file in sorted(LEDGERS.glob("*.sql"))] == [f"{m.n:04}" for m in known_migrations()]
+
+
+@pytest.mark.parametrize("name", [f"{m.n:04}" for m in known_migrations()])
+def test_a_ledger_of_every_migration_opens_and_checks_clean(dsn: str, tmp_path: Path, name: str) -> None:
+    target = target_of(dsn)
+    script = (LEDGERS / f"{name}.sql").read_text(encoding="utf-8").replace("ledger_of_old", target.schema)
+    with connect(target) as connection:
+        connection.execute(script.encode())
+    with closing(PostgresStore(dsn, tmp_path)) as store:
+        assert store.check() == []
+        assert {row.status for row in store.rows(RunQuery())} == set(RunStatus) - {RunStatus.PARTIAL}
+        (parked,) = store.rows(RunQuery(status=RunStatus.PARKED))
+        lease = store.acquire(parked.run, store.owner(), 60)
+        assert isinstance(lease, Lease)
+        end(store, lease)
+        assert store.check() == []
 
 
 def test_a_newer_schema_is_refused_with_the_version_to_install(dsn: str, tmp_path: Path) -> None:
