@@ -12,6 +12,7 @@ from magsag.domain.errors import Broken, ErrorType, Invalid
 from magsag.domain.facts import ParkedOn, RunStatus, StepStatus
 from magsag.domain.ids import RunId
 from magsag.ports.runner import Parked
+from magsag.services.doubts import Said
 from magsag.services.runs import Order, RunResult
 from magsag.testing import breaking
 from tests.unit.world import KINDS, USES, WORLD, Bench, agent, skill
@@ -178,6 +179,23 @@ def test_large_values_go_in_and_come_out(make: Make) -> None:
     body = 'found = await ctx.skill("look", "x" * 100_000)\nreturn await ctx.delegate("child", [found], detached=True)'
     bench = make(body)
     assert bench.run().output == ["x" * 100_000]
+    assert bench.store.check() == []
+
+
+@pytest.mark.parametrize(("run", "step"), [("r", "child#1/once#1"), (CHILD, "once#1")])
+def test_a_doubt_in_it_is_resolved_from_here_and_there(make: Make, run: str, step: str) -> None:
+    bench = make(child='return await ctx.skill("once", payload)')
+
+    async def hangs(name: str, payload: object, ctx: object) -> None:
+        await asyncio.sleep(1_000)
+
+    WORLD.on_act = hangs
+    assert bench.run(7).status is RunStatus.PARKED
+    WORLD.on_act = None
+    assert bench.state(CHILD).reasons[0].on is ParkedOn.DOUBT
+    word = Said(StepStatus.SUCCEEDED, "ann", 7)
+    assert bench.time.run(bench.process().doubts.resolve(RunId(run), step, word)) == run
+    assert bench.resume().output == 7
     assert bench.store.check() == []
 
 

@@ -67,8 +67,8 @@ class Doubts:
 
     def find(self, run: RunId, path: str) -> Doubt:
         """The doubt of a step; `path` may lead into child runs: `step/child-step`. Raises Invalid."""
-        row = self._row(run)
         owner, step = self._step(run, path)
+        row = self._row(owner.id)
         stored = [unseal(fact) for fact in self._store.read(owner.id)]
         doubts = [fact for fact in stored if isinstance(fact, facts.StepInDoubt) and fact.step == step.id]
         late = [fact for fact in stored if isinstance(fact, facts.LateOutcome) and fact.step == step.id]
@@ -82,16 +82,16 @@ class Doubts:
 
         Raises Invalid for a step that is not in doubt and for an output that its contract does not take.
         """
-        row = self._row(run)
-        while isinstance(lease := self._store.acquire(row.root, self._store.owner(), self._lease_seconds), Occupied):
+        root = self._row(self._step(run, path)[0].id).root
+        while isinstance(lease := self._store.acquire(root, self._store.owner(), self._lease_seconds), Occupied):
             self._step(run, path)
             await asyncio.sleep(min(_LOOK_SECONDS, lease.seconds))
         try:
             owner, step = self._step(run, path)
-            self._write(row.root, owner, step, said, lease)
+            self._write(root, owner, step, said, lease)
         finally:
             self._store.release(lease)
-        return row.root
+        return self._row(run).root
 
     def _write(self, root: RunId, owner: Run, step: Step, said: Said, lease: Lease) -> None:
         blobs: dict[str, bytes] = {}

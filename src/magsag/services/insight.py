@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from magsag.domain.errors import Invalid
+from magsag.domain.errors import Invalid, StoreBroken
 from magsag.domain.facts import LateOutcome, ParkReason, RunScored, RunStarted, RunStatus, StepStatus, Verdict
 from magsag.domain.ids import RunId, StepId
 from magsag.engine.chain import unseal
@@ -155,7 +155,15 @@ class Insight:
         row, folded = self._row(run), self.fold(run)
         if folded is None:
             raise _unknown(run)
-        return tree_of(folded, self.fold, self._value(row), now)
+        own = self._value(row)
+
+        def value(data: bytes | None) -> Any:
+            try:
+                return own(data)
+            except StoreBroken:  # a large value of a detached child run, whose tree is another
+                return None
+
+        return tree_of(folded, self.fold, value, now)
 
     def facts(self, run: RunId) -> Sequence[FactView]:
         """The facts of a run in their order. Raises Invalid for an unknown run."""
