@@ -84,7 +84,7 @@ class Runs:
         exists with another input; Broken when the store fails.
         """
         run = await self.start(order)
-        return await self.resume(run)
+        return await self._driven(run, root=run)  # no child run can be ordered, so it is the root of its tree
 
     async def submit(self, order: Order) -> RunId:
         """Put a run on record for whoever drives next: a worker of this store, or somebody who resumes it.
@@ -154,7 +154,9 @@ class Runs:
 
         A child run is driven with the tree it is in.
         """
-        root = self._row(run).root
+        return await self._driven(run, self._row(run).root)
+
+    async def _driven(self, run: RunId, root: RunId) -> RunResult:
         while True:
             told: Told = await self._runner.submit(root)
             if not isinstance(told, Busy):
