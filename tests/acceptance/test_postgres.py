@@ -69,6 +69,24 @@ def test_a_run_survives_the_death_of_its_server(tmp_path: Path, signum: signal.S
         assert magsag("data", "check", cwd=folder, MAGSAG_LEDGER=cluster.dsn("one")).code == 0
 
 
+def test_a_worker_goes_on_when_its_server_is_back(tmp_path: Path) -> None:
+    folder = write_project(tmp_path, 2)
+    with private_cluster() as cluster, Sink() as sink:
+        process = worker(folder, cluster.dsn("one"))
+        given = json.dumps(payload(sink.url, folder, acts=["put"], catch="put:after"))
+        words = ("agent", "run", "actor", "--detach", "--run-id", "r")
+        assert magsag(*words, cwd=folder, stdin=given, MAGSAG_LEDGER=cluster.dsn("one")).code == 0
+        wait_until(lambda: sink.count("put").total() == 1)
+        cluster.kill()
+        time.sleep(1)
+        cluster.start()
+        wait_until(lambda: '"succeeded"' in listed(folder, cluster), seconds=60)
+        assert process.poll() is None
+        assert len(sink.count("put")) == 1, "repeated under its key, if at all"
+        process.terminate()
+        process.communicate(timeout=20)
+
+
 def test_a_parked_run_that_is_moved_to_postgres_finishes_there(tmp_path: Path, dsn: str) -> None:
     folder = build(tmp_path)
     assert behave("send", folder, "--run-id", "r").code == 3
@@ -120,6 +138,10 @@ def worker(folder: Path, dsn: str) -> "subprocess.Popen[str]":
     assert process.stderr is not None
     assert "is ready" in process.stderr.readline()
     return process
+
+
+def listed(folder: Path, cluster: Cluster) -> str:
+    return magsag("run", "list", "--json", cwd=folder, MAGSAG_LEDGER=cluster.dsn("one")).out
 
 
 def steps(cluster: Cluster, schema: str) -> int:

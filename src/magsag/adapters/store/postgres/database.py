@@ -6,6 +6,7 @@ what was written and not synced, and no tree that believes such facts may go on.
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final, NoReturn
@@ -26,6 +27,8 @@ from magsag.domain.errors import StoreBroken
 
 _READERS: Final = 4
 _BINARY: Final = 1
+_SLOW_SECONDS: Final = 1.0
+"""an old connection says at once that it is gone; what takes longer is a network that is silent"""
 Row = tuple[Any, ...]
 
 
@@ -55,6 +58,7 @@ class Database:
         self._writer: Connection | None = None
         self._prepared: set[str] = set()
         self._closed = False
+        self._is_doubtful = False
         self._pool = ConnectionPool(
             kwargs={"autocommit": True, **target.parameters},
             connection_class=Connection,
@@ -101,18 +105,21 @@ class Database:
     def all(self, name: str, parameters: Sequence[object] | Mapping[str, object] = ()) -> list[Row]:
         """All rows of a named statement that only reads; one that met a connection of before a restart asks again."""
         for stale in range(_READERS, -1, -1):
+            began = time.monotonic()
             try:
                 with self._reader() as connection:
                     return Session(connection).execute(self.sql[name], parameters).fetchall()
             except psycopg.OperationalError as error:
-                if (error.sqlstate is not None and not error.sqlstate.startswith("57P")) or not stale:
+                self._is_doubtful = True
+                is_fresh = error.sqlstate is not None and not error.sqlstate.startswith("57P")
+                if is_fresh or not stale or time.monotonic() - began > _SLOW_SECONDS:
                     raise broken(self.location, error) from error
             except psycopg.Error as error:
                 raise broken(self.location, error) from error
         raise AssertionError("the last try answers or raises")
 
     @contextmanager
-    def reading(self, seconds: float | None = None) -> Iterator[Session]:
+    def reading(self) -> Iterator[Session]:
         """One consistent view of what is committed, however long looking at it takes."""
         try:
             with self._reader() as connection, _unhurried(connection), connection.transaction():
@@ -175,16 +182,21 @@ class Database:
             raise StoreBroken(f"{self.location}: this store was closed; open it again")
         if self._pool.closed:
             self._pool.open()
+        if self._is_doubtful:
+            self.own().close()  # says at once that there is no server, while the pool would wait for one
+            self._is_doubtful = False
         try:
             waited = self._pool.connection()
             with waited as connection:
                 yield connection
         except PoolTimeout as error:
+            self._is_doubtful = True
             self.own().close()  # says what the pool cannot: why there is no connection
             raise broken(self.location, error) from error
 
     def _fail(self, error: psycopg.Error) -> NoReturn:
         if self._writer is not None and not is_whole(self._writer):
+            self._is_doubtful = True
             self._drop()
         raise broken(self.location, error) from error
 
