@@ -79,3 +79,25 @@ def test_broken_policies_are_told(desk: Path) -> None:
     broken.unlink()
     assert done.code == 1
     assert "everything is denied until this is mended" in done.out
+
+
+def test_a_permission_file_becomes_a_policy(desk: Path) -> None:
+    given = desk / "tool_permissions.yaml"
+    given.write_text("tools:\n  mail.send: {permission: NEVER}\nrate_limits: {global: {}}\n", encoding="utf-8")
+    done = magsag("catalog", "convert", given.name, cwd=desk)
+    assert (done.code, "tool:mail/send" in done.out, "rate_limits is not carried over" in done.err) == (0, True, True)
+    assert magsag("catalog", "convert", given.name, "--json", cwd=desk).value["notes"]
+    for text, words in (("tools: [1]\n", "must be a mapping"), ("a: [\n", "tool_permissions.yaml:")):
+        given.write_text(text, encoding="utf-8")
+        done = magsag("catalog", "convert", given.name, cwd=desk)
+        assert (done.code, words in done.err or "is no permission file" in done.err) == (2, True)
+
+
+def test_a_catalog_is_read_for_what_was_forgotten(desk: Path) -> None:
+    assert magsag("catalog", "lint", "--security", cwd=desk).out == "no findings\n"
+    skill = desk / "catalog/skills/file-report/skill.yaml"
+    text = skill.read_text(encoding="utf-8")
+    skill.write_text(text.replace("capabilities: [filesystem]\n", ""), encoding="utf-8")
+    found = magsag("catalog", "lint", "--security", "--json", cwd=desk)
+    skill.write_text(text, encoding="utf-8")
+    assert (found.code, [one["severity"] for one in found.value]) == (1, ["warning"])

@@ -57,6 +57,21 @@ class Shelf:
         here = os.getcwd().replace(os.sep, "/") + "/"
         return [replace(one, place=one.place.removeprefix(here)) for one in self._loaded().concerning(ref)]
 
+    def convert(self, name: str, data: bytes) -> tuple[str, list[str]]:
+        """A permission file of an earlier system as a policy, and what is not in it. Raises Invalid."""
+        from magsag.catalog.convert import convert_permissions
+        from magsag.catalog.document import read
+
+        document = read(name, data)
+        if document.faults:
+            fault = document.faults[0]
+            raise Invalid(f"{name}:{fault.line}:{fault.column}: {fault.what}; {fault.next}")
+        try:
+            made = convert_permissions(document.value)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise Invalid(f"{name}: it is not formed as permission files are: {error}") from error
+        return made.text, made.notes
+
     def lint_security(self) -> list[Finding]:
         """What of the catalog in force a careful person would ask about."""
         from magsag.catalog.security.lint import lint_security

@@ -8,7 +8,8 @@ from magsag.surfaces.cli.call import Call
 from magsag.surfaces.cli.failing import NO, YES
 from magsag.surfaces.cli.groups import Noun
 from magsag.surfaces.cli.making import put_made
-from magsag.surfaces.cli.writing import json_text, put_json, put_pairs, put_table, say
+from magsag.surfaces.cli.reading import read_bytes
+from magsag.surfaces.cli.writing import json_text, note, put_json, put_pairs, put_table, say
 
 if TYPE_CHECKING:
     from magsag.catalog.findings import Finding
@@ -56,6 +57,23 @@ def lint(call: Call, security: bool) -> int:
         say(str(finding))
     say(f"{len(findings)} finding{'s' * (len(findings) != 1)}" if findings else "no findings")
     return NO if findings else YES
+
+
+@command.command("convert")
+@click.argument("file")
+@click.pass_obj
+def convert(call: Call, file: str) -> None:
+    """Print a tool_permissions.yaml or mcp_permissions.yaml of an earlier system as a policy.
+
+    What is not carried over, and why, is said on stderr.
+    """
+    text, notes = call.app.shelf.convert(file, read_bytes(file))
+    for one in notes:
+        note(one)
+    if call.wants_json:
+        put_json({"policy": text, "notes": notes})
+    else:
+        say(text.rstrip())
 
 
 @command.command("list")
