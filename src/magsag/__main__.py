@@ -36,7 +36,7 @@ def open_app(flags: "Mapping[str, object]") -> "App":
     import os
     from pathlib import Path
 
-    from magsag.adapters.settings import read_settings
+    from magsag.adapters.settings import API_KEY, read_settings
     from magsag.app import build
 
     found = read_settings(flags, os.environ, Path.cwd())
@@ -46,6 +46,7 @@ def open_app(flags: "Mapping[str, object]") -> "App":
             sys.stderr.write(f"note: {line}\n")
     app = build(_for_debugging(found.settings) if flags.get("debug") else found.settings)
     app.debugging = bool(flags.get("debug"))
+    app.api_key = os.environ.pop(API_KEY, None) or None  # what this process runs or starts shall not have it
     app.reach = str(flags["reach"]) if flags.get("reach") else None
     if flags.get("flow_file"):
         from magsag.catalog.beside import read_beside

@@ -79,6 +79,8 @@ class App:
         """what is going to run: the rest of the catalog is checked less closely"""
         self.beside: Beside | None = None
         """a flow of no catalog that is going to run"""
+        self.api_key: str | None = None
+        """what somebody at this process shows to be known by"""
         self.debugging = False
         """somebody types at a debugger: a blocked loop is no fault"""
 
@@ -319,13 +321,11 @@ class App:
     @cached_property
     def identity(self) -> "Identity":
         """Who acts at this process."""
-        import os
-
-        from magsag.adapters.settings import API_KEY, os_user
+        from magsag.adapters.settings import os_user
         from magsag.policy.people import Shown
         from magsag.services.people import Identity
 
-        shown = Shown(os_user(), os.environ.get(API_KEY) or None)
+        shown = Shown(os_user(), self.api_key)
         return Identity(lambda: self.catalog.people, shown, self.settings.environment)
 
     @cached_property

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from magsag.__main__ import open_app
 from magsag.adapters.settings import os_user
 from magsag.domain.approval import Acting, Proof
 from magsag.domain.errors import Refused
 from magsag.policy.people import People, Shown
 from magsag.services.people import Identity
-from tests.unit.catalogs import loaded, swapped, told
+from tests.unit.catalogs import loaded, swapped, told, write
 
 KEY = "chen's key"
 PEOPLE = f"""\
@@ -70,6 +71,17 @@ def test_the_os_user_is_that_of_the_process_whatever_the_environment_says(monkey
     for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
         monkeypatch.setenv(name, "maria")
     assert os_user() == pwd.getpwuid(os.getuid()).pw_name
+
+
+def test_the_key_is_taken_out_of_the_environment_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, {"magsag.toml": "", "catalog/people.yaml": PEOPLE})
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MAGSAG_API_KEY", KEY)
+    app = open_app({"quiet": True, "catalog": "catalog"})
+    assert "MAGSAG_API_KEY" not in os.environ
+    assert app.identity.acting() == Acting("chen", Proof.API_KEY)
 
 
 def test_without_people_nobody_decides(tmp_path: Path) -> None:
