@@ -209,12 +209,14 @@ class App:
     @cached_property
     def keeper(self) -> "Keeper":
         """Keeps this process's leases alive."""
+        from magsag.adapters.store import __file__ as store_folder
         from magsag.services.keeper import Keeper
 
         settings = self.settings
         seconds = settings.limits.step_seconds
         limits = () if self.debugging else self.gate.limits
-        return Keeper(self.store, self.store.owner(), settings.lease_seconds, seconds, limits)
+        folder = str(Path(store_folder).parent)
+        return Keeper(self.store, self.store.owner(), settings.lease_seconds, seconds, limits, folder)
 
     @cached_property
     def drive(self) -> "Drive":

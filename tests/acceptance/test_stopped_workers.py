@@ -8,9 +8,11 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -56,6 +58,27 @@ class Stopping(Team):
         with closing(SqliteStore(self.ledger)) as store:
             assert store.check() == []
             return [fact.kind for fact in store.read(FIRST)]
+
+
+_WAITS: Final = """
+import asyncio, sys
+from pathlib import Path
+from magsag.domain.ids import RunId
+from tests.acceptance.worker_project import app_of
+
+async def main(app):
+    with app.keeper:
+        app.gate.limits.append(0.2)
+        await asyncio.sleep(0.5)
+        print("ready", flush=True)
+        sys.stdin.readline()
+        app.store.acquire(RunId("first"), app.store.owner(), 10)
+        print("taken", flush=True)
+
+app = app_of(Path(sys.argv[1]))
+asyncio.run(main(app))
+app.close()
+"""
 
 
 @pytest.fixture
@@ -105,6 +128,25 @@ def test_a_worker_that_stood_still_between_two_acts_does_not_begin_the_next(team
     team.detach("second", acts=["mail"])
     team.ends(RunId("second"))
     assert (team.sink.count("put").total(), sorted(team.sink.count("mail").values())) == (1, [1, 1])
+
+
+def test_a_worker_outlives_another_process_that_keeps_the_ledger_locked(team: Stopping) -> None:
+    """It waits for the lock longer than its act may take: that is no blocked loop, which would end the process."""
+    team.detach(FIRST, acts=[])
+    command = [sys.executable, "-c", _WAITS, str(team.folder)]
+    variables = environment(PYTHONPATH=str(Path(__file__).parents[2]))
+    with subprocess.Popen(command, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout.readline() == "ready\n"
+        with closing(sqlite3.connect(team.ledger)) as other:
+            other.execute("begin immediate")
+            process.stdin.write("go\n")
+            process.stdin.flush()
+            time.sleep(3)
+            other.rollback()
+        assert process.stdout.readline() == "taken\n"
+    assert process.returncode == 0
 
 
 def test_a_clock_that_jumps_an_hour_ahead_ends_a_lease_and_nothing_happens_twice(team: Stopping) -> None:

@@ -26,9 +26,18 @@ class Keeper:
     """Runs while at least one tree is driven."""
 
     def __init__(
-        self, leases: Leases, owner: str, lease_seconds: float, act_seconds: float, limits: Sequence[float] = ()
+        self,
+        leases: Leases,
+        owner: str,
+        lease_seconds: float,
+        act_seconds: float,
+        limits: Sequence[float] = (),
+        patient: str = "",
     ) -> None:
-        """`limits`: the timeouts of the acts under way, as far as they declare one; others may take `act_seconds`."""
+        """`limits`: the timeouts of the acts under way, as far as they declare one; others may take `act_seconds`.
+
+        Code below the folder `patient` waits for others under a patience of its own: the store, for a write lock.
+        """
         self._leases = leases
         self._owner = owner
         self._lease_seconds = lease_seconds
@@ -37,6 +46,7 @@ class Keeper:
         self._beat = 0.0
         self._watched = 0
         self._limits = limits
+        self._patient = patient
         self._timer: asyncio.TimerHandle | None = None
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
@@ -74,8 +84,10 @@ class Keeper:
             if now - renewed > self._lease_seconds / 3:
                 renewed = now
                 self._renew()
-            if stood_still:
-                self._beat = now  # the whole process was stopped, not its loop alone
+            if stood_still or (now - self._beat > BLOCKED_SECONDS / 2 and self._waits_for_others()):
+                self._beat = (
+                    now  # the whole process was stopped, or the store waits for a lock: no code blocks the loop
+                )
             blocked = now - self._beat
             if blocked > min([self._act_seconds, *self._limits]) + BLOCKED_SECONDS:
                 self._end(blocked)
@@ -97,6 +109,15 @@ class Keeper:
         )
         sys.stderr.flush()
         os._exit(1)
+
+    def _waits_for_others(self) -> bool:
+        """Whether the loop's thread is in the store at this moment."""
+        frame = sys._current_frames().get(self._watched)
+        while frame is not None and self._patient:
+            if frame.f_code.co_filename.startswith(self._patient):
+                return True
+            frame = frame.f_back
+        return False
 
     def _stack(self) -> str:
         frame = sys._current_frames().get(self._watched)
