@@ -153,13 +153,16 @@ class App:
     @cached_property
     def bundles(self) -> "Bundles":
         """Today's bundle and the frozen ones of earlier runs."""
+        return self._bundles_of(self.store)
+
+    def _bundles_of(self, store: Store) -> "Bundles":
         from magsag.catalog.bundle import Bundle
         from magsag.services.bundles import Bundles
 
         def thaw(data: bytes) -> Bundle:
             return Bundle.from_bytes(data, self.conditions)
 
-        return Bundles(lambda: self.catalog.bundle, self.store, thaw, self.settings.packages)
+        return Bundles(lambda: self.catalog.bundle, store, thaw, self.settings.packages)
 
     @cached_property
     def recorder(self) -> "Recorder":
@@ -258,12 +261,12 @@ class App:
 
         return Doubts(self.store, self.bundles, self.clock, self.settings.lease_seconds)
 
-    @cached_property
+    @property
     def audit(self) -> "Audit":
         """Verdicts and what people said."""
         from magsag.services.audit import Audit
 
-        return Audit(self.store, self.clock)
+        return Audit(self._looked_at(), self.clock)
 
     @cached_property
     def erasing(self) -> "Erasing":
@@ -330,12 +333,14 @@ class App:
         shown = Shown(os_user(), self.api_key)
         return Identity(lambda: self.catalog.people, shown, self.settings.environment)
 
-    @cached_property
+    @property
     def approvals(self) -> "Approvals":
         """The tickets of this ledger."""
         from magsag.services.approvals import Approvals
 
-        return Approvals(self.store, self.bundles, lambda: self.catalog.people, self.clock)
+        store = self._looked_at()
+        bundles = self.bundles if self.has_ledger else self._bundles_of(store)
+        return Approvals(store, bundles, lambda: self.catalog.people, self.clock)
 
     @property
     def insight(self) -> "Insight":
@@ -380,7 +385,9 @@ class App:
         def draft(files: Mapping[str, bytes]) -> "Policies":
             return draft_policies(files, self.catalog.bundle, self.conditions)
 
-        return PolicyReplay(self.store, self.bundles.find, self.clock, draft, Path(self.settings.catalog))
+        store = self._looked_at()
+        find = self.bundles.find if self.has_ledger else self._bundles_of(store).find
+        return PolicyReplay(store, find, self.clock, draft, Path(self.settings.catalog))
 
     @cached_property
     def scaffold(self) -> "Scaffold":
