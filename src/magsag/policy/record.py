@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from magsag.domain.effects import Effect
@@ -48,28 +49,33 @@ class Record:
 
 def names_of(record: Record, windows: Mapping[str, Window]) -> dict[str, object]:
     """The record as conditions see it; `windows` are those that they ask for."""
-    kind, _, rest = record.target.partition(":")
-    name, _, version = rest.partition("@")
-    traits = record.traits
     return {
         "args": record.args,
         "agent": record.agent,
         "effect": record.effect.value,
-        "target": {
-            "ref": record.target,
-            "kind": kind,
-            "name": name,
-            "version": version,
-            "capabilities": list(traits.capabilities),
-            "risk": traits.risk,
-            "categories": list(traits.categories),
-        },
-        "labels": list(traits.labels),
+        "target": _target(record.target, record.traits),
+        "labels": list(record.traits.labels),
         "run": record.run,
         "env": record.env,
         "mode": record.mode,
         "time": record.time,
         "window": {name: window.holds_at(_seconds(record.time["unix"])) for name, window in windows.items()},
+    }
+
+
+@lru_cache(maxsize=4096)
+def _target(target: str, traits: Traits) -> Mapping[str, object]:
+    """The same for every record about a target; conditions read it and change nothing."""
+    kind, _, rest = target.partition(":")
+    name, _, version = rest.partition("@")
+    return {
+        "ref": target,
+        "kind": kind,
+        "name": name,
+        "version": version,
+        "capabilities": list(traits.capabilities),
+        "risk": traits.risk,
+        "categories": list(traits.categories),
     }
 
 
