@@ -1,13 +1,11 @@
 """The product as the benchmarks drive it: through `app.build`, the way every surface does."""
 
 import asyncio
-import gc
 import tempfile
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
-from magsag.__main__ import COLLECT_AFTER
 from magsag.adapters.store.memory import MemoryStore
 from magsag.app import App, build
 from magsag.domain.facts import RunStatus
@@ -47,10 +45,9 @@ async def once(running: App, program: str, payload: object, wanted: RunStatus = 
 
 
 class Loop:
-    """One event loop for all rounds, as a server has it, in a process set up as the command sets itself up."""
+    """One event loop for all rounds, as a server has it."""
 
     def __init__(self) -> None:
-        gc.set_threshold(*COLLECT_AFTER)
         self._runner = asyncio.Runner()
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:

@@ -3,9 +3,8 @@
 Little is imported above `main`, so that an interrupt in the first moments ends without a traceback too.
 """
 
-import gc
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,13 +13,8 @@ if TYPE_CHECKING:
     from magsag.domain.settings import Settings
 
 
-COLLECT_AFTER: Final = (20_000, 20, 20)
-"""of the garbage collector: a run leaves many objects and few cycles, so looking through them often finds nothing"""
-
-
 def main() -> None:
     """Carry out the command line of this process and end it with the exit code."""
-    gc.set_threshold(*COLLECT_AFTER)
     try:
         from magsag.surfaces.cli import main as carry_out
 
