@@ -20,7 +20,13 @@ from typing import Final
 
 _INSTALLED: Final = Path("/usr/lib/postgresql")
 """where Debian keeps the programs, by version; they are not on PATH there"""
-_SETTINGS: Final = ("listen_addresses=", "fsync=on", "max_connections=200", "shared_buffers=32MB")
+_SETTINGS: Final = (
+    "listen_addresses=",
+    "fsync=on",
+    "max_connections=200",
+    "shared_buffers=32MB",
+    "dynamic_shared_memory_type=mmap",  # in its folder, so that a killed server leaves nothing behind
+)
 _PATIENCE_SECONDS: Final = 30.0
 _ROOM: Final = 1 << 30
 
