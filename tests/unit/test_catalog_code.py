@@ -139,7 +139,7 @@ def agent(body: str, head: str = "") -> str:
         ("import asyncio", "await asyncio.gather(a(), b())", "`asyncio.gather` is not recorded|ctx.gather"),
         ("from asyncio import gather as g", "await g(a())", "`asyncio.gather`|ctx.gather"),
         ("import asyncio as aio", "async with aio.TaskGroup() as group: pass", "`asyncio.TaskGroup`|ctx.gather"),
-        ("import asyncio", "await asyncio.sleep(1)", "`asyncio.sleep`|into a skill"),
+        ("import asyncio", "await asyncio.sleep(1)", "`asyncio.sleep`|use `ctx.sleep`"),
         ("import asyncio", "await asyncio.wait_for(a(), 1)", "`asyncio.wait_for`|ctx.timeout"),
         ("import time", "now = time.time()", "`time.time`|ctx.now()"),
         ("from datetime import datetime", "now = datetime.now()", "`datetime.datetime.now`|ctx.now()"),
