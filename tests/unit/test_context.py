@@ -265,8 +265,10 @@ class TestDivergence:
         assert expected in result.reasons[0].reason
         assert not WORLD.calls
 
-    def test_another_step_is_new_and_not_compared(self, make: Make) -> None:
-        assert self.after(make, lambda ctx: ctx.skill("pure", 7, key="other")).output == 1
+    def test_another_step_is_new_but_the_one_on_record_is_missed(self, make: Make) -> None:
+        result = self.after(make, lambda ctx: ctx.skill("pure", 7, key="other"))
+        assert [(reason.on, reason.step) for reason in result.reasons] == [(ParkedOn.DIVERGENCE, "pure[k]")]
+        assert "the program has ended and did not ask for it" in result.reasons[0].reason
 
 
 class TestTimeAndChance:

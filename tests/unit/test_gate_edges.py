@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import pytest
 
@@ -13,7 +13,7 @@ from magsag.domain.errors import Retryable, StepFailed
 from magsag.domain.facts import ParkedOn, RunStatus, StepSkipped, StepStatus
 from magsag.domain.ids import RunId, StepId
 from magsag.ports.ledger import Declined, Store, Write, Written
-from magsag.services.runs import Order
+from magsag.services.runs import Order, RunResult
 from magsag.testing import History
 from tests.unit.world import KINDS, USES, WORLD, Bench, agent, skill
 
@@ -232,6 +232,53 @@ class TestOddRecords:
         WORLD.ask = lambda ctx: ctx.skill("pure", 2)
         result = bench.on(history.cut(len(history.facts) - 1)).resume()
         assert [reason.on for reason in result.reasons] == [ParkedOn.DIVERGENCE]
+
+
+class TestForgottenSteps:
+    """A program that takes another way on a resume, past what is on record."""
+
+    ASKS: ClassVar = {"policies/allow.yaml": "kind: policy\nschema: 1\nrules: []\n"}
+    BODY: ClassVar = "from tests.unit.world import WORLD\n"
+
+    def again(self, make: Make, body: str) -> RunResult:
+        """A leg that parks on an ask, then one in which the program has changed its mind."""
+        bench = make(self.BODY + body, files=self.ASKS)
+        WORLD.ask = lambda ctx: ctx.skill("once", 1)
+        assert {reason.on for reason in bench.run().reasons} == {ParkedOn.APPROVAL}
+        WORLD.ask = lambda ctx: ctx.skill("pure", 1)
+        return bench.resume()
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            "return await WORLD.ask(ctx)",
+            'return await ctx.gather(WORLD.ask(ctx), ctx.skill("look", 5))',
+            'await WORLD.ask(ctx)\nraise ValueError("another end")',
+        ],
+    )
+    def test_an_ask_is_not_lost_by_ending(self, make: Make, body: str) -> None:
+        result = self.again(make, body)
+        assert [reason.on for reason in result.reasons] == [ParkedOn.DIVERGENCE]
+        assert "has skill skill:once@1.0.0, which is held; the program has ended" in result.reasons[0].reason
+
+    def test_what_was_asked_for_again_goes_on_waiting(self, make: Make) -> None:
+        bench = make(self.BODY + "return await WORLD.ask(ctx)", files=self.ASKS)
+        WORLD.ask = lambda ctx: ctx.skill("once", 1)
+        bench.run()
+        assert {reason.on for reason in bench.resume().reasons} == {ParkedOn.APPROVAL}
+
+    def test_an_outcome_on_record_is_not_passed_by(self, make: Make) -> None:
+        bench = make(self.BODY + 'await WORLD.ask(ctx)\nreturn await ctx.skill("once", 1)', files=self.ASKS)
+        WORLD.ask = lambda ctx: ctx.skill("look", 1)
+        bench.run()
+        WORLD.ask = lambda ctx: ctx.skill("pure", 1)
+        result = bench.resume()
+        assert {reason.on for reason in result.reasons} == {ParkedOn.APPROVAL}  # it has not ended yet
+
+    def test_a_branch_that_lost_need_not_come_again(self, make: Make) -> None:
+        body = 'await ctx.race(WORLD.ask(ctx), ctx.skill("look", 5))\nreturn await ctx.skill("once", 2)'
+        result = self.again(make, body)
+        assert {reason.on for reason in result.reasons} == {ParkedOn.APPROVAL}
 
 
 def test_a_delegation_is_tried_again_as_another_child_run(make: Make) -> None:

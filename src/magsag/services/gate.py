@@ -76,6 +76,8 @@ class Gate:
         """Take one step. Raises StepFailed as recorded, Stopped when the run cannot go on in this leg."""
         if target.by is not None:
             target = for_input(target, payload)
+        if seat.leg.resumed:
+            seat.reached.add(id)
         if scope.given_up_at:
             return self._retold(seat, scope, id, target, payload)
         return self._step(seat, scope, id, target, payload)

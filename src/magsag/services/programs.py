@@ -106,6 +106,7 @@ class Programs:
                 ended = await self._to_its_end(seat)
             finally:
                 await seat.join()
+            self._leftovers.require_reached(seat)
             await self._leftovers.clear(seat)
             return ended
         except Broken as error:

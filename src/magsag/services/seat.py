@@ -105,6 +105,8 @@ class Seat:
     """tasks of branches that were given up: the run does not rest before they have ended"""
     reasons: list[ParkReason] = field(default_factory=list)
     """why the run cannot go on in this leg"""
+    reached: set[StepId] = field(default_factory=set)
+    """of a resumed run: the steps that its program has asked for in this leg"""
 
     def root(self) -> Scope:
         """The trunk of the program. In a branch that was given up, nothing goes beyond what is on record."""
