@@ -1,0 +1,140 @@
+"""What everything else is made from: settings, time, the ledger, the catalog."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from magsag.app.ledgers import is_there, ledger_at
+from magsag.domain.condition import Conditions
+from magsag.domain.errors import Invalid
+from magsag.domain.location import shown
+from magsag.domain.settings import Settings
+from magsag.ports.clock import Clock
+from magsag.ports.ledger import Store
+from magsag.ports.model import ModelProvider
+from magsag.ports.place import Place
+
+if TYPE_CHECKING:
+    from magsag.catalog.beside import Beside
+    from magsag.catalog.load import Loaded
+    from magsag.services.bundles import Bundles
+    from magsag.services.people import Identity
+
+
+class Given:
+    """What everything else is made from: settings, time, the ledger, the catalog."""
+
+    def __init__(
+        self, settings: Settings, store: Store | None = None, clock: Clock | None = None, place: Place | None = None
+    ) -> None:
+        self.settings = settings
+        self._given_store = store
+        self._given_clock = clock
+        self._given_place = place
+        self.reach: str | None = None
+        """what is going to run: the rest of the catalog is checked less closely"""
+        self.beside: Beside | None = None
+        """a flow of no catalog that is going to run"""
+        self.api_key: str | None = None
+        """what somebody at this process shows to be known by"""
+        self.debugging = False
+        """somebody types at a debugger: a blocked loop is no fault"""
+
+    @cached_property
+    def clock(self) -> Clock:
+        """Time and chance."""
+        from magsag.adapters.clock import SystemClock
+
+        return self._given_clock or SystemClock()
+
+    @cached_property
+    def store(self) -> Store:
+        """The ledger. Raises StoreBroken when it cannot be opened."""
+        if self._given_store is not None:
+            return self._given_store
+        if not self.settings.features.durable:
+            from magsag.adapters.store.memory import MemoryStore
+
+            return MemoryStore()
+        return ledger_at(self.settings.ledger, self._folder)
+
+    @property
+    def has_ledger(self) -> bool:
+        """Whether there is one already: looking makes none."""
+        if "store" in self.__dict__ or self._given_store is not None or not self.settings.features.durable:
+            return True
+        return is_there(self.settings.ledger)
+
+    def _looked_at(self) -> Store:
+        """The ledger for those who only look; an empty one where there is none yet."""
+        if self.has_ledger:
+            return self.store
+        from magsag.adapters.store.memory import MemoryStore
+
+        return MemoryStore()
+
+    def _kept(self) -> Store:
+        """The ledger for those who look after it. Raises Invalid where there is none yet."""
+        if self.has_ledger:
+            return self.store
+        place = shown(self.settings.ledger)
+        raise Invalid(f"there is no ledger yet at {place}: the first run or `magsag data init` makes it")
+
+    @property
+    def _folder(self) -> Path:
+        """Where this machine keeps what belongs to a ledger elsewhere."""
+        return Path(self.settings.project) / ".magsag"
+
+    @cached_property
+    def conditions(self) -> Conditions:
+        """The expression language."""
+        from magsag.adapters.conditions import CelConditions
+
+        return CelConditions()
+
+    @cached_property
+    def catalog(self) -> "Loaded":
+        """The catalog of today, as far as it could be read, with its findings."""
+        from magsag.adapters.settings import packaged_catalog
+        from magsag.catalog.load import load
+
+        folder, shipped = Path(self.settings.catalog), packaged_catalog()
+        return load(folder, self.conditions, reach=self.reach, beside=self.beside, shipped=shipped)
+
+    @cached_property
+    def models(self) -> Mapping[str, tuple[ModelProvider, str]]:
+        """Model aliases bound to providers. Raises Invalid for a provider that does not exist."""
+        return {alias: self._provider(alias, bound) for alias, bound in self.settings.models.items()}
+
+    @cached_property
+    def bundles(self) -> "Bundles":
+        """Today's bundle and the frozen ones of earlier runs."""
+        return self._bundles_of(self.store)
+
+    def _bundles_of(self, store: Store) -> "Bundles":
+        from magsag.catalog.bundle import Bundle
+        from magsag.services.bundles import Bundles
+
+        def thaw(data: bytes) -> Bundle:
+            return Bundle.from_bytes(data, self.conditions)
+
+        return Bundles(lambda: self.catalog.bundle, store, thaw, self.settings.packages)
+
+    @cached_property
+    def identity(self) -> "Identity":
+        """Who acts at this process."""
+        from magsag.adapters.settings import os_user
+        from magsag.policy.people import Shown
+        from magsag.services.people import Identity
+
+        shown = Shown(os_user(), self.api_key)
+        return Identity(lambda: self.catalog.people, shown, self.settings.environment)
+
+    def _provider(self, alias: str, bound: str) -> tuple[ModelProvider, str]:
+        name, _, model = bound.partition(":")
+        if name == "scripted":
+            from magsag.adapters.providers.scripted import ScriptedProvider
+
+            return ScriptedProvider(Path(self.settings.project) / model), model
+        raise Invalid(f'[models] {alias} = "{bound}": provider {name!r} is not there; this version has scripted')

@@ -1,0 +1,40 @@
+"""Which store a ledger is kept in: by its place, a file or a DSN."""
+
+from pathlib import Path
+
+from magsag.domain.errors import Invalid
+from magsag.domain.location import is_postgres, shown
+from magsag.ports.ledger import Store
+
+
+def ledger_at(place: str, folder: Path) -> Store:
+    """The ledger at a place, made when there is none. Raises Invalid, StoreBroken."""
+    if is_postgres(place):
+        require_postgres(place)
+        from magsag.adapters.store.postgres.store import PostgresStore
+
+        return PostgresStore(place, folder)
+    if "://" in place:
+        raise Invalid(
+            f"{place.partition('://')[0]}:// names no ledger: name a file, or postgresql://USER@HOST/DATABASE"
+        )
+    from magsag.adapters.store.sqlite import SqliteStore
+
+    return SqliteStore(Path(place))
+
+
+def is_there(place: str) -> bool:
+    """Whether somebody has made the ledger. Raises Invalid, StoreBroken for a server that cannot be asked."""
+    if is_postgres(place):
+        require_postgres(place)
+        from magsag.adapters.store.postgres.store import is_there
+
+        return is_there(place)
+    return Path(place).exists()
+
+
+def require_postgres(place: str) -> None:
+    from importlib.util import find_spec
+
+    if find_spec("psycopg") is None or find_spec("psycopg_pool") is None:
+        raise Invalid(f"{shown(place)}: Postgres needs its driver: pip install 'magsag[postgres]'")

@@ -1,0 +1,184 @@
+"""What answers questions about runs and catalogs, and looks after the ledger."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from magsag.app.ledgers import is_there, ledger_at
+from magsag.app.running import Running
+from magsag.domain.errors import Invalid
+
+if TYPE_CHECKING:
+    from magsag.catalog.bundle import Bundle
+    from magsag.domain.manifests.policy import FlowGovernance
+    from magsag.policy.rules import Policies
+    from magsag.services.approvals import Approvals
+    from magsag.services.archive import Archives
+    from magsag.services.audit import Audit
+    from magsag.services.compare import Compare
+    from magsag.services.erasing import Erasing
+    from magsag.services.flips import PolicyReplay
+    from magsag.services.health import Health
+    from magsag.services.insight import Insight
+    from magsag.services.moving import Moving
+    from magsag.services.parcels import Parcels
+    from magsag.services.replay import Replay
+    from magsag.services.rulebook import Rulebook
+    from magsag.services.scaffold import Scaffold
+    from magsag.services.shelf import Shelf
+    from magsag.services.summary import Summary
+    from magsag.services.upkeep import Upkeep
+
+
+class Looking(Running):
+    """What answers questions about runs and catalogs, and looks after the ledger."""
+
+    @property
+    def audit(self) -> "Audit":
+        """Verdicts and what people said."""
+        from magsag.services.audit import Audit
+
+        return Audit(self._looked_at(), self.clock)
+
+    @cached_property
+    def erasing(self) -> "Erasing":
+        """Taking payloads away."""
+        from magsag.services.erasing import Erasing
+
+        return Erasing(self.store, self.clock)
+
+    @cached_property
+    def replay(self) -> "Replay":
+        """Replays recorded runs; it needs no catalog of today."""
+        from magsag.adapters.settings import packaged_catalog
+        from magsag.catalog.load import load
+        from magsag.services.replay import Replay
+
+        def read(folder: Path) -> "Bundle":
+            return load(folder, self.conditions, shipped=packaged_catalog()).bundle
+
+        return Replay(self.store, self.bundles.find, read)
+
+    @cached_property
+    def compare(self) -> "Compare":
+        """Where two runs part."""
+        from magsag.services.compare import Compare
+
+        return Compare(self.store)
+
+    @cached_property
+    def parcels(self) -> "Parcels":
+        """Runs on their way from ledger to ledger."""
+        from magsag.catalog.bundle import Bundle
+        from magsag.services.parcels import Parcels
+
+        return Parcels(self.store, lambda data: Bundle.from_bytes(data, self.conditions))
+
+    @property
+    def approvals(self) -> "Approvals":
+        """The tickets of this ledger."""
+        from magsag.services.approvals import Approvals
+
+        store = self._looked_at()
+        bundles = self.bundles if self.has_ledger else self._bundles_of(store)
+        return Approvals(store, bundles, lambda: self.catalog.people, self.clock)
+
+    @property
+    def insight(self) -> "Insight":
+        """The read side of runs."""
+        from magsag.services.insight import Insight
+
+        return Insight(self._looked_at())
+
+    @cached_property
+    def summary(self) -> "Summary":
+        """What finished runs show together."""
+        from magsag.services.summary import Summary
+
+        return Summary(self._looked_at(), self._governance)
+
+    @cached_property
+    def shelf(self) -> "Shelf":
+        """What people ask of a catalog."""
+        from magsag.adapters.settings import packaged_catalog
+        from magsag.catalog.load import load
+        from magsag.services.shelf import Shelf
+
+        return Shelf(
+            lambda: self.catalog,
+            lambda folder, shown: load(folder, self.conditions, shown, shipped=packaged_catalog()),
+            Path(self.settings.catalog),
+        )
+
+    @cached_property
+    def rulebook(self) -> "Rulebook":
+        """Questions to the policies in force."""
+        from magsag.services.rulebook import Rulebook
+
+        return Rulebook(lambda: self.catalog, self.settings)
+
+    @cached_property
+    def policy_replay(self) -> "PolicyReplay":
+        """Other policies tried on recorded decisions."""
+        from magsag.catalog.policy_files import draft_policies
+        from magsag.services.flips import PolicyReplay
+
+        def draft(files: Mapping[str, bytes]) -> "Policies":
+            return draft_policies(files, self.catalog.bundle, self.conditions)
+
+        store = self._looked_at()
+        find = self.bundles.find if self.has_ledger else self._bundles_of(store).find
+        return PolicyReplay(store, find, self.clock, draft, Path(self.settings.catalog))
+
+    @cached_property
+    def scaffold(self) -> "Scaffold":
+        """New projects, agents, skills and flows."""
+        from magsag.adapters.settings import IS_SHIPPED, packaged_catalog
+        from magsag.services.scaffold import Scaffold
+
+        is_own = self.settings.sources.get("catalog") != IS_SHIPPED
+        return Scaffold(packaged_catalog(), Path(self.settings.catalog), is_own)
+
+    @cached_property
+    def upkeep(self) -> "Upkeep":
+        """Keeping the ledger in order."""
+        from magsag.services.upkeep import Upkeep
+
+        return Upkeep(lambda: self.store, self._kept, self.clock)
+
+    @cached_property
+    def archives(self) -> "Archives":
+        """Ended runs in files."""
+        from magsag.services.archive import Archives
+
+        return Archives(self._kept, lambda: self.parcels, self.clock)
+
+    @cached_property
+    def moving(self) -> "Moving":
+        """The ledger on its way to another store."""
+        from magsag.services.moving import Moving
+
+        return Moving(self._kept, lambda place: ledger_at(place, self._folder), self.clock)
+
+    @cached_property
+    def health(self) -> "Health":
+        """What `doctor` looks at."""
+        from magsag.adapters.machine import probe
+        from magsag.services.health import Health, Openers
+
+        openers = Openers(lambda: self.store, lambda: self.catalog, lambda: self.models, probe, is_there)
+        return Health(self.settings, openers, self.clock)
+
+    def _governance(self) -> "FlowGovernance":
+        """What finished runs must show: as the catalog's policies say, else those that are shipped."""
+        policies = self.catalog.policies
+        if policies.broken is not None:
+            raise Invalid(policies.broken)
+        if policies.governance is not None:
+            return policies.governance
+        from magsag.adapters.settings import packaged_catalog
+        from magsag.services.summary import governance_of
+
+        path = packaged_catalog() / "policies" / "flow_governance.yaml"
+        return governance_of(path.name, path.read_bytes())

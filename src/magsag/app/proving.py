@@ -1,0 +1,74 @@
+"""What proves promises, on ledgers of its own."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from magsag.app.ledgers import ledger_at, require_postgres
+from magsag.app.looking import Looking
+from magsag.domain.errors import Invalid
+from magsag.domain.settings import Settings
+from magsag.ports.clock import Clock
+from magsag.ports.ledger import Store
+from magsag.ports.place import Place
+
+if TYPE_CHECKING:
+    from magsag.adapters.proofs.bench import Ledgers
+    from magsag.adapters.proofs.ledgers import OpenLedger
+    from magsag.catalog.load import Loaded
+    from magsag.services.proofs.approval import ApprovalProof
+    from magsag.services.proofs.crash import CrashProof
+
+
+class Proving(Looking):
+    """What proves promises, on ledgers of its own."""
+
+    @contextmanager
+    def crash_proof(
+        self, really: bool = False, dsn: str | None = None, open_ledger: "OpenLedger | None" = None
+    ) -> Iterator["CrashProof"]:
+        """Proves what crashes leave, on ledgers of its own: files, or schemas of the database that `dsn` names.
+
+        `open_ledger` opens them instead; for tests of the proof. Raises Invalid where that cannot be proved here.
+        """
+        from magsag.adapters.proofs.bench import ForkBench
+        from magsag.adapters.proofs.ledgers import FileLedgers, SchemaLedgers
+        from magsag.services.proofs.crash import CrashProof
+
+        if not self.settings.features.durable:
+            raise Invalid("features.durable is off: runs live in memory, and nothing survives a crash")
+        stand_ins = self.catalog.stand_ins
+        stand_ins.ready()
+        ledgers: Ledgers = FileLedgers(open_ledger or ledger_at)
+        if dsn is not None:
+            require_postgres(dsn)
+            from magsag.adapters.store.postgres.store import drop_schema
+
+            ledgers = SchemaLedgers(dsn, open_ledger or ledger_at, drop_schema)
+        with ForkBench(self._desk, ledgers, stand_ins, self.clock, really) as bench:
+            yield CrashProof(bench)
+
+    @contextmanager
+    def approval_proof(self, open_store: Callable[[str], Store] | None = None) -> Iterator["ApprovalProof"]:
+        """Proves approvals on a catalog and ledgers of its own. `open_store` opens these; for tests of the proof."""
+        from magsag.adapters.proofs.scene import ForkScene
+        from magsag.adapters.store.sqlite import SqliteStore
+        from magsag.services.proofs.approval import REQUESTER, ApprovalProof
+
+        catalogs: dict[Path, Loaded] = {}
+
+        def desk(folder: Path, store: Store) -> "Proving":
+            settings = Settings(project=str(folder), catalog=str(folder / "catalog"), ledger="", actor=REQUESTER)
+            app = type(self)(settings, store)
+            app.__dict__["catalog"] = catalogs.setdefault(folder, app.catalog)
+            return app
+
+        with ForkScene(desk, open_store or (lambda ledger: SqliteStore(Path(ledger)))) as scene:
+            yield ApprovalProof(scene)
+
+    def _desk(self, store: Store, clock: Clock, place: Place | None) -> Self:
+        """Another app with these settings and this catalog, read once."""
+        desk = type(self)(self.settings, store, clock, place)
+        desk.__dict__["catalog"] = self.catalog
+        return desk

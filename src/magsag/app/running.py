@@ -1,0 +1,179 @@
+"""What starts, drives and ends runs."""
+
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from magsag.app.given import Given
+from magsag.domain.errors import Invalid
+from magsag.domain.ids import RunId
+
+if TYPE_CHECKING:
+    from magsag.ports.runner import Told
+    from magsag.runners.local import LocalRunner
+    from magsag.runners.workers import Worker
+    from magsag.services.attempt import Switches
+    from magsag.services.doubts import Doubts
+    from magsag.services.drive import Drive
+    from magsag.services.events import Events
+    from magsag.services.fork import Forks
+    from magsag.services.gate import Gate
+    from magsag.services.keeper import Keeper
+    from magsag.services.large import Values
+    from magsag.services.programs import Programs
+    from magsag.services.recorder import Recorder
+    from magsag.services.runs import Runs
+    from magsag.services.staying import Staying
+    from magsag.services.watch import Watch
+
+
+class Running(Given):
+    """What starts, drives and ends runs."""
+
+    @cached_property
+    def recorder(self) -> "Recorder":
+        """Group commit for the runs of this process."""
+        from magsag.services.recorder import Recorder
+
+        return Recorder(self.store, self.clock)
+
+    @cached_property
+    def values(self) -> "Values":
+        """Values into the ledger and out of it."""
+        from magsag.services.large import Values
+
+        return Values(self.recorder, self.store, self.clock)
+
+    @cached_property
+    def switches(self) -> "Switches":
+        """What is on at the gate."""
+        from magsag.services.attempt import Switches
+
+        limits, features = self.settings.limits, self.settings.features
+        return Switches(
+            approvals=features.approvals,
+            durable=features.durable,
+            every_step=self.settings.durability == "every_step",
+            step_seconds=limits.step_seconds,
+            depth=limits.depth,
+            children=limits.children,
+        )
+
+    @cached_property
+    def gate(self) -> "Gate":
+        """The gate."""
+        from magsag.services.gate import Gate
+
+        return Gate(self.recorder, self.store, self.values, self.clock, self.switches, self._given_place)
+
+    @cached_property
+    def programs(self) -> "Programs":
+        """What runs agents and flows."""
+        from magsag.services.programs import Programs
+
+        return Programs(
+            self.gate, self.recorder, self.values, self.store, self.clock, self.catalog.policies, self.models
+        )
+
+    @cached_property
+    def keeper(self) -> "Keeper":
+        """Keeps this process's leases alive."""
+        from magsag.adapters.store import __file__ as store_folder
+        from magsag.services.keeper import Keeper
+
+        settings = self.settings
+        seconds = settings.limits.step_seconds
+        limits = () if self.debugging else self.gate.limits
+        folder = str(Path(store_folder).parent)
+        return Keeper(self.store, self.store.owner(), settings.lease_seconds, seconds, limits, folder)
+
+    @cached_property
+    def drive(self) -> "Drive":
+        """The loop."""
+        from magsag.services.drive import Drive
+
+        seconds = self.settings.lease_seconds
+        return Drive(self.store, self.recorder, self.programs, self.bundles, self.clock, self.keeper, seconds)
+
+    @cached_property
+    def runner(self) -> "LocalRunner":
+        """Who calls for legs in this process."""
+        from magsag.runners.local import LocalRunner
+
+        return LocalRunner(self.drive)
+
+    def worker(self, name: str, concurrency: int, told: "Callable[[RunId, Told | Exception], None]") -> "Worker":
+        """Drives what is due in the store, `concurrency` runs side by side."""
+        from magsag.catalog.source import stamp_of
+        from magsag.runners.workers import Worker
+        from magsag.services.freshness import Freshness
+
+        fresh = Freshness(lambda: stamp_of(Path(self.settings.catalog)), self._reread, self.clock)
+        return Worker(self.drive, self.store, name, concurrency, told, fresh)
+
+    @cached_property
+    def runs(self) -> "Runs":
+        """Starting, resuming and cancelling runs."""
+        from magsag.services.runs import Runs
+
+        return Runs(
+            self.store, self.recorder, self.values, self.drive, self.runner, self.bundles, self.clock, self.settings
+        )
+
+    @cached_property
+    def doubts(self) -> "Doubts":
+        """Ending doubts."""
+        from magsag.services.doubts import Doubts
+
+        return Doubts(self.store, self.bundles, self.clock, self.settings.lease_seconds)
+
+    @cached_property
+    def staying(self) -> "Staying":
+        """Staying with runs that wait."""
+        from magsag.services.staying import Staying
+
+        return Staying(self.store, self.runs, self.clock)
+
+    @cached_property
+    def events(self) -> "Events":
+        """Telling runs of events."""
+        from magsag.services.events import Events
+
+        return Events(self.store, self.drive, self.clock)
+
+    @cached_property
+    def forks(self) -> "Forks":
+        """Makes new runs of recorded ones."""
+        from magsag.services.fork import Forks
+
+        return Forks(self.store, self.bundles, self.clock, self.settings)
+
+    def watch(self) -> "Watch":
+        """Follow the runs that this process drives from now on; at most one follows at a time."""
+        from magsag.services.insight import Insight
+        from magsag.services.watch import Watch
+
+        watch = Watch(Insight(self.store), self.clock)
+        self.recorder.heard = watch.hear
+        return watch
+
+    def close(self) -> None:
+        """Let go of what was opened."""
+        if "keeper" in self.__dict__:
+            self.keeper.close()
+        if "recorder" in self.__dict__:
+            self.recorder.close()
+        if "store" in self.__dict__:
+            self.store.close()
+
+    def _reread(self) -> None:
+        """Put into force what the catalog's policies say now; without a catalog everything is denied."""
+        from magsag.policy.rules import Policies
+
+        self.__dict__.pop("catalog", None)
+        try:
+            policies = self.catalog.policies
+        except Invalid as error:
+            policies = Policies((), "", str(error))
+        self.programs.judge_by(policies)
