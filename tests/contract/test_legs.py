@@ -15,7 +15,7 @@ from magsag.domain.errors import Invalid, StoreBroken
 from magsag.domain.facts import CancelRequested, ParkedOn, RunStatus, StepStarted, StepStatus
 from magsag.domain.ids import RunId
 from magsag.engine.chain import seal, unseal
-from magsag.ports.ledger import Declined, RunQuery, Store, Write, Written
+from magsag.ports.ledger import Declined, Lease, RunQuery, Store, Write, Written
 from magsag.ports.runner import Busy, Finished, Parked, Yielded
 from magsag.services.beginnings import read_run
 from magsag.services.runs import Order, RunResult
@@ -278,6 +278,12 @@ class TestBreaking:
             assert resumed.output == [1, 2, 3]
         assert WORLD.count("once").total() == 1
         assert store.check() == []
+
+    def test_a_leg_whose_end_cannot_be_written_gives_its_lease_back(self, make: Make, opened: Open) -> None:
+        store = opened()
+        with pytest.raises(StoreBroken, match="write 2 fails on purpose"):
+            run(make(LOOK, breaking(store, 2)))
+        assert isinstance(store.acquire(R, "somebody else", 60), Lease)
 
     def test_nothing_goes_on_after_a_failed_commit(self, make: Make, opened: Open) -> None:
         store = BreakingStore(opened())

@@ -138,6 +138,17 @@ class Drive:
             raise
 
     async def _leg(self, leg: Leg, seat: Seat, stop: asyncio.Event) -> Told:
+        """However a leg raises, its lease is given back: who is next need not wait until it ends."""
+        try:
+            return await self._conducted(leg, seat, stop)
+        except BaseException as error:
+            self._give_back(leg.tree.lease)
+            if isinstance(error, LeaseLost):
+                return Busy(self._lease_seconds)
+            raise
+
+    async def _conducted(self, leg: Leg, seat: Seat, stop: asyncio.Event) -> Told:
+        """Raises LeaseLost, StoreBroken, and what a program should not have raised."""
         self._recorder.enter()
         self._lookout.expire(leg)
         task = asyncio.ensure_future(self._programs.conduct(seat))
@@ -151,10 +162,7 @@ class Drive:
                 leg.stopping = True
                 driven.cancel()
         self._lookout.end(driven)
-        try:
-            return await self._told(seat, task)
-        except LeaseLost:
-            return Busy(self._lease_seconds)
+        return await self._told(seat, task)
 
     async def _told(self, seat: Seat, task: "asyncio.Task[Ended]") -> Told:
         """Commit how the leg ended, then say it. Raises LeaseLost, StoreBroken."""
@@ -165,6 +173,7 @@ class Drive:
             if seat.reasons and isinstance(error, Stopped):
                 return await self._park(seat)
             if not isinstance(error, Stopped):
+                await self._recorder.settle()
                 raise error
         return await self._given_back(seat)
 
@@ -173,7 +182,6 @@ class Drive:
         tree = seat.leg.tree
         await self._recorder.settle()
         if tree.lost is not None:
-            self._give_back(tree.lease)
             raise tree.lost
         self._store.release(tree.lease)
         return Yielded()
