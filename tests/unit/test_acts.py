@@ -126,6 +126,15 @@ class TestPrograms:
         result = shop.flow('- {id: say, run: [echo, "$HOME; ls", "=input.n"], effect: pure}', {"n": 3})
         assert result.output == {"say": {"code": 0, "stdout": "$HOME; ls 3\n", "stderr": ""}}
 
+    def test_a_program_is_not_handed_what_opens_the_ledger(self, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+        secret = "postgresql://magsag:hidden-word@127.0.0.1/magsag"
+        for name in ("MAGSAG_LEDGER", "AGDD_LEDGER", "AGDD_Ledger", "MAGSAG_API_KEY", "PGPASSWORD"):
+            monkeypatch.setenv(name, secret)
+        monkeypatch.setenv("SHOP", "open")
+        stdout = shop.flow("- {id: all, run: [env], effect: read}").output["all"]["stdout"]
+        assert "SHOP=open" in stdout
+        assert "hidden-word" not in stdout
+
     def test_a_code_other_than_0_fails_the_step_with_the_last_line(self, shop: Shop) -> None:
         result = shop.flow('- {id: bad, run: [sh, -c, "echo first; echo why >&2; exit 3"], effect: read}')
         assert result.error is not None

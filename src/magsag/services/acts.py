@@ -27,6 +27,8 @@ OUTPUT_LIMIT: Final = 64 * 1024
 """how much of a program's stdout and of its stderr is kept, in bytes"""
 _REAP_SECONDS: Final = 2.0
 """how long a program that was killed may take to be gone"""
+_OURS: Final = frozenset({"MAGSAG_LEDGER", "AGDD_LEDGER", "MAGSAG_API_KEY", "PGPASSWORD"})
+"""variables that open the ledger or show who somebody is: programs that steps start are not handed them"""
 _log = logging.getLogger("magsag.act")
 
 
@@ -126,6 +128,7 @@ async def _shell(value: Mapping[str, Any]) -> object:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
+            env={name: value for name, value in os.environ.items() if name.upper() not in _OURS},
         )
     except (OSError, ValueError) as error:
         raise StepFailed(ErrorType.RAISED, f"cannot start {argv[0]!r}: {error}") from error
