@@ -51,17 +51,18 @@ def stopped(bench: Bench, after: float) -> None:
 
 
 class Robbed:
-    """Passes everything on; right after a commit of that kind somebody else has the lease, and time has passed."""
+    """Passes everything on; right after a commit of that kind somebody else has the lease, and the clock differs."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, seconds: float) -> None:
         self._store = MemoryStore()
         self._kind = kind
+        self._seconds = seconds
         self.bench: Bench | None = None
 
     def write(self, writes: Sequence[Write], level: Level) -> list[Written | Declined]:
         answers = self._store.write(writes, level)
         if self.bench is not None and any(fact.kind == self._kind for write in writes for fact in write.facts):
-            self.bench.time.passed += 100
+            self.bench.time.clock.advance(self._seconds)
             self._store.renew(self._store.owner(), -1)
             self._store.acquire(R, "another", 1000)
         return answers
@@ -113,8 +114,10 @@ class TestStopping:
 class TestLosingTheLease:
     """Nobody gives the lease back in these, so the run is asked for in vain until the test has had enough."""
 
-    def test_whoever_stood_still_between_intent_and_act_does_not_act(self, make: Make) -> None:
-        store = Robbed("StepStarted")
+    @pytest.mark.parametrize("seconds", [100, -3600])
+    def test_whoever_stood_still_between_intent_and_act_does_not_act(self, make: Make, seconds: float) -> None:
+        """Also where the clock was set back meanwhile, so that the intent looks new."""
+        store = Robbed("StepStarted", seconds)
         bench = make('return await ctx.skill("once", 7)', cast(Store, store))
         store.bench = bench
         with pytest.raises(TimeoutError):

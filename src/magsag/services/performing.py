@@ -112,9 +112,13 @@ class Performing:
         return task.result()
 
     def _require_lease(self, attempt: Attempt) -> None:
-        """Whoever stood still between the intent and the act must not act late. Raises LeaseLost."""
+        """Whoever stood still between the intent and the act must not act late. Raises LeaseLost.
+
+        A clock that was set back says nothing of how long that was: then the lease is looked at too.
+        """
         tree = attempt.seat.leg.tree
-        if self._clock.now() - attempt.began > _LOOK_AGAIN and not self._leases.holds(tree.lease):
+        is_fresh = 0 <= self._clock.now() - attempt.began <= _LOOK_AGAIN
+        if not is_fresh and not self._leases.holds(tree.lease):
             raise LeaseLost(f"run {tree.root}: another process drives it now")
 
     async def _delegate(self, attempt: Attempt) -> Acted:
