@@ -11,7 +11,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from magsag.adapters.store.postgres.connection import connect
+from magsag.adapters.store.postgres.statements import version as functions_version
 from magsag.adapters.store.postgres.store import PostgresStore
+from magsag.adapters.store.postgres.target import target_of
 from magsag.domain.errors import StoreBroken
 from magsag.domain.ids import RunId
 from magsag.ports.ledger import Declined, Lease, Occupied, Write, Written
@@ -168,6 +171,36 @@ def test_an_owner_whose_connection_was_cut_lives_again_with_its_next_renewal(dsn
             store.renew(store.owner(), 60)
         store.renew(store.owner(), 60)
         assert other.due(0, 10) == []
+
+
+def test_an_owner_whose_old_connection_still_has_its_lock_is_not_taken_for_alive(dsn: str, tmp_path: Path) -> None:
+    with closing(PostgresStore(dsn, tmp_path)) as store, closing(PostgresStore(dsn, tmp_path)) as other:
+        begin(store)
+        cut(dsn, owners_alone=True)
+        with connect(target_of(dsn)) as old:  # as a server holds it that has not noticed a broken network
+            old.execute(f"select pg_advisory_lock(lock_of_{functions_version()}(%s))".encode(), (store.owner(),))
+            with pytest.raises(StoreBroken):
+                store.renew(store.owner(), 60)
+            with pytest.raises(StoreBroken, match="an earlier connection"):
+                store.renew(store.owner(), 60)
+            began = time.monotonic()
+            while other.due(0, 10) != [RUN]:  # the old one is ended, whatever its network does
+                assert time.monotonic() - began < 5
+        store.renew(store.owner(), 60)
+        assert other.due(0, 10) == []
+
+
+def test_an_owner_whose_lock_could_not_be_taken_is_none_yet(dsn: str, tmp_path: Path) -> None:
+    function = f"lock_of_{functions_version()}"
+    with closing(PostgresStore(dsn, tmp_path)) as store, closing(PostgresStore(dsn, tmp_path)) as other:
+        with connect(target_of(dsn)) as server:
+            server.execute(f"alter function {function}(text) rename to away".encode())
+            with pytest.raises(StoreBroken):
+                store.owner()
+            server.execute(f"alter function away(text) rename to {function}".encode())
+        begin(store)
+        assert other.due(0, 10) == []
+        assert isinstance(other.acquire(RUN, other.owner(), 60), Occupied)
 
 
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGINT])

@@ -40,6 +40,12 @@ where root in (select root from leases where owner = %s and owner <> '' order by
 -- take_owner_lock: others see that this owner lives as long as this connection does
 select pg_try_advisory_lock(lock_of_{v}(%s));
 
+-- end_owner: the connection that holds an owner's lock; only its own earlier one ever does
+select pg_terminate_backend(pid) from pg_locks
+where locktype = 'advisory' and granted and objsubid = 1
+  and database = (select oid from pg_database where datname = current_database())
+  and ((classid::bigint << 32) | objid::bigint) = lock_of_{v}(%s);
+
 -- due: root runs that want a leg and that nobody alive drives
 select r.run from runs r left join leases l on l.root = r.root
 where r.run = r.root and r.status in ('running', 'parked') and (r.status = 'running' or r.due <= %s)
