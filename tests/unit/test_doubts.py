@@ -82,6 +82,11 @@ def test_only_one_of_two_people_ends_a_doubt(work: Bench) -> None:
         work.time.run(work.process().doubts.resolve(R, "once#1", Said(StepStatus.FAILED, "chen")))
 
 
+def test_what_a_person_said_is_driven_on_by_whoever_comes(work: Bench) -> None:
+    work.time.run(work.process().doubts.resolve(R, "once#1", Said(StepStatus.SUCCEEDED, "maria", {"text": "sent"})))
+    assert work.process().drive.due(10) == [R]
+
+
 def test_a_retry_is_judged_again(work: Bench) -> None:
     WORLD.on_act = None
     app = work.process()

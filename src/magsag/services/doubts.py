@@ -102,7 +102,8 @@ class Doubts:
             error = StepFailed(ErrorType.RAISED, f"it did not happen, says {said.by}", step=step.id)
             output = error_bytes(error)
         fact = facts.StepResolved(at=self._clock.now(), step=step.id, how=said.how, by=said.by, output=output)
-        write = Write(owner.id, root, [seal(fact, self._clock.chance(16))], lease, blobs=blobs)
+        # Due from now on: whoever said it may be gone before the run was driven on.
+        write = Write(owner.id, root, [seal(fact, self._clock.chance(16))], lease, blobs=blobs, wake=fact.at)
         (answer,) = self._store.write([write], Level.SYNCED)
         if isinstance(answer, Declined):
             raise Invalid(f"run {root} was taken by another process meanwhile: try again")
