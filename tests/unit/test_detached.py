@@ -237,6 +237,23 @@ def test_a_run_that_waits_for_one_is_not_exported(make: Make) -> None:
         bench.app.parcels.export(CHILD)
 
 
+def test_a_run_that_waits_for_one_and_for_something_else_is_not_exported(make: Make) -> None:
+    bench = make('return await ctx.gather(ctx.skill("asks", 1), ctx.delegate("child", 7, detached=True))', ASK)
+    assert [reason.on for reason in bench.run(1).reasons] == [ParkedOn.APPROVAL, ParkedOn.CHILD]
+    with pytest.raises(Invalid, match="waits for a detached child run"):
+        bench.app.parcels.export(RunId("r"))
+
+
+def test_a_run_that_waits_for_one_is_forked_before_it_and_not_after(make: Make) -> None:
+    body = 'await ctx.gather(ctx.delegate("child", 7, detached=True), ctx.skill("look", 2))'
+    bench = make(f'await ctx.skill("look", 1)\n{body}', ASK)
+    assert bench.run(1).status is RunStatus.PARKED
+    forks = bench.process().forks
+    with pytest.raises(Invalid, match="its detached child run would act once more"):
+        forks.fork(RunId("r"), "g1.1/look#1")
+    assert forks.fork(RunId("r"), "g1.0/child#1").steps == 1
+
+
 def test_one_whose_parent_still_waits_is_not_vacuumed(make: Make) -> None:
     bench = make('return await ctx.gather(ctx.delegate("child", 7, detached=True), ctx.skill("asks", 1))')
     assert bench.run(7).status is RunStatus.PARKED

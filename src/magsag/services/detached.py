@@ -16,7 +16,7 @@ from magsag.domain.ids import RunId, child_run_id
 from magsag.domain.large import MARK_BYTES
 from magsag.domain.values import encode_known
 from magsag.engine.chain import seal, unseal
-from magsag.engine.run import Run, evolve
+from magsag.engine.run import Run, Step, evolve
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Store, Write
 from magsag.services.attempt import ChildEnd, ChildPlace
@@ -69,8 +69,7 @@ class DetachedRuns:
     def abandon(self, tree: Tree, run: Run) -> None:
         """A run ends: what it still waits for is cancelled."""
         for step in run.steps.values():
-            waits = step.status is StepStatus.STARTED and step.proposal is not None and step.proposal.call == DETACH
-            if waits:
+            if waits_for_detached(step):
                 self._cancel(tree, child_run_id(run.id, step.id, max(1, step.attempt)), f"run {run.id}")
 
     def wake_above(self, run: Run) -> list[Write]:
@@ -117,6 +116,11 @@ class DetachedRuns:
             if isinstance(fact, facts.RunEnded):
                 head = stored.head.hex()
         return (run, head) if run.started is not None else None
+
+
+def waits_for_detached(step: Step) -> bool:
+    """Whether the outcome of a step is still to come from a tree of its own."""
+    return step.status is StepStatus.STARTED and step.proposal is not None and step.proposal.call == DETACH
 
 
 def is_detached(place: ChildPlace) -> bool:

@@ -23,6 +23,7 @@ from magsag.ports.clock import Clock
 from magsag.ports.ledger import Change, Declined, RunQuery, RunRow, Store
 from magsag.services.bundles import Bundles
 from magsag.services.copying import Copies
+from magsag.services.detached import waits_for_detached
 from magsag.services.large import plain
 from magsag.services.outcomes import breach
 from magsag.services.setting import INPUT, Setting, parse_setting
@@ -229,13 +230,18 @@ def _runs_of(run: Run, step: Step) -> list[RunId]:
 
 
 def _require_certain(run: Run, steps: Iterable[StepId]) -> None:
-    """An act that began and has no outcome would act again, under another key."""
+    """An act that began and has no outcome would act again, under another key; so would the acts of a detached run."""
     for id in steps:
         step = run.steps[id]
         effect = step.proposal.effect if step.proposal else Effect.PURE
         if step.status in (StepStatus.STARTED, StepStatus.WAITING, StepStatus.IN_DOUBT) and effect in EFFECTFUL:
             raise Invalid(
                 f"run {run.id}, step {id}: it comes before, and nobody knows yet how it ended ({step.status}); "
+                "let the run go on first, or fork from an earlier step"
+            )
+        if waits_for_detached(step):
+            raise Invalid(
+                f"run {run.id}, step {id}: it comes before, and its detached child run would act once more; "
                 "let the run go on first, or fork from an earlier step"
             )
 

@@ -10,13 +10,15 @@ from typing import Any, Final
 from magsag.catalog.bundle import Bundle
 from magsag.domain.effects import Level
 from magsag.domain.errors import Broken, Invalid, Refused
-from magsag.domain.facts import ENDS, ParkedOn, RunStatus, StepStatus
+from magsag.domain.facts import ENDS, RunStatus, StepStatus
 from magsag.domain.ids import RunId, is_given_run_id
 from magsag.domain.large import lowered
+from magsag.domain.sealed import Stored
 from magsag.domain.values import decode
 from magsag.engine.run import Run
 from magsag.ports.ledger import Change, Declined, Lease, RunQuery, Store, Write
 from magsag.services.beginnings import new_run, started_of
+from magsag.services.detached import waits_for_detached
 from magsag.services.difference import difference
 from magsag.services.parcel import Parcel, faults, folded, marks, pack, payloads, unpack
 
@@ -51,13 +53,13 @@ class Parcels:
             raise Invalid(f"run {run} is not in the ledger: `magsag run list` shows those that are")
         if row.status is RunStatus.RUNNING:
             raise Invalid(f"run {run} is under way: export it when it has ended or parked")
-        if row.parked_on is ParkedOn.CHILD:
-            raise Invalid(f"run {run} waits for a detached child run, which would stay behind: export it afterwards")
         bundle = self._store.bundle(row.bundle)
         if bundle is None:
             raise Broken(f"bundle {row.bundle[:12]} is not in the store: restore a backup that has it")
         rows = self._store.rows(RunQuery(root=run, roots_only=False, limit=None))
         runs = {one.run: self._store.read(one.run) for one in rows}
+        if row.status not in ENDS and any(_waits(one, recorded) for one, recorded in runs.items()):
+            raise Invalid(f"run {run} waits for a detached child run, which would stay behind: export it afterwards")
         wanted = marks(data for recorded in runs.values() for data in payloads(recorded))
         blobs: dict[str, bytes] = {}
         while left := wanted - blobs.keys():
@@ -123,6 +125,10 @@ class Parcels:
             raise Invalid(f"the bundle of run {parcel.root} does not match its hash: it was changed")
         self._known = {frozen: bundle}
         return bundle
+
+
+def _waits(run: RunId, recorded: list[Stored]) -> bool:
+    return any(waits_for_detached(step) for step in folded(run, recorded).steps.values())
 
 
 class _Secrets:
