@@ -102,6 +102,16 @@ def test_a_lost_answer_is_an_error_and_the_ledger_knows(far: str, dsn: str, netw
         assert store.check() == []
 
 
+def test_a_connection_that_is_lost_before_it_listens_is_made_again(far: str, network: Network, tmp_path: Path) -> None:
+    with closing(PostgresStore(far, tmp_path)) as store:
+        network.cut_at(b"listen")
+        with pytest.raises(StoreBroken, match="cannot be reached"):
+            store.wait(60)
+        network.heal()
+        assert store.wait(60)
+        assert not store.wait(0.01)
+
+
 def test_a_silent_network_is_given_up_and_others_take_over(
     far: str, dsn: str, network: Network, tmp_path: Path
 ) -> None:

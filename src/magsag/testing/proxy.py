@@ -20,6 +20,7 @@ class Network:
         self._open = threading.Event()
         self._open.set()
         self._deaf = threading.Event()
+        self._fatal: bytes | None = None
         self._ends: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -36,6 +37,10 @@ class Network:
         """What the client says arrives; what the server says does not, and then the connection is cut."""
         self._deaf.set()
 
+    def cut_at(self, words: bytes) -> None:
+        """A connection is cut when its client says this; the server does not hear it."""
+        self._fatal = words
+
     def stop_forwarding(self) -> None:
         """Nothing arrives any more, in either direction, and nobody is told."""
         self._open.clear()
@@ -43,6 +48,7 @@ class Network:
     def heal(self) -> None:
         """As before, for connections made from now on."""
         self.cut()
+        self._fatal = None
         self._deaf.clear()
         self._open.set()
 
@@ -71,7 +77,7 @@ class Network:
         with suppress(OSError):
             while data := source.recv(_CHUNK):
                 self._open.wait()
-                if is_answer and self._deaf.is_set():
+                if self._deaf.is_set() if is_answer else self._fatal is not None and self._fatal in data:
                     break
                 target.sendall(data)
         for end in (source, target):

@@ -14,21 +14,22 @@ class WakingPart(Part):
     _listening: Connection | None = None
 
     def wait(self, seconds: float) -> bool:
-        connection = self._listening
+        connection, is_deaf = self._listening, False
         if connection is None or connection.closed:
-            self._listening = self._listen()
-            return True
+            connection, is_deaf = self._database.own(), True
+            self._listening = connection
         try:
+            if is_deaf:
+                self._listen(connection)
+                return True
             return self._heard(connection, seconds)
         except psycopg.Error as error:
             connection.close()
             raise broken(self._database.location, error) from error
 
-    def _listen(self) -> Connection:
-        connection = self._database.own()
+    def _listen(self, connection: Connection) -> None:
         channel = sql.Identifier(f"magsag_{self._database.target.schema}")
         connection.execute(sql.SQL("listen {}").format(channel))
-        return connection
 
     def _heard(self, connection: Connection, seconds: float) -> bool:
         """One is enough; those that came with it are taken too."""
