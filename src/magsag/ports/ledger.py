@@ -368,7 +368,8 @@ class Upkeep(Protocol):
 
         Each fact is told by its tombstone, a sealed `PayloadErased`, appended to its run in the same transaction. No
         search finds what was removed. `at` is when the rows were touched. False when old bytes may still stand in the
-        files, because others were at work: the next vacuum overwrites them.
+        files, because others were at work: the next vacuum overwrites them. Raises Invalid, and nothing is erased, when
+        a run is not there.
         """
 
     def backup(self, destination: str) -> None:

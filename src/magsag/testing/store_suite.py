@@ -17,7 +17,7 @@ from dataclasses import replace
 import pytest
 
 from magsag.domain.effects import Level
-from magsag.domain.errors import StoreBroken
+from magsag.domain.errors import Invalid, StoreBroken
 from magsag.domain.facts import CancelRequested, ParkedOn, PayloadErased, RunStarted, RunStatus
 from magsag.domain.ids import RunId
 from magsag.engine.chain import blob_id, link, unseal
@@ -621,6 +621,16 @@ class UpkeepSuite:
             (5, 50),
             (4, 50),
         ]
+        assert store.check() == []
+
+    def test_erasing_a_run_that_is_gone_meanwhile_erases_nothing(self, store: Store) -> None:
+        end(store, begin(store), updated=5)
+        before = store.read(RUN)
+        stones = {run: {1: sealed(PayloadErased(at=50, seq=1, by="ann"))} for run in (RUN, RunId("vacuumed"))}
+        with pytest.raises(Invalid, match="run vacuumed is no longer in the ledger"):
+            store.erase(RUN, stones, 50)
+        assert store.read(RUN) == before
+        assert [row.updated for row in store.rows(RunQuery())] == [5]
         assert store.check() == []
 
     def test_it_describes_itself(self, store: Store) -> None:

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from magsag.adapters.store.batch import Batch
 from magsag.adapters.store.failures import no_access
 from magsag.adapters.store.part import Part
+from magsag.adapters.store.tombstones import require_all
 from magsag.domain.effects import Level
 from magsag.domain.ids import RunId
 from magsag.domain.sealed import Sealed
-from magsag.ports.ledger import Write
+from magsag.ports.ledger import Write, Written
 
 
 class ErasingPart(Part):
@@ -22,7 +23,8 @@ class ErasingPart(Part):
             with self._database.writing(Level.SYNCED) as connection:
                 connection.execute(sql["overwrite_removed"])
                 batch = Batch(connection, sql)
-                batch.write(writes)
+                answers = batch.write(writes)
+                require_all(tombstones, [isinstance(answer, Written) for answer in answers])
                 gone = [(run, seq) for run, stones in tombstones.items() for seq in stones]
                 connection.executemany(sql["erase_payloads"], gone)
                 connection.execute(sql["erase_blobs"], (root,))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Final, assert_never
 
+from magsag.adapters.store.tombstones import require_all
 from magsag.adapters.store.words import text_of, tokens
 from magsag.domain.approval import TicketState
 from magsag.domain.effects import Level
@@ -342,6 +343,7 @@ class MemoryStore:
 
     def erase(self, root: RunId, tombstones: Mapping[RunId, Mapping[int, Sealed]], at: int) -> bool:
         with self._lock:
+            require_all(tombstones, [id in self._runs for id in tombstones])
             for id, stones in tombstones.items():
                 run = self._runs[id]
                 for seq in stones:

@@ -11,6 +11,7 @@ from magsag.adapters.store.postgres.batch import committed
 from magsag.adapters.store.postgres.database import called, prepare
 from magsag.adapters.store.postgres.encoding import integer
 from magsag.adapters.store.postgres.part import Part
+from magsag.adapters.store.tombstones import require_all
 from magsag.domain.ids import RunId
 from magsag.domain.sealed import Sealed
 from magsag.ports.ledger import Write
@@ -27,13 +28,14 @@ class ErasingPart(Part):
             with self._database.changing() as connection:
                 prepare(connection, "commit", self._database.sql["commit"], parameters)
                 rows = called(connection, "commit", parameters)
+                require_all(tombstones, [why is None for why, *_ in rows])
                 gone = [(run, seq) for run, stones in tombstones.items() for seq in stones]
                 connection.cursor().executemany(sql["erase_payloads"], gone)
                 connection.cursor().executemany(sql["erase_words"], gone)
                 connection.execute(sql["erase_blobs"], (root,))
                 connection.cursor().executemany(sql["touch_run"], [(at, run) for run in tombstones])
+            standing = zip(tombstones, rows, strict=True)
             try:
-                standing = zip(tombstones, rows, strict=True)
                 self._anchors.append([(run, integer(seq or b""), head or b"") for run, (_, seq, head) in standing])
             except OSError as error:
                 raise no_access(self._anchors.path, error) from error
