@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from magsag.domain.approval import TicketState
-from magsag.domain.facts import CancelRequested
+from magsag.domain.facts import CancelRequested, PayloadErased
 from magsag.domain.ids import RunId
 from magsag.ports.ledger import Declined, Lease, Store, TicketQuery, TicketRow, Write, Written
 from magsag.testing.sample_runs import ELSEWHERE, RUN, SYNCED, WRITTEN, begin, done, end, park, sealed, ticket
@@ -109,6 +109,16 @@ class TicketsSuite:
         assert store.ticket("t1") is not None
         store.vacuum(20, dry_run=False)
         assert store.ticket("t1") is None
+        assert store.check() == []
+
+    def test_erasing_takes_the_salts_of_its_tickets_along(self, store: Store) -> None:
+        lease, other = begin(store), RunId("other")
+        change(store, lease, ticket())
+        change(store, begin(store, other), ticket("t2", run=other))
+        end(store, lease)
+        store.erase(RUN, {RUN: {1: sealed(PayloadErased(at=50, seq=1, by="ann"))}}, 50)
+        assert store.ticket("t1") == replace(ticket(), salt=None)
+        assert store.ticket("t2") == ticket("t2", run=other)
         assert store.check() == []
 
 

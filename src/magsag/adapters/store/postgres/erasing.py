@@ -33,6 +33,7 @@ class ErasingPart(Part):
                 connection.cursor().executemany(sql["erase_payloads"], gone)
                 connection.cursor().executemany(sql["erase_words"], gone)
                 connection.execute(sql["erase_blobs"], (root,))
+                connection.execute(sql["erase_tickets"], (root,))
                 connection.cursor().executemany(sql["touch_run"], [(at, run) for run in tombstones])
             standing = zip(tombstones, rows, strict=True)
             try:

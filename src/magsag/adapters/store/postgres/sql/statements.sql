@@ -236,6 +236,9 @@ delete from search_index where run = %s and seq = %s;
 -- erase_blobs: of one tree
 delete from blobs where root = %s;
 
+-- erase_tickets: what their bindings were made of can be guessed no more
+update approvals set salt = null where root = %s;
+
 -- touch_run: a tree that was changed after its end is kept as long as one that has just ended
 update runs set updated = greatest(updated, %s) where run = %s;
 
