@@ -2,8 +2,9 @@
 
 import asyncio
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -11,6 +12,7 @@ from magsag.domain.effects import Level
 from magsag.domain.errors import Broken, ErrorType, Invalid
 from magsag.domain.facts import ParkedOn, RunStatus, StepStatus
 from magsag.domain.ids import RunId
+from magsag.ports.ledger import Declined, Lease, Store, Write, Written
 from magsag.ports.runner import Parked
 from magsag.services.doubts import Said
 from magsag.services.runs import Order, RunResult
@@ -252,6 +254,43 @@ def test_a_run_that_waits_for_one_is_forked_before_it_and_not_after(make: Make) 
     with pytest.raises(Invalid, match="its detached child run would act once more"):
         forks.fork(RunId("r"), "g1.1/look#1")
     assert forks.fork(RunId("r"), "g1.0/child#1").steps == 1
+
+
+def taken_over(store: Store) -> None:
+    """Another process drives the parent from now on."""
+    store.renew(store.owner(), -1)
+    assert isinstance(store.acquire(RunId("r"), "another", 60), Lease)
+
+
+def test_whoever_lost_the_parent_begins_none(make: Make) -> None:
+    bench = make(f'await ctx.skill("look", 1)\n{DETACH}')
+
+    async def loses(*_: object) -> None:
+        taken_over(bench.store)
+
+    WORLD.on_act = loses
+    bench.time.run(bench.app.runs.submit(ORDER))
+    leg(bench, "r")
+    assert bench.store.row(CHILD) is None
+
+
+def test_whoever_lost_the_parent_cancels_none(make: Make) -> None:
+    class Losing:
+        """Loses the lease at the last moment before a cancel request."""
+
+        def write(self, writes: Sequence[Write], level: Level) -> list[Written | Declined]:
+            if any(fact.kind == "CancelRequested" for write in writes for fact in write.facts):
+                taken_over(bench.store)
+            return bench.store.write(writes, level)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(bench.store, name)
+
+    body = 'return list(await ctx.race(ctx.delegate("child", 1, detached=True), ctx.skill("look", 2)))'
+    bench = make(body, ASK)
+    bench.time.run(bench.app.runs.submit(ORDER))
+    bench.time.run(bench.process(cast(Store, Losing())).drive.drive(RunId("r"), asyncio.Event()))
+    assert "CancelRequested" not in bench.kinds("r.r1.0/child#1")
 
 
 def test_one_whose_parent_still_waits_is_not_vacuumed(make: Make) -> None:

@@ -160,6 +160,8 @@ class Write:
     wake: int | None = None
     """the tree wants a leg: if its root is parked it is due at this time (microseconds since 1970) at the latest; if it
     is being driven, its next park is, since its driver may not hear of these facts before it parks"""
+    under: Lease | None = None
+    """another tree's lease, which is checked as `lease` is: whoever lost that tree has no say in this one either"""
 
 
 @dataclass(frozen=True, slots=True)

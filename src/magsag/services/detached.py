@@ -81,7 +81,7 @@ class DetachedRuns:
         return [] if row is None else [Write(row.root, row.root, [], wake=self._clock.now())]
 
     async def _begin(self, place: ChildPlace, child: RunId, input: bytes) -> None:
-        """On disk together with the step, before anybody can drive it."""
+        """On disk with the step or not at all, by the lease of its parent, before anybody can drive it."""
         tree, run = place.seat.leg.tree, place.seat.run
         if MARK_BYTES in input:
             await self._recorder.record(tree, run, [], Level.WRITTEN)
@@ -89,7 +89,7 @@ class DetachedRuns:
         data, blobs = set_apart(input, self._clock)
         fact = started_below(place, self._clock, data, place.seat.lineage)
         first = [seal(fact, self._clock.chance(16))]
-        write = Write(child, child, first, create=new_run(fact, child), blobs=blobs)
+        write = Write(child, child, first, create=new_run(fact, child), blobs=blobs, under=tree.lease)
         await self._recorder.record(tree, run, [], Level.SYNCED, beside=[write])
 
     def _park(self, place: ChildPlace, child: RunId) -> None:
@@ -102,10 +102,11 @@ class DetachedRuns:
     def _cancel(self, tree: Tree, child: RunId, by: str) -> None:
         """Whoever lost the lease has no say any more; the child's driver hears of it, or whoever takes it next."""
         row = self._store.row(child)
-        if row is None or row.status in ENDS or tree.lost is not None or not self._store.holds(tree.lease):
+        if row is None or row.status in ENDS or tree.lost is not None:
             return
         fact = facts.CancelRequested(at=self._clock.now(), by=by)
-        self._store.write([Write(child, child, [seal(fact, self._clock.chance(16))], wake=fact.at)], Level.WRITTEN)
+        asked = [seal(fact, self._clock.chance(16))]
+        self._store.write([Write(child, child, asked, wake=fact.at, under=tree.lease)], Level.WRITTEN)
 
     def _read(self, child: RunId) -> tuple[Run, str] | None:
         """The run as its facts made it, and its chain at its end."""

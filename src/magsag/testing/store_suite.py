@@ -198,6 +198,24 @@ class DecliningSuite:
         assert [row.run for row in store.rows(RunQuery(root=RUN))] == [RUN, child]
         assert store.check() == []
 
+    def test_a_write_under_the_lease_of_another_tree_needs_that_lease(self, store: Store) -> None:
+        above, beside = begin(store), RunId("beside")
+        create = Write(beside, beside, [started()], create=new_run(beside, None), under=above)
+        append_one = Write(beside, beside, [done("a#1")], under=above, wake=1)
+        store.release(above)
+        taken = store.acquire(RUN, ELSEWHERE, 60)
+        assert isinstance(taken, Lease)
+        assert store.write([create, append_one], SYNCED) == [Declined("lease"), Declined("lease")]
+        assert store.row(beside) is None
+        writes = [replace(create, under=taken), replace(append_one, under=taken)]
+        assert [type(answer) for answer in store.write(writes, SYNCED)] == [Written, Written]
+        only_facts = replace(append_one, facts=[done("b#1")], wake=None)
+        assert store.write([only_facts], SYNCED) == [Declined("lease")]
+        assert isinstance(store.write([replace(only_facts, under=taken)], SYNCED)[0], Written)
+        nowhere = replace(only_facts, under=Lease(RunId("unknown"), ELSEWHERE, 1))
+        assert store.write([nowhere], SYNCED) == [Declined("lease")]
+        assert (len(store.read(beside)), store.check()) == (3, [])
+
 
 class RecordsSuite:
     """What transactional acts put."""

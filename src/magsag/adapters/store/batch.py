@@ -70,6 +70,8 @@ class Batch:
         run, state = item.run, self._runs.get(item.run)
         if item.lease is not None and not is_held(item, self._holder(item.lease.root)):
             return Declined("lease")
+        if item.under is not None and (item.under.owner, item.under.fence) != self._holder(item.under.root):
+            return Declined("lease")
         if item.create is not None:
             if state is not None:
                 return Declined("exists")
@@ -171,7 +173,7 @@ def append(connection: sqlite3.Connection, sql: Mapping[str, str], item: Write) 
 def only_appends(item: Write) -> bool:
     """Whether `append` may write it."""
     beside = item.create or item.change or item.release or item.blobs or item.records or item.tickets
-    return not beside and item.wake is None
+    return not beside and item.wake is None and item.under is None
 
 
 def is_held(item: Write, holder: _Holder) -> bool:

@@ -106,7 +106,7 @@ class MemoryStore:
 
     def _write(self, item: Write) -> Written | Declined:
         run = self._runs.get(item.run)
-        if item.lease is not None and not (item.lease.root == item.root and self._in_force(item.lease)):
+        if not self._may_write(item):
             return Declined("lease")
         if item.create is not None:
             if run is not None:
@@ -135,6 +135,10 @@ class MemoryStore:
         if item.release and item.lease is not None:
             self.release(item.lease)
         return Written(run.seq, head)
+
+    def _may_write(self, item: Write) -> bool:
+        own = item.lease is None or (item.lease.root == item.root and self._in_force(item.lease))
+        return own and (item.under is None or self._in_force(item.under))
 
     def _created(self, id: RunId, new: NewRun) -> _Run:
         run = self._runs[id] = _Run(

@@ -46,12 +46,14 @@ def appended_many(item: Write, synced: bool) -> list[Parameter]:
 def only_appends(item: Write) -> bool:
     """Whether `append` or `append_many` may write it."""
     beside = item.create or item.change or item.release or item.blobs or item.records or item.tickets
-    return bool(item.facts) and not beside and item.wake is None
+    return bool(item.facts) and not beside and item.wake is None and item.under is None
 
 
 def committed(writes: Sequence[Write], synced: bool, anchors: str | None, settled: Sequence[str]) -> list[Parameter]:
     """The arguments of `commit`, in its order. `anchors` names the file that gets a line of this commit."""
-    roots = {root: n for n, root in enumerate(sorted({item.root for item in writes}), 1)}
+    above = [item.under for item in writes]
+    held = {item.root for item in writes} | {lease.root for lease in above if lease is not None}
+    roots = {root: n for n, root in enumerate(sorted(held), 1)}
     names = {item.run for item in writes} | {item.root for item in writes if item.wake is not None}
     runs = {run: n for n, run in enumerate(sorted(names), 1)}
     return [
@@ -62,6 +64,9 @@ def committed(writes: Sequence[Write], synced: bool, anchors: str | None, settle
         *_beside(writes),
         int8s([item.wake for item in writes]),
         *_of_tickets([(n, ticket) for n, item in enumerate(writes, 1) for ticket in item.tickets]),
+        int4s([roots[lease.root] if lease else 0 for lease in above]),
+        texts([lease.owner if lease else None for lease in above]),
+        int8s([lease.fence if lease else None for lease in above]),
     ]  # fmt: skip
 
 

@@ -78,7 +78,8 @@ begin
 end $$;
 
 -- Any writes, in one statement: locks in one order, decides write by write, then puts all rows at once.
--- `runs_` and `roots_` are sorted and without repetition; w_run, w_root, f_write, b_write and r_write count from 1.
+-- `runs_` and `roots_` are sorted and without repetition; w_run, w_root, w_above, f_write, b_write and r_write
+-- count from 1.
 create function commit_writes_{v}(
     synced boolean, my_anchors text, settled text[], runs_ text[], roots_ text[],
     w_run int[], w_root int[], w_owner text[], w_fence bigint[], w_facts int[], w_new boolean[], w_lessee text[],
@@ -88,7 +89,7 @@ create function commit_writes_{v}(
     b_write int[], b_id text[], b_body bytea[],
     r_write int[], r_tenant text[], r_key text[], r_value bytea[], r_at bigint[],
     w_wake bigint[], tickets_ text[], t_write int[], t_ticket int[], t_version bigint[], t_rows jsonb, t_salt bytea[],
-    t_body bytea[]
+    t_body bytea[], w_above int[], above_owner text[], above_fence bigint[]
 ) returns table(why text, seq bigint, head bytea) language plpgsql as $$
 #variable_conflict use_variable
 declare
@@ -144,6 +145,10 @@ begin
         r := w_run[i];
         l := w_root[i];
         if w_owner[i] is not null and (owners[l] is distinct from w_owner[i] or fences[l] is distinct from w_fence[i]) then
+            a_why[i] := 'lease';
+        elsif above_owner[i] is not null and (
+            owners[w_above[i]] is distinct from above_owner[i] or fences[w_above[i]] is distinct from above_fence[i]
+        ) then
             a_why[i] := 'lease';
         elsif w_new[i] and seqs[r] is not null then
             a_why[i] := 'exists';

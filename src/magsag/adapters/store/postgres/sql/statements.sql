@@ -18,7 +18,7 @@ select * from append_facts_{v}($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
 -- commit: any writes
 select * from commit_writes_{v}($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
                             $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38,
-                            $39, $40, $41);
+                            $39, $40, $41, $42, $43, $44);
 
 -- acquire_lease: holder (empty: it is ours now), fence, milliseconds left
 select holder, fence, remaining from acquire_lease_{v}(%s::text, %s::text, %s::bigint);
