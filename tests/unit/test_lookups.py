@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 
 from magsag.domain.facts import ParkedOn, RunStatus, StepStatus
-from magsag.services.runs import Order
+from magsag.domain.ids import RunId
+from magsag.services.runs import Order, RunResult
+from magsag.testing import History
 from tests.unit.world import ALLOW, WORLD, Bench, agent, skill
 
+R = RunId("r")
 FILES = {
     **agent("main", 'return await ctx.skill("recon", payload)', "skill:recon"),
     **skill("recon", "reconcilable", timeout="5s", retry="{attempts: 2, backoff: 1s, on: [timeout]}"),
@@ -55,6 +58,63 @@ def test_an_act_that_ran_out_of_time_and_is_not_found_is_tried_again_as_the_poli
     assert (result.status, len(tried)) == (RunStatus.FAILED, 2)
     assert result.error is not None
     assert result.error.type == "timeout"
+
+
+class TestWhoeverMayStillBeActing:
+    """Another process began the act; it lives, or nobody knows. The clock is set while it acts."""
+
+    def begun(self, folder: Path, jump: float, wrested: bool) -> tuple[Bench, tuple[str, str]]:
+        """A run whose intent alone is on record, driven elsewhere until now, and what its act leaves in the world."""
+        work = bench(folder)
+        history = History(work.app)
+        work.run({"n": 1})
+        left = WORLD.calls.pop()
+        other = work.on(history.cut(2))
+        other.time.clock.advance(jump)
+        if wrested:
+            other.store.acquire(R, "another", -1)
+        return other, left
+
+    @pytest.mark.parametrize("jump", [3600, -3600])
+    def test_it_has_the_whole_time_of_the_act(self, tmp_path: Path, jump: float) -> None:
+        work, left = self.begun(tmp_path, jump, wrested=True)
+        began = work.time.passed
+        assert work.time.run(_while_it_acts(work, left)).output == {"n": 1}
+        assert WORLD.calls == [left]
+        assert 5 <= work.time.passed - began < 6
+
+    @pytest.mark.parametrize(("jump", "seconds"), [(3600, 0), (-3600, 5)])
+    def test_one_that_is_gone_is_waited_for_no_longer_than_that(
+        self, tmp_path: Path, jump: float, seconds: float
+    ) -> None:
+        work, left = self.begun(tmp_path, jump, wrested=False)
+        WORLD.calls.append(left)
+        began = work.time.passed
+        assert work.time.run(work.app.runs.resume(R)).output == {"n": 1}
+        assert seconds <= work.time.passed - began < seconds + 1
+
+    def test_the_next_leg_of_this_process_goes_on_with_the_wait(self, tmp_path: Path) -> None:
+        work, left = self.begun(tmp_path, 3600, wrested=True)
+        began = work.time.passed
+        work.time.run(_left_after(work, 2))
+        assert work.time.run(_while_it_acts(work, left, 2)).output == {"n": 1}
+        assert WORLD.calls == [left]
+        assert 5 <= work.time.passed - began < 6
+
+
+async def _while_it_acts(work: Bench, left: tuple[str, str], seconds: float = 4) -> RunResult:
+    resuming = asyncio.ensure_future(work.app.runs.resume(R))
+    await asyncio.sleep(seconds)
+    WORLD.calls.append(left)
+    return await resuming
+
+
+async def _left_after(work: Bench, seconds: float) -> None:
+    stop = asyncio.Event()
+    driving = asyncio.ensure_future(work.app.drive.drive(R, stop))
+    await asyncio.sleep(seconds)
+    stop.set()
+    await driving
 
 
 SAYS = """

@@ -65,6 +65,8 @@ class Lease:
     root: RunId
     owner: str
     fence: int
+    wrested: bool = field(default=False, compare=False)
+    """it had ended by the clock alone: whoever had it before is not known to be dead, and may still be acting"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,7 +166,7 @@ class Gate:
                 raise await self._doubt(attempt, "the process ended between the intent and the outcome")
             case Wanted.LOOK_UP:
                 attempt.started, attempt.verdict, attempt.began = True, step.verdict, self._clock.now()
-                return await self._look_up(attempt, step.act_by)
+                return await self._look_up(attempt, step)
             case Wanted.JUDGE:
                 attempt.number = step.attempt + 1
                 await self._pause(attempt, max(0, step.due - self._clock.now()) / 1e6)
@@ -190,9 +190,9 @@ class Gate:
             case unknown:
                 assert_never(unknown)
 
-    async def _look_up(self, attempt: Attempt, act_by: int) -> Told:
+    async def _look_up(self, attempt: Attempt, step: Step) -> Told:
         """Adopt what happened, act again when it did not; when nobody can tell, a person must look."""
-        match await self._lookups.ask(attempt, act_by):
+        match await self._lookups.ask(attempt, step, attempt.seat.leg.tree.lease.wrested):
             case Happened(output):
                 return await self._outcomes.succeeded(attempt, Acted(output, adopted=True))
             case CannotTell(why):
@@ -282,7 +282,7 @@ class Gate:
         """After a failed attempt: wait for the next one, or end the step here; Told when it did happen after all."""
         effect = attempt.target.proposal.effect
         if leaves_doubt(effect, error.type):
-            answer = await self._lookups.ask(attempt, attempt.seat.run.steps[attempt.id].act_by)
+            answer = await self._lookups.ask(attempt, attempt.seat.run.steps[attempt.id])
             if isinstance(answer, Happened):
                 return await self._outcomes.succeeded(attempt, Acted(answer.output, adopted=True))
             if isinstance(answer, CannotTell) or is_abandoned(attempt, error):

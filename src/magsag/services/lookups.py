@@ -1,5 +1,7 @@
 """Finds out whether a reconcilable act happened: asks its lookup, once nobody of ours can still be acting.
 
+That is when the act's time is over. The clock may have been set between the intent and now, so an act of an owner
+that may still live has its whole time by the clock that nobody sets, from when this process first saw its intent.
 What the lookup says is a claim about the outside. Anything but a clear yes or no is a doubt.
 """
 
@@ -9,7 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from magsag.domain.errors import ErrorType, Retryable, StepFailed
+from magsag.domain.ids import RunId, StepId
 from magsag.domain.values import encode
+from magsag.engine.run import Step
 from magsag.ports.clock import Clock
 from magsag.services.attempt import Attempt
 from magsag.services.outcomes import breach
@@ -45,12 +49,14 @@ class Lookups:
         """`look_up` performs the lookup of an attempt's skill."""
         self._clock = clock
         self._look_up = look_up
+        self._over: dict[tuple[RunId, StepId, int], float] = {}
+        """when the time of an attempt that somebody else may be at is over, in seconds of the loop's clock"""
 
-    async def ask(self, attempt: Attempt, act_by: int) -> Answer:
-        """Whether it happened. `act_by` is when the last attempt's time was over."""
+    async def ask(self, attempt: Attempt, step: Step, wrested: bool = False) -> Answer:
+        """Whether what the step's intent says happened. `wrested`: by an owner that may still be acting."""
         if attempt.target.lookup is None:
             return CannotTell("the process ended between the intent and the outcome, and there is no lookup to ask")
-        asked = asyncio.ensure_future(self._asked(attempt, act_by))
+        asked = asyncio.ensure_future(self._asked(attempt, step, wrested))
         while not asked.done():
             try:
                 await asyncio.wait({asked})
@@ -62,12 +68,21 @@ class Lookups:
                 attempt.cancelled = True
         return asked.result()
 
-    async def _asked(self, attempt: Attempt, act_by: int) -> Answer:
-        await asyncio.sleep(max(0, act_by - self._clock.now()) / 1e6)
+    async def _asked(self, attempt: Attempt, step: Step, wrested: bool) -> Answer:
+        await self._time_over((attempt.seat.run.id, step.id, step.attempt), step, wrested)
         try:
             return _answer(attempt, await self._look_up(attempt))
         except (StepFailed, Retryable) as error:
             return CannotTell(f"its lookup could not tell: {error.message}")
+
+    async def _time_over(self, place: tuple[RunId, StepId, int], step: Step, wrested: bool) -> None:
+        """Never longer than the act's whole time, wherever the clock was set. A later leg goes on with the wait."""
+        whole, now = (step.act_by - step.at) / 1e6, asyncio.get_running_loop().time()
+        if wrested:
+            self._over.setdefault(place, now + whole)
+        left = min(whole, (step.act_by - self._clock.now()) / 1e6)
+        await asyncio.sleep(max(0, self._over.get(place, now + left) - now))
+        self._over.pop(place, None)
 
 
 def is_abandoned(attempt: Attempt, error: StepFailed | Retryable) -> bool:

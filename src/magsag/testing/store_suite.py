@@ -153,6 +153,7 @@ class DecliningSuite:
         store.release(old)
         new = store.acquire(RUN, ELSEWHERE, 60)
         assert new == Lease(RUN, ELSEWHERE, 2)
+        assert not new.wrested
         assert store.write([Write(RUN, RUN, [done("a#1")], old)], SYNCED) == [Declined("lease")]
         assert len(store.read(RUN)) == 1
 
@@ -284,7 +285,9 @@ class LeasesSuite:
         store.renew(ELSEWHERE, 0.05)
         time.sleep(0.1)
         assert not store.holds(old)
-        assert store.acquire(RUN, store.owner(), 60) == Lease(RUN, store.owner(), 2)
+        new = store.acquire(RUN, store.owner(), 60)
+        assert new == Lease(RUN, store.owner(), 2)
+        assert new.wrested
 
     def test_an_ended_lease_that_nobody_took_still_writes(self, store: Store) -> None:
         lease = begin(store)

@@ -29,12 +29,13 @@ class LeasingPart(Part):
         self._require_not_behind(root)
         with self._database.writing(Level.WRITTEN) as connection:
             holder, fence, left = connection.execute(sql["lease_state"], (root,)).fetchone() or ("", 0, 0)
-            if holder not in ("", owner) and left > 0 and not self._process.is_dead(holder):
+            may_live = holder not in ("", owner) and not self._process.is_dead(holder)
+            if may_live and left > 0:
                 return Occupied(holder, left / 1000)
             if holder != owner:
                 fence += 1
             connection.execute(sql["take_lease"], (root, owner, fence, int(seconds * 1000)))
-        return Lease(root, owner, fence)
+        return Lease(root, owner, fence, wrested=may_live)
 
     def _require_not_behind(self, root: RunId) -> None:
         """Once for each tree that is older than this opening of the ledger: what is newer has no older copy."""

@@ -209,10 +209,11 @@ class MemoryStore:
             held = self._leases.setdefault(root, _Held("", 0, 0.0))
             if held.owner not in ("", owner) and held.until > now:
                 return Occupied(held.owner, held.until - now)
+            is_wrested = held.owner not in ("", owner)
             if held.owner != owner:
                 held.owner, held.fence = owner, held.fence + 1
             held.until = now + seconds
-            return Lease(root, owner, held.fence)
+            return Lease(root, owner, held.fence, is_wrested)
 
     def renew(self, owner: str, seconds: float) -> None:
         until = time.monotonic() + seconds

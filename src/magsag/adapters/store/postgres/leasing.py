@@ -24,8 +24,8 @@ class LeasingPart(Part):
 
     def acquire(self, root: RunId, owner: str, seconds: float) -> Lease | Occupied:
         self._require_not_behind(root)
-        ((holder, fence, left),) = self._database.change("acquire_lease", (root, owner, int(seconds * 1000)))
-        return Occupied(holder, left / 1000) if holder else Lease(root, owner, fence)
+        ((holder, fence, left, wrested),) = self._database.change("acquire_lease", (root, owner, int(seconds * 1000)))
+        return Occupied(holder, left / 1000) if holder else Lease(root, owner, fence, wrested)
 
     def _require_not_behind(self, root: RunId) -> None:
         """Once for each tree that is older than this opening of the ledger: what is newer has no older copy."""

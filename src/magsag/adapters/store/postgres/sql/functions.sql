@@ -19,9 +19,11 @@ create function is_dead_{v}(owner text) returns boolean language sql volatile st
     )
 $$;
 
--- Take a free, ended or dead owner's lease. `holder` is empty when it is ours now, with `fence`.
-create function acquire_lease_{v}(the_root text, the_owner text, ms bigint, out holder text, out fence bigint, out remaining bigint)
-language plpgsql as $$
+-- Take a free, ended or dead owner's lease. `holder` is empty when it is ours now, with `fence`; `wrested` when whoever
+-- had it before may still live.
+create function acquire_lease_{v}(
+    the_root text, the_owner text, ms bigint, out holder text, out fence bigint, out remaining bigint, out wrested boolean
+) language plpgsql as $$
 declare
     held leases;
 begin
@@ -29,7 +31,8 @@ begin
     insert into leases values (the_root, '', 0, 0) on conflict do nothing;
     select * into strict held from leases where root = the_root for update;
     remaining := held.until - clock_ms_{v}();
-    if held.owner not in ('', the_owner) and remaining > 0 and not is_dead_{v}(held.owner) then
+    wrested := held.owner not in ('', the_owner) and not is_dead_{v}(held.owner);
+    if wrested and remaining > 0 then
         holder := held.owner;
         fence := held.fence;
         return;

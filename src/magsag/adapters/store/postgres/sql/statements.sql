@@ -20,8 +20,8 @@ select * from commit_writes_{v}($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $1
                             $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38,
                             $39, $40, $41, $42, $43, $44);
 
--- acquire_lease: holder (empty: it is ours now), fence, milliseconds left
-select holder, fence, remaining from acquire_lease_{v}(%s::text, %s::text, %s::bigint);
+-- acquire_lease: holder (empty: it is ours now), fence, milliseconds left, whether the one before may live
+select holder, fence, remaining, wrested from acquire_lease_{v}(%s::text, %s::text, %s::bigint);
 
 -- renew_leases: all of one owner, locked in the order of every writer
 update leases set until = clock_ms_{v}() + %s
