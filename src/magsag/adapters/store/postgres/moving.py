@@ -17,7 +17,7 @@ from magsag.adapters.store.postgres.database import Row
 from magsag.adapters.store.postgres.part import Part
 from magsag.adapters.store.postgres.statements import version
 from magsag.adapters.store.reading import run_row, ticket_row, ticket_values
-from magsag.domain.errors import Invalid
+from magsag.domain.errors import Invalid, StoreBroken
 from magsag.domain.facts import ENDS
 from magsag.domain.standing import Course, Standing
 from magsag.ports.ledger import (
@@ -41,6 +41,8 @@ _TRIGGERS: Final = {
 """every write makes or moves the row of a run, or takes a lease"""
 _EVENTS: Final = {"insert": sql.SQL("insert"), "update": sql.SQL("update")}
 _FETCHED: Final = 50
+_TRIES: Final = 5
+"""a writer that has read a closed ledger's leases and is about to be refused may wait for us, and we for it"""
 
 
 class MovingPart(Part):
@@ -51,8 +53,18 @@ class MovingPart(Part):
         return None if row is None else Standing(Course(row[0]), row[1], row[2])
 
     def stand(self, standing: Standing | None, was: Standing | None) -> None:
+        for left in range(_TRIES, -1, -1):
+            try:
+                self._stand(standing, was)
+                return
+            except StoreBroken as error:
+                if not left or not isinstance(error.__cause__, psycopg.errors.DeadlockDetected):
+                    raise
+
+    def _stand(self, standing: Standing | None, was: Standing | None) -> None:
+        """Tables are locked in the order in which writers change them."""
         with self._database.lock, self._anchors.held(), self._database.changing() as connection:
-            connection.execute("lock table standing, leases, runs in share row exclusive mode")
+            connection.execute("lock table standing, runs, leases in share row exclusive mode")
             row = self._one(connection, "standing")
             now = None if row is None else Standing(Course(row[0]), row[1], row[2])
             if now != was:

@@ -327,12 +327,12 @@ begin
     delete from facts f where f.run = any(gone);
     get diagnostics facts = row_count;
     delete from blobs b where b.root = any(gone_roots);
-    delete from leases l where l.root = any(gone_roots);
     delete from approvals a where a.root = any(gone_roots);
     delete from anchored a where a.run = any(gone) and a.anchors = my_anchors;
     update anchored a set vacuumed = true, owed = false where a.run = any(gone);
     delete from runs r where r.run = any(gone);
     get diagnostics runs = row_count;
+    delete from leases l where l.root = any(gone_roots);
     delete from bundles b where b.hash = any(hashes) and b.put < before
         and not exists (select from runs r where r.bundle = b.hash);
     get diagnostics bundles = row_count;
