@@ -10,16 +10,19 @@ import pytest
 
 from magsag.adapters.clock import SystemClock
 from magsag.adapters.store.memory import MemoryStore
+from magsag.domain.approval import TicketState
 from magsag.domain.effects import Level
 from magsag.domain.errors import Invalid, LeaseLost, StoreBroken
 from magsag.domain.ids import RunId, StepId
+from magsag.engine.chain import unseal
 from magsag.engine.run import Run
-from magsag.ports.ledger import Declined, Lease, Store, Write, Written
+from magsag.ports.ledger import Declined, Lease, Record, Store, Write, Written
 from magsag.services.beginnings import new_run
 from magsag.services.driven import Tree
 from magsag.services.recorder import KEPT_FACTS, KEPT_SECONDS, Recorder
 from magsag.testing import VirtualTime
-from tests.unit.examples import DONE, RUN_STARTED, STARTED
+from magsag.testing.sample_runs import ticket
+from tests.unit.examples import DONE, RUN_STARTED, STARTED, SUCCEEDED
 
 R = RunId("r")
 
@@ -149,6 +152,32 @@ def test_a_lost_lease_loses_the_tree() -> None:
             await desk.recorder.record(tree, run, [done(1)], Level.WRITTEN)
         desk.recorder.append(tree, run, done(2))
         assert desk.store.commits[-1] == (Level.WRITTEN, ["StepDone"])
+
+    Desk().run(work)
+
+
+def test_what_has_happened_does_not_fall_with_a_ticket_that_somebody_changed() -> None:
+    async def work(desk: Desk, tree: Tree, run: Run) -> None:
+        before, besides, held = (StepId(f"{name}#1") for name in ("before", "besides", "held"))
+        await desk.recorder.record(tree, run, [replace(STARTED, step=before)], Level.SYNCED)
+        desk.recorder.propose(tree, run, [replace(STARTED, step=besides)], Level.SYNCED)
+        stale = ticket(run=R, version=2, state=TicketState.SPENT)
+        desk.recorder.propose(tree, run, [replace(STARTED, step=held)], Level.SYNCED, tickets=[stale])
+        desk.recorder.add_blob(tree, run, "large-1", b"large")
+        happened = desk.recorder.propose(
+            tree, run, [replace(SUCCEEDED, step=before)], Level.WRITTEN, records=[Record("local", "k", b"1", 1)]
+        )
+        fell = desk.recorder.propose(tree, run, [replace(SUCCEEDED, step=besides)], Level.WRITTEN)
+        await asyncio.wait([happened, fell])
+        assert isinstance(tree.lost, LeaseLost)
+        assert (happened.rescued, fell.rescued) == (True, False)
+        stored = [unseal(fact) for fact in desk.store.read(R)]
+        assert [(type(fact).__name__, getattr(fact, "step", None)) for fact in stored[1:]] == [
+            ("StepStarted", before),
+            ("StepSucceeded", before),
+        ]
+        assert desk.store.blob(R, "large-1") == b"large"
+        assert desk.store.record("local", "k") == b"1"
 
     Desk().run(work)
 

@@ -230,7 +230,7 @@ class Outcomes:
                 await written
             except asyncio.CancelledError:
                 attempt.cancelled = True
-        if tree.lost is not None:
+        if tree.lost is not None and not written.rescued:
             raise tree.lost
 
     def cancelled(self, attempt: Attempt) -> None:

@@ -3,18 +3,21 @@
 A kept fact is believed at once and written soon; a recorded fact is believed at once and awaited until it is
 written or synced. When a commit fails or a lease is lost, the whole tree is dropped from memory: nothing of it
 may go on, the next leg reads it again.
+
+A ticket that somebody changed drops all that was proposed with it for the run, but for the outcomes of acts that had
+begun before: what happened has happened.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from magsag.domain.effects import Level
 from magsag.domain.errors import Broken, Invalid, LeaseLost, StoreBroken
-from magsag.domain.facts import Fact
-from magsag.domain.ids import RunId
+from magsag.domain.facts import Fact, StepFailed, StepStarted, StepStatus, StepSucceeded
+from magsag.domain.ids import RunId, StepId
 from magsag.engine.chain import seal
 from magsag.engine.run import Run, evolve
 from magsag.ports.clock import Clock
@@ -40,6 +43,10 @@ class _Pending:
     tickets: list[TicketRow] = field(default_factory=list)
     beside: list[Write] = field(default_factory=list)
     """to other trees, in the same commit"""
+    begun: set[StepId] = field(default_factory=set)
+    """steps that the facts begin"""
+    outcomes: list["_Outcome"] = field(default_factory=list)
+    """those of the facts that say how an act ended which had begun before"""
 
 
 class Recorder:
@@ -115,14 +122,18 @@ class Recorder:
         records: Sequence[Record] = (),
         tickets: Sequence[TicketRow] = (),
         beside: Sequence[Write] = (),
-    ) -> asyncio.Future[None]:
+    ) -> "Commit":
         """The same without waiting; when the future ends, either they have reached the level or the tree is lost.
 
         `beside` are writes to other trees, in the same commit; nobody is told when one of them is declined.
         """
+        begun_before = bool(facts) and not tickets and all(self._is_outcome(run, fact) for fact in facts)
         for fact in facts:
             self._propose(tree, run, fact)
         pending = self._pending.setdefault(run.id, _Pending(tree))
+        done = Commit(loop=asyncio.get_running_loop())
+        if begun_before:
+            pending.outcomes.append(_Outcome(pending.facts[-len(facts) :], records, done))
         pending.create = create or pending.create
         pending.change = change or pending.change
         pending.release = release or pending.release
@@ -130,7 +141,6 @@ class Recorder:
         pending.tickets.extend(tickets)
         pending.beside.extend(beside)
         self._level = max(self._level, level)
-        done = _Commit(loop=asyncio.get_running_loop())
         self._waiting.append(done)
         self._flush_soon()
         return done
@@ -171,7 +181,16 @@ class Recorder:
         if pending is None or pending.tree is not tree:
             pending = self._pending[run.id] = _Pending(tree)
         pending.facts.append(sealed)
+        if isinstance(fact, StepStarted):
+            pending.begun.add(fact.step)
         self._count += 1
+
+    def _is_outcome(self, run: Run, fact: Fact) -> bool:
+        """Whether it says how an act ended whose intent is on record already."""
+        if not isinstance(fact, StepSucceeded | StepFailed) or (step := run.steps.get(fact.step)) is None:
+            return False
+        pending = self._pending.get(run.id)
+        return step.status is StepStatus.STARTED and (pending is None or fact.step not in pending.begun)
 
     def _lapse(self) -> None:
         self._later = None
@@ -198,7 +217,7 @@ class Recorder:
         if self._pace > SLOW_SECONDS:
             self._flush_in_thread(pending, writes, level, waiting)
         else:
-            self._settled(pending, self._commit(writes, level), waiting)
+            self._settled(pending, self._commit_all(pending, writes, level), waiting)
 
     def _flush_in_thread(
         self,
@@ -219,7 +238,26 @@ class Recorder:
             if self._waiting or self._pending:
                 self._flush_soon()
 
-        loop.run_in_executor(self._thread, self._commit, writes, level).add_done_callback(finished)
+        loop.run_in_executor(self._thread, self._commit_all, pending, writes, level).add_done_callback(finished)
+
+    def _commit_all(
+        self, pending: dict[RunId, _Pending], writes: list[Write], level: Level
+    ) -> list[Written | Declined] | Broken:
+        """Commit; outcomes that fell with somebody else's ticket are committed by themselves."""
+        answers = self._commit(writes, level)
+        if isinstance(answers, Broken):
+            return answers
+        fallen = [
+            (write, item.outcomes, item.blobs)
+            for write, item, answer in zip(writes, pending.values(), answers, strict=False)
+            if item.outcomes and answer == Declined("approval")
+        ]
+        if fallen:
+            again = self._commit([_rescue(*one) for one in fallen], level)
+            for (_, outcomes, _), answer in zip(fallen, [] if isinstance(again, Broken) else again, strict=False):
+                for outcome in outcomes:
+                    outcome.done.rescued = isinstance(answer, Written)
+        return answers
 
     def _commit(self, writes: list[Write], level: Level) -> list[Written | Declined] | Broken:
         began = self._clock.now()
@@ -271,6 +309,12 @@ def _write(run: RunId, item: _Pending) -> Write:
     )
 
 
+def _rescue(write: Write, outcomes: Sequence["_Outcome"], blobs: dict[str, bytes]) -> Write:
+    said = [fact for outcome in outcomes for fact in outcome.facts]
+    records = [record for outcome in outcomes for record in outcome.records]
+    return Write(write.run, write.root, said, write.lease, blobs=blobs, records=records)
+
+
 def _believe(run: RunId, item: _Pending, answer: Written | Declined) -> None:
     tree = item.tree
     match answer:
@@ -286,12 +330,23 @@ def _believe(run: RunId, item: _Pending, answer: Written | Declined) -> None:
             tree.lose(LeaseLost(f"run {tree.root}: another process drives it now ({why})"))
 
 
-class _Commit(asyncio.Future[None]):
+class Commit(asyncio.Future[None]):
     """A commit does not end because nobody waits for it any more; a shield would cost a turn of the loop each time."""
+
+    rescued = False
+    """an outcome that is on record, though the tree was lost with the rest of the commit"""
 
     def cancel(self, msg: object = None) -> bool:
         """A cancelled task hears of its cancellation after the commit."""
         return False
+
+
+class _Outcome(NamedTuple):
+    """How an act ended, and who is to be told that it is on record."""
+
+    facts: Sequence[Sealed]
+    records: Sequence[Record]
+    done: Commit
 
 
 class RunExists(Broken, Invalid):
