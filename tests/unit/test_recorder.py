@@ -182,6 +182,26 @@ def test_what_has_happened_does_not_fall_with_a_ticket_that_somebody_changed() -
     Desk().run(work)
 
 
+def test_no_outcome_is_on_record_without_its_intent() -> None:
+    """The intent fell with a commit that was under way when the outcome was proposed."""
+    stale = [ticket(run=R, version=2, state=TicketState.SPENT)]
+
+    async def work(desk: Desk, tree: Tree, run: Run) -> None:
+        await desk.recorder.record(tree, run, [done(1)], Level.WRITTEN)
+        desk.recorder.keep(tree, run, STARTED)
+        held = [replace(STARTED, step=StepId(f"held#{number}")) for number in range(2)]
+        desk.recorder.propose(tree, run, [held[0]], Level.SYNCED, tickets=stale)
+        await asyncio.sleep(0.005)
+        assert tree.lost is None
+        desk.recorder.propose(tree, run, [held[1]], Level.SYNCED, tickets=stale)
+        outcome = desk.recorder.propose(tree, run, [SUCCEEDED], Level.WRITTEN)
+        await desk.recorder.settle()
+        assert (outcome.rescued, len(desk.store.read(R))) == (False, 2)
+        desk.recorder.close()
+
+    Desk(lambda number: time.sleep(0.02), virtual=False).run(work)
+
+
 def test_a_run_that_exists_is_not_created_again() -> None:
     async def work(desk: Desk, tree: Tree, run: Run) -> None:
         with pytest.raises(Invalid, match="run r exists already"):

@@ -250,7 +250,7 @@ class Recorder:
         fallen = [
             (write, item.outcomes, item.blobs)
             for write, item, answer in zip(writes, pending.values(), answers, strict=False)
-            if item.outcomes and answer == Declined("approval")
+            if item.outcomes and item.tree.lost is None and answer == Declined("approval")
         ]
         if fallen:
             again = self._commit([_rescue(*one) for one in fallen], level)
