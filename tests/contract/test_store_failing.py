@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from magsag.adapters.store.anchors import LOCK_AT
 from magsag.adapters.store.failures import broken
+from magsag.adapters.store.filelock import try_lock
 from magsag.adapters.store.pragmas import set_up
 from magsag.adapters.store.sqlite import SqliteStore
 from magsag.domain.errors import Invalid, StoreBroken
@@ -179,6 +181,19 @@ def test_a_ledger_deleted_under_a_run_is_noticed_before_the_run_ends(tmp_path: P
         path.unlink()
         with pytest.raises(StoreBroken, match="moved or deleted while it was in use"):
             end(store, lease)
+
+
+def test_anchors_that_another_process_keeps_are_given_up(tmp_path: Path) -> None:
+    """It may have been stopped: nothing is committed, the reader is told, and it goes on once they are free."""
+    with closing(SqliteStore(tmp_path / "ledger.db", patience_seconds=0.1)) as store:
+        lease = begin(store)
+        with (tmp_path / "anchors.log").open("ab") as other:
+            assert try_lock(other.fileno(), LOCK_AT)
+            with pytest.raises(StoreBroken, match=r"anchors\.log: another process kept it locked; see who"):
+                end(store, lease)
+            assert len(store.read(RUN)) == 1
+        end(store, lease)
+        assert store.check() == []
 
 
 def test_anchors_that_cannot_be_written_stop_the_commit(tmp_path: Path) -> None:

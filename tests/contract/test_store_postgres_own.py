@@ -10,6 +10,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from magsag.adapters.store.anchors import LOCK_AT
+from magsag.adapters.store.filelock import try_lock
 from magsag.adapters.store.postgres import migrations
 from magsag.adapters.store.postgres.connection import connect
 from magsag.adapters.store.postgres.statements import functions
@@ -140,6 +142,23 @@ def test_each_machine_vouches_for_what_it_brought_to_rest(dsn: str, tmp_path: Pa
         assert b.check() == []
         lines = Path(str(b.describe()["anchors"])).read_text()
         assert '"vacuumed":["two"]' in lines
+
+
+def test_runs_come_to_rest_while_a_stopped_process_keeps_the_anchors(
+    dsn: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with closing(PostgresStore(dsn, tmp_path, patience_seconds=0.3)) as store:
+        anchors = Path(str(store.describe()["anchors"]))
+        end(store, begin(store, RunId("one")))
+        with anchors.open("ab") as other:
+            assert try_lock(other.fileno(), LOCK_AT)
+            end(store, begin(store, RunId("two")))
+            park(store, begin(store, RunId("three")), due=5)
+            assert "another process keeps it locked" in caplog.text
+        assert '"two"' not in anchors.read_text()
+        end(store, begin(store, RunId("four")))
+        assert '"two"' in anchors.read_text().splitlines()[-1]
+        assert store.check() == []
 
 
 def test_a_machine_notices_what_was_changed_behind_its_back(dsn: str, tmp_path: Path) -> None:

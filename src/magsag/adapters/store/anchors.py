@@ -10,7 +10,6 @@ commit, without a sync of its own. What the ledger must hold because of it: `ada
 """
 
 import os
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,7 +20,8 @@ from typing import Any, Final
 
 from pydantic_core import from_json, to_json
 
-from magsag.adapters.store.failures import no_access
+from magsag.adapters.store.failures import held_elsewhere, no_access
+from magsag.adapters.store.filelock import lock_within, unlock
 from magsag.domain.ids import RunId
 from magsag.domain.sealed import Fault
 
@@ -29,26 +29,11 @@ Rest = tuple[RunId, int, bytes]
 """a run, the seq of its last fact, its head"""
 _HASH_BYTES: Final = len(b',"hash":""}') + 64
 _TAIL_BYTES: Final = 1 << 16
+LOCK_AT: Final = 0x7FFF0000
+"""the byte that stands for the file, far behind what is in it"""
+_BRIEF_SECONDS: Final = 0.02
+"""how long a file is waited for that was waited for in vain"""
 _FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(descriptor: int) -> None:
-        os.lseek(descriptor, 0x7FFF0000, os.SEEK_SET)
-        msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)
-
-    def _unlock(descriptor: int) -> None:
-        os.lseek(descriptor, 0x7FFF0000, os.SEEK_SET)
-        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
-else:
-    import fcntl
-
-    def _lock(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-
-    def _unlock(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 @dataclass(slots=True)
@@ -67,8 +52,11 @@ class Claims:
 class Anchors:
     """The file of anchors. Callers serialise threads; processes are kept apart by a file lock."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, patience_seconds: float) -> None:
+        """`patience_seconds` is how long other processes are waited for."""
         self.path = path
+        self._patience_seconds = patience_seconds
+        self._is_stuck = False
         self._descriptor = -1
         self._size = -1
         self._n = 0
@@ -77,16 +65,26 @@ class Anchors:
     @contextmanager
     def held(self) -> Iterator[None]:
         """The file is open and ours while the block runs. Raises StoreBroken, before anything is committed."""
-        try:
-            if self._descriptor < 0 or not self._is_in_place():
-                self._open()
-            _lock(self._descriptor)
-        except OSError as error:
-            raise no_access(self.path, error) from error
+        if not self._take(self._patience_seconds):
+            raise held_elsewhere(self.path)
         try:
             yield
         finally:
-            _unlock(self._descriptor)
+            unlock(self._descriptor, LOCK_AT)
+
+    @contextmanager
+    def held_if_free(self) -> Iterator[bool]:
+        """As `held`, but where another process does not let go of it the block runs without, and is told so.
+
+        Once that was so, it is not waited for at length before it was had again. Raises StoreBroken.
+        """
+        is_ours = self._take(_BRIEF_SECONDS if self._is_stuck else self._patience_seconds)
+        self._is_stuck = not is_ours
+        try:
+            yield is_ours
+        finally:
+            if is_ours:
+                unlock(self._descriptor, LOCK_AT)
 
     @contextmanager
     def still(self) -> Iterator[None]:
@@ -153,6 +151,14 @@ class Anchors:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+    def _take(self, seconds: float) -> bool:
+        try:
+            if self._descriptor < 0 or not self._is_in_place():
+                self._open()
+            return lock_within(self._descriptor, seconds, LOCK_AT)
+        except OSError as error:
+            raise no_access(self.path, error) from error
 
     def _open(self) -> None:
         self.close()

@@ -47,6 +47,12 @@ def no_access(path: Path, error: OSError) -> StoreBroken:
     return StoreBroken(f"{path}: {reason}; check the rights of the file and its folder, and the space on the disk")
 
 
+def held_elsewhere(path: Path) -> StoreBroken:
+    """Our error for a file beside the database that another process does not let go of."""
+    move = "see who holds it (`fuser` on the file) and whether that is stopped, or try again"
+    return StoreBroken(f"{path}: another process kept it locked; {move}")
+
+
 def leaves_doubt(error: BaseException) -> bool:
     """Whether the connection should not be trusted after this."""
     return isinstance(error, sqlite3.Error) and _name(error).startswith(_MEDIA)

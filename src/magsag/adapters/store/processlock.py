@@ -11,25 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from magsag.adapters.store.failures import no_access
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-else:
-    import fcntl
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+from magsag.adapters.store.filelock import try_lock
 
 
 class ProcessLock:
@@ -75,7 +57,7 @@ class ProcessLock:
             token = os.urandom(8).hex()
             path = self._folder / f"{token}.lock"
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-            if _try_lock(descriptor) and _is_same(descriptor, path):
+            if try_lock(descriptor) and _is_same(descriptor, path):
                 break
             os.close(descriptor)  # somebody swept the file between the two calls
         self._descriptor, self._path = descriptor, path
@@ -104,7 +86,7 @@ def _is_free(path: Path) -> bool:
     except OSError:
         return False
     try:
-        if not _try_lock(descriptor):
+        if not try_lock(descriptor):
             return False
         if sys.platform != "win32":
             path.unlink(missing_ok=True)

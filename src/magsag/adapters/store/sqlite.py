@@ -40,11 +40,11 @@ class SqliteStore(
     ) -> None:
         """Open or create the ledger; `anchors` is `anchors.log` beside it by default. Raises StoreBroken.
 
-        `patience_seconds` is how long a transaction waits for those of other processes.
+        `patience_seconds` is how long a transaction, and the file of anchors, wait for those of other processes.
         """
         path = path.absolute()
         super().__init__(
             Database(path, version, patience_seconds),
-            Anchors(anchors.absolute() if anchors else path.with_name("anchors.log")),
+            Anchors(anchors.absolute() if anchors else path.with_name("anchors.log"), patience_seconds),
             ProcessLock(path.with_name(path.name + ".locks")),
         )

@@ -64,4 +64,4 @@ class PostgresStore(WritingPart, ReadingPart, SearchingPart, LeasingPart, Upkeep
         database = Database(target_of(dsn), version, patience_seconds)
         ((ledger,),) = database.change("ledger_id")
         path = folder.absolute() / f"anchors-{ledger[:8]}.log"
-        super().__init__(database, Anchors(path), f"{socket.gethostname()}:{path}", Owner(database))
+        super().__init__(database, Anchors(path, patience_seconds), f"{socket.gethostname()}:{path}", Owner(database))

@@ -2,7 +2,8 @@
 
 A commit in which runs come to rest leaves one line in this machine's file of anchors, and a note in the ledger which
 file that is. The note says `owed` until a later commit, so that a process which dies between commit and line owes
-nothing: the next one of this machine pays its debts.
+nothing: the next one of this machine pays its debts. So nobody waits for ever for a process that was stopped with the
+file in its hands.
 """
 
 import time
@@ -57,15 +58,17 @@ class WritingPart(Part):
 
     def _commit_and_anchor(self, writes: Sequence[Write]) -> list[Written | Declined]:
         """Always synced: a server that crashes may not be behind its anchors."""
-        with self._database.lock, self._anchors.held():
-            debts, vacuumed = self._debts() if self._settled is None else ([], [])
+        with self._database.lock, self._anchors.held_if_free() as is_ours:
+            debts, vacuumed = self._debts() if is_ours and self._settled is None else ([], [])
             answers = self._commit(writes, True, self._vouching, self._settled or ())
             kept = [(item, answer) for item, answer in zip(writes, answers, strict=True) if isinstance(answer, Written)]
             resting = {item.run for item, _ in kept if rests(item)}
             lines = {item.run: (item.run, answer.seq, answer.head) for item, answer in kept if item.run in resting}
             lines = {debt[0]: debt for debt in debts} | lines
             ended = [item.run for item, _ in kept if item.change is not None and item.change.status in ENDS]
-            if lines or vacuumed:
+            if not is_ours:
+                self._owe("another process keeps it locked")
+            elif lines or vacuumed:
                 self._anchor(list(lines.values()), [*ended, *(run for run, _, _ in debts)], vacuumed)
         return answers
 
@@ -104,11 +107,14 @@ class WritingPart(Part):
                 self._anchors.append(lines)
             self._settled = tuple(settled)
         except OSError as error:
-            import logging  # three milliseconds that no healthy start should pay
-
-            self._settled = None
-            what = "%s: an anchor could not be written (%s); the next commit tries again"
-            logging.getLogger("magsag.store").warning(what, self._anchors.path, error)
+            self._owe(error)
             return
         if vacuumed:
             self._database.change("told_of_vacuum", (self._vouching, vacuumed))
+
+    def _owe(self, why: object) -> None:
+        import logging  # three milliseconds that no healthy start should pay
+
+        self._settled = None
+        what = "%s: an anchor could not be written (%s); the next commit tries again"
+        logging.getLogger("magsag.store").warning(what, self._anchors.path, why)
