@@ -254,6 +254,43 @@ class TestCancelling:
         assert WORLD.count().total() == 1
 
 
+class Odd:
+    """Passes everything on; facts that somebody appended to the run `bad` cannot be read."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def read(self, run: RunId, after: int = 0) -> Any:
+        if run == "bad" and after:
+            raise TypeError("odd on purpose")
+        return self._store.read(run, after)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+class TestListening:
+    def test_one_run_that_cannot_be_read_ends_its_leg_and_not_the_watch(self, make: Make, opened: Open) -> None:
+        WORLD.on_act = hanging
+        app = make(LOOK, Odd(opened()))
+
+        async def cancelled() -> list[Any]:
+            ids = [RunId("bad"), RunId("good")]
+            tasks = [asyncio.ensure_future(app.runs.run(Order("agent:main", None, run_id=id))) for id in ids]
+            while WORLD.count().total() < 2:
+                await asyncio.sleep(0.005)
+            for id, task in zip(ids, tasks, strict=True):
+                fact = seal(CancelRequested(at=1, by="maria"), bytes(16))
+                app.store.write([Write(id, id, [fact])], Level.SYNCED)
+                await asyncio.wait([task], timeout=5)
+            return await asyncio.gather(*tasks, return_exceptions=True)
+
+        bad, good = asyncio.run(cancelled())
+        assert isinstance(bad, StoreBroken)
+        assert "run bad: what others wrote to it cannot be read: TypeError: odd on purpose" in str(bad)
+        assert good.status is RunStatus.CANCELLED
+
+
 def _request() -> tuple[list[Write], Level]:
     return [Write(R, R, [seal(CancelRequested(at=1, by="maria"), bytes(16))])], Level.SYNCED
 

@@ -4,7 +4,7 @@ All of it reaches a program in one way: its task is cancelled, or what it waits 
 """
 
 import asyncio
-from contextlib import suppress
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -102,16 +102,28 @@ class Lookout:
         self._watching = None
         if not self._legs:
             return
-        with suppress(StoreBroken):
-            heard = {run: driven for driven in self._legs.values() for run in driven.listening}
-            for run, seq in self._ledger.seqs(list(heard)).items():
-                if seq > heard[run].leg.tree.seqs.get(run, 0):
-                    self._hear(run, heard[run])
+        self._listen()
         for driven in self._legs.values():
             if driven.stop.is_set() and not driven.leg.stopping:
                 driven.leg.stopping = True
                 driven.cancel()
         self._watch()
+
+    def _listen(self) -> None:
+        """A store that cannot be asked is asked again with the next look; nothing else ends the watch either."""
+        heard = {run: driven for driven in self._legs.values() for run in driven.listening}
+        try:
+            seqs = self._ledger.seqs(list(heard))
+        except Exception as error:
+            _deaf(self._legs.values(), error)
+            return
+        for run, seq in seqs.items():
+            driven = heard[run]
+            if seq > driven.leg.tree.seqs.get(run, 0):
+                try:
+                    self._hear(run, driven)
+                except Exception as error:
+                    _deaf([driven], error)
 
     def _hear(self, run: RunId, driven: Driven) -> None:
         """Fold what others wrote: signals, and a cancel request, which reaches the whole tree."""
@@ -131,3 +143,12 @@ class Lookout:
                 driven.leg.cancelled_by = fact.by
                 driven.cancel()
         driven.leg.strands.signalled(run, events)
+
+
+def _deaf(legs: Iterable[Driven], error: Exception) -> None:
+    """What should not have been raised: a leg that cannot hear of a cancel request may not go on."""
+    if isinstance(error, StoreBroken):
+        return
+    for driven in legs:
+        said = f"run {driven.root}: what others wrote to it cannot be read: {type(error).__name__}: {error}"
+        driven.leg.tree.lose(StoreBroken(said))
