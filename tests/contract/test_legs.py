@@ -13,7 +13,7 @@ from magsag.app import App
 from magsag.domain.effects import Level
 from magsag.domain.errors import Invalid, StoreBroken
 from magsag.domain.facts import CancelRequested, ParkedOn, RunStatus, StepStarted, StepStatus
-from magsag.domain.ids import RunId
+from magsag.domain.ids import RunId, StepId, child_run_id
 from magsag.engine.chain import seal, unseal
 from magsag.ports.ledger import Declined, Lease, RunQuery, Store, Write, Written
 from magsag.ports.runner import Busy, Finished, Parked, Yielded
@@ -289,6 +289,31 @@ class TestListening:
         assert isinstance(bad, StoreBroken)
         assert "run bad: what others wrote to it cannot be read: TypeError: odd on purpose" in str(bad)
         assert good.status is RunStatus.CANCELLED
+
+    def test_a_child_run_hears_of_its_cancellation_while_its_parent_waits_for_it_here(self, make: Make) -> None:
+        """The leg of the parent begins after the child's: it may not take its place."""
+        WORLD.on_act = hanging
+        app = make('return await ctx.gather(ctx.delegate("child", 1, detached=True), ctx.skill("look", 2))')
+        child, stop = child_run_id(R, StepId("g1.0/child#1"), 1), asyncio.Event()
+
+        async def cancelled() -> object:
+            first = await begun(app)
+            while app.store.row(child) is None:
+                await asyncio.sleep(0.005)
+            first.cancel()
+            await asyncio.wait([first])
+            below = asyncio.ensure_future(app.drive.drive(child, stop))
+            while WORLD.count("look").total() < 2:
+                await asyncio.sleep(0.005)
+            above = asyncio.ensure_future(app.drive.drive(R, stop))
+            while WORLD.count("look").total() < 3:
+                await asyncio.sleep(0.005)
+            app.store.write([Write(child, child, [seal(CancelRequested(at=1, by="maria"), bytes(16))])], Level.SYNCED)
+            await asyncio.wait([below], timeout=5)
+            stop.set()
+            return (await asyncio.gather(below, above))[0]
+
+        assert asyncio.run(cancelled()) == Finished(RunStatus.CANCELLED)
 
 
 def _request() -> tuple[list[Write], Level]:

@@ -110,16 +110,21 @@ class Lookout:
         self._watch()
 
     def _listen(self) -> None:
-        """A store that cannot be asked is asked again with the next look; nothing else ends the watch either."""
-        heard = {run: driven for driven in self._legs.values() for run in driven.listening}
+        """A store that cannot be asked is asked again with the next look; nothing else ends the watch either.
+
+        A detached child run that is driven here too is listened to twice: by its own leg, and where it is waited for.
+        """
+        heard: dict[RunId, list[Driven]] = {}
+        for driven in self._legs.values():
+            for run in driven.listening:
+                heard.setdefault(run, []).append(driven)
         try:
             seqs = self._ledger.seqs(list(heard))
         except Exception as error:
             _deaf(self._legs.values(), error)
             return
-        for run, seq in seqs.items():
-            driven = heard[run]
-            if seq > driven.leg.tree.seqs.get(run, 0):
+        for run, driven in ((run, driven) for run in seqs for driven in heard[run]):
+            if seqs[run] > driven.leg.tree.seqs.get(run, 0):
                 try:
                     self._hear(run, driven)
                 except Exception as error:
