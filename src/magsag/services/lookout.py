@@ -123,8 +123,9 @@ class Lookout:
         except Exception as error:
             _deaf(self._legs.values(), error)
             return
-        for run, driven in ((run, driven) for run in seqs for driven in heard[run]):
-            if seqs[run] > driven.leg.tree.seqs.get(run, 0):
+        told = [(run, seq, driven) for run, seq in seqs.items() for driven in heard[run]]
+        for run, seq, driven in told:
+            if seq > driven.leg.tree.seqs.get(run, 0):
                 try:
                     self._hear(run, driven)
                 except Exception as error:
