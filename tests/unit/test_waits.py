@@ -20,7 +20,7 @@ from magsag.services.beginnings import new_run
 from magsag.services.replay import Replayed
 from magsag.services.runs import Order, RunResult
 from magsag.testing import History
-from tests.unit.world import KINDS, USES, WORLD, Bench, Files, agent
+from tests.unit.world import KINDS, USES, WORLD, Bench, Files, agent, skill
 
 Make = Callable[..., Bench]
 IMPORTS = "from datetime import timedelta\nfrom magsag.domain.errors import StepFailed"
@@ -326,6 +326,21 @@ class TestChildren:
         assert error is not None
         assert (error.type, error.step) == ("timeout", "helper#1")
         assert bench.state("r.helper#1").status is RunStatus.CANCELLED
+
+    def test_a_doubt_below_a_delegation_whose_time_is_over_is_not_looked_at_without_end(self, make: Make) -> None:
+        async def hangs(name: str, payload: Any, ctx: Any) -> Any:
+            await asyncio.sleep(3600)
+
+        WORLD.on_act = hangs
+        helper = agent("helper", 'return await ctx.skill("once", 1)', "skill:once", timeout="60s")
+        bench = make(
+            'return await ctx.delegate("helper", 1)', {**skill("once", "unrepeatable", timeout="5s"), **helper}
+        )
+        assert bench.run().status is RunStatus.PARKED
+        for seconds in (61, 1):
+            result = later(bench, seconds)
+            assert {kind for kind, _ in on(result)} == {ParkedOn.DOUBT}
+            assert due(bench) > bench.time.clock.now()
 
     def test_a_child_that_ended_in_time_counts_when_its_parent_comes_late(self, make: Make) -> None:
         helper = agent("helper", "return payload + 1", timeout="60s")

@@ -44,10 +44,16 @@ def new_run(started: facts.RunStarted, root: RunId, owner: str | None = None, le
 
 def parked(now: int, seat: Seat) -> facts.RunParked:
     """The fact that a run waits; it is due when the first of its reasons is over, or its time."""
-    deadline = started_of(seat.run).deadline
+    deadline = deadline_ahead(seat)
     dues = [now + DAY if reason.due is None else reason.due for reason in seat.reasons]
     due = min(dues if deadline is None else [*dues, deadline])
     return facts.RunParked(at=now, on=seat.reasons[0].on, due=due, reasons=tuple(seat.reasons))
+
+
+def deadline_ahead(seat: Seat) -> int | None:
+    """When the time of a run is over. One that was over as the leg began has been seen to: nobody waits for it."""
+    deadline = started_of(seat.run).deadline
+    return deadline if deadline is not None and deadline > seat.leg.began else None
 
 
 def started_of(run: Run) -> facts.RunStarted:

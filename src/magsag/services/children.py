@@ -16,7 +16,7 @@ from magsag.engine.run import Run, wake
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Change, Ledger, Store
 from magsag.services.attempt import ChildEnd, ChildPlace
-from magsag.services.beginnings import new_run, parked, read_run, started_of
+from magsag.services.beginnings import deadline_ahead, new_run, parked, read_run
 from magsag.services.below import error_below, started_below
 from magsag.services.detached import DetachedRuns, is_detached
 from magsag.services.outcomes import error_bytes
@@ -136,7 +136,7 @@ class ChildRuns:
         fact = parked(now, seat)
         change = Change(RunStatus.PARKED, fact.on, fact.due, now)
         await self._recorder.record(seat.leg.tree, seat.run, [fact], Level.WRITTEN, change=change)
-        deadline = started_of(seat.run).deadline
+        deadline = deadline_ahead(seat)
         for reason in seat.reasons:
             due = min((one for one in (reason.due, deadline) if one is not None), default=None)
             step, run = StepId(f"{place.step}/{reason.step}"), reason.run or seat.run.id
