@@ -88,7 +88,7 @@ class MovingPart(Part):
         yield from anchor_lines(self._anchors)
         with self._database.changing() as connection:
             connection.execute("set transaction isolation level repeatable read, read only")
-            connection.execute("set local idle_in_transaction_session_timeout = 0")
+            connection.execute("set local idle_in_transaction_session_timeout = 0; set local statement_timeout = 0")
             for hash, body in self._rows(connection, "pieces_bundles"):
                 yield KeptBundle(hash, body)
             for row in self._rows(connection, "pieces_runs"):

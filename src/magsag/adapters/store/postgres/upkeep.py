@@ -1,7 +1,9 @@
 """Keeping the ledger in order: what it is, whether it holds together, and removing what ended long ago."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import groupby
+from typing import Final
 
 from magsag.adapters.store.behind import accepted
 from magsag.adapters.store.checking import check
@@ -13,6 +15,11 @@ from magsag.domain.errors import Invalid
 from magsag.domain.ids import RunId
 from magsag.engine.keeping import leaving
 from magsag.ports.ledger import Fault, Vacuumed, Weight
+
+_Leaver = tuple[RunId, RunId, int]
+"""a run to be removed, its root, its facts"""
+_PORTION: Final = 5000
+"""so many facts go at once; a tree goes whole"""
 
 
 class UpkeepPart(WakingPart):
@@ -60,21 +67,32 @@ class UpkeepPart(WakingPart):
         return found
 
     def vacuum(self, before: int, dry_run: bool) -> Vacuumed:
-        """The anchors are told first: a run that is named there may be gone, it need not be."""
+        """In portions, each of them committed: writers wait for one at most, and one is done within a statement's time.
+
+        The newest trees first, so that none is left whose forerunner is gone.
+        """
         sql = self._database.sql
+        with self._database.reading() as session:
+            trees = leaving(kin_of(session, sql), before)
+            rows: list[_Leaver] = session.execute(sql["runs_to_vacuum"], (sorted(trees),)).fetchall()
+            gone = [run for run, _, _ in rows]
+            bundles = [hash for (hash,) in session.execute(sql["bundles_to_vacuum"], (before, gone))]
+        if dry_run:
+            return Vacuumed(len(gone), sum(seq for _, _, seq in rows), len(bundles), before, dry_run)
+        removed = [self._remove(portion, [], before) for portion in _portions(rows)]
+        if bundles:
+            removed.append(self._remove([], bundles, before))
+        runs, facts, hashes = (sum(counts) for counts in zip((0, 0, 0), *removed, strict=True))
+        return Vacuumed(runs, facts, hashes, before, dry_run)
+
+    def _remove(self, rows: Sequence[_Leaver], bundles: Sequence[str], before: int) -> tuple[int, int, int]:
+        """The anchors are told first: a run that is named there may be gone, it need not be."""
         with self._database.lock, self._anchors.held():
-            with self._database.reading() as session:
-                trees = leaving(kin_of(session, sql), before)
-                rows = session.execute(sql["runs_to_vacuum"], (sorted(trees),)).fetchall()
-                gone: list[RunId] = [run for run, _, _ in rows]
-                bundles = [hash for (hash,) in session.execute(sql["bundles_to_vacuum"], (before, gone))]
-            if dry_run or not (gone or bundles):
-                return Vacuumed(len(gone), sum(seq for _, _, seq in rows), len(bundles), before, dry_run)
-            if gone:
-                self._name_vacuumed(gone)
+            if rows:
+                self._name_vacuumed([run for run, _, _ in rows])
             roots = sorted({root for _, root, _ in rows})
             ((runs, facts, hashes),) = self._database.change("vacuum", (roots, bundles, before, self._vouching))
-        return Vacuumed(runs, facts, hashes, before, dry_run)
+        return runs, facts, hashes
 
     def weights(self) -> list[Weight]:
         with self._database.reading() as session:
@@ -100,3 +118,17 @@ class UpkeepPart(WakingPart):
             self._anchors.append_vacuumed(runs)
         except OSError as error:
             raise no_access(self._anchors.path, error) from error
+
+
+def _portions(rows: Iterable[_Leaver]) -> Iterator[list[_Leaver]]:
+    portion: list[_Leaver] = []
+    facts = 0
+    for _, tree in groupby(rows, key=lambda row: row[1]):
+        for row in tree:
+            portion.append(row)
+            facts += row[2]
+        if facts >= _PORTION:
+            yield portion
+            portion, facts = [], 0
+    if portion:
+        yield portion

@@ -185,8 +185,9 @@ select r.run, r.root, r.parent,
        r.updated, r.status in ('running', 'parked')
 from runs r left join facts f on f.run = r.run and f.seq = 1;
 
--- runs_to_vacuum: of these trees
-select run, root, seq from runs where root = any(%s) order by run;
+-- runs_to_vacuum: of these trees, the newest first
+select r.run, r.root, r.seq from runs r join runs t on t.run = r.root
+where r.root = any(%s) order by t.created desc, r.root, r.run;
 
 -- tree_bytes: of the facts of each tree; a row takes about 250 more
 select r.root, max(r.updated),
