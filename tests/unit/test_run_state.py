@@ -15,6 +15,7 @@ from magsag.domain.facts import (
     RunParked,
     RunScored,
     RunStatus,
+    SignalReceived,
     StepStatus,
 )
 from magsag.domain.ids import RunId, StepId
@@ -126,6 +127,18 @@ def test_the_first_who_asked_to_cancel_is_remembered() -> None:
 def test_scores_are_kept_in_their_order() -> None:
     scored = next(fact for fact in FACTS if isinstance(fact, RunScored))
     assert after(RUN_STARTED, scored, scored).scores == [scored, scored]
+
+
+ERASED = PayloadErased(at=9, seq=2, by="ann")
+TOLD = SignalReceived(at=9, event="paid", by="ann", input=b"1")
+
+
+@pytest.mark.parametrize("fact", [LATE, DECIDED, TOLD, ERASED, CancelRequested(at=9, by="ann")])
+def test_what_is_appended_beside_the_driver_has_no_place_in_the_order(fact: Fact) -> None:
+    """A leg folds it late or never, a resume folds it where it stands: both tell the program the same."""
+    done = replace(DONE, step=StepId("look#2"))
+    live, resumed = after(RUN_STARTED, STARTED, FAILED, done), after(RUN_STARTED, STARTED, FAILED, fact, done)
+    assert (live.order, live.steps[done.step].order) == (resumed.order, resumed.steps[done.step].order) == (4, 4)
 
 
 def test_erasing_a_payload_changes_no_state() -> None:

@@ -80,7 +80,8 @@ class Run:
     count: int = 0
     """how many facts it was folded from"""
     aside: int = 0
-    """how many of them others appended, at any time: they have no place in the order that programs see"""
+    """how many of them were appended beside its driver's, at any time: they have no place in the order that programs
+    see"""
     signals: dict[str, list[Signal]] = field(default_factory=dict)
     """by event, those that no wait has taken yet, the oldest first"""
 
@@ -112,7 +113,10 @@ def evolve(run: Run, fact: facts.Fact) -> None:
         case facts.ApprovalDecided():
             run.aside += 1
             _answered(_step(run, fact.step), fact)
-        case facts.StepWillRetry() | facts.StepInDoubt() | facts.StepResolved() | facts.LateOutcome():
+        case facts.LateOutcome():
+            run.aside += 1
+            _changed(_step(run, fact.step), fact, run.order)
+        case facts.StepWillRetry() | facts.StepInDoubt() | facts.StepResolved():
             _changed(_step(run, fact.step), fact, run.order)
         case _:
             _whole(run, fact)
@@ -134,6 +138,7 @@ def _whole(run: Run, fact: facts.RunFact) -> None:
         case facts.RunScored():
             run.scores.append(fact)
         case facts.CancelRequested():
+            run.aside += 1
             run.cancel_by = run.cancel_by or fact.by
         case facts.SignalReceived():
             run.aside += 1
