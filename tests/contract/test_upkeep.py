@@ -31,8 +31,10 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
         yield store
 
 
-def vacuum(store: SqliteStore, hot_days: int, max_megabytes: int | None = None, dry_run: bool = False) -> Shrunk:
-    upkeep = Upkeep(lambda: store, lambda: store, FrozenClock(NOON))
+def vacuum(
+    store: SqliteStore, hot_days: int, max_megabytes: int | None = None, dry_run: bool = False, now: int = NOON
+) -> Shrunk:
+    upkeep = Upkeep(lambda: store, lambda: store, FrozenClock(now))
     return upkeep.vacuum(hot_days, dry_run, max_megabytes)
 
 
@@ -49,6 +51,12 @@ def test_what_is_older_than_the_hot_days_goes(store: SqliteStore) -> None:
     assert (shrunk.removed.runs, shrunk.fits) == (10, True)
     assert left(store) == ["parked", "run00", *(f"run{number}" for number in range(11, 20))]
     assert store.check() == []
+
+
+def test_just_after_midnight_the_last_hour_stays(store: SqliteStore) -> None:
+    """A process may have put a bundle before midnight, and begin a run with it now."""
+    now = 100 * DAY + DAY // 1440
+    assert vacuum(store, 0, dry_run=True, now=now).removed.cutoff == now - DAY // 24
 
 
 def test_the_oldest_go_until_it_fits_and_no_more(store: SqliteStore) -> None:

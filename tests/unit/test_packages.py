@@ -14,6 +14,7 @@ from magsag.catalog.packages import RECORD, Drift, drifts, packages_of, read_rec
 from magsag.domain.errors import Broken, Invalid
 from magsag.domain.ids import RunId
 from magsag.services.bundles import Bundles
+from magsag.testing import FrozenClock
 from tests.unit.catalogs import loaded
 
 RUN = RunId("run-1")
@@ -88,7 +89,7 @@ def resumed(folder: Path, recorded: dict[str, str], packages: str) -> None:
     frozen = thawed(freeze({**files, RECORD: record_of(recorded)}))
     store = MemoryStore()
     store.put_bundle(frozen.hash, frozen.to_bytes())
-    bundles = Bundles(lambda: bundle(folder, ""), store, thawed, packages)
+    bundles = Bundles(lambda: bundle(folder, ""), store, thawed, FrozenClock(), packages)
     assert bundles.find(frozen.hash).packages == recorded
     assert bundles.find_fit(frozen.hash, RUN).hash == frozen.hash
 

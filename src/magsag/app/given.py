@@ -119,7 +119,7 @@ class Given:
         def thaw(data: bytes) -> Bundle:
             return Bundle.from_bytes(data, self.conditions)
 
-        return Bundles(lambda: self.catalog.bundle, store, thaw, self.settings.packages)
+        return Bundles(lambda: self.catalog.bundle, store, thaw, self.clock, self.settings.packages)
 
     @cached_property
     def identity(self) -> "Identity":

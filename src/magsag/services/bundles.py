@@ -8,8 +8,11 @@ from magsag.catalog.bundle import Bundle
 from magsag.catalog.packages import Drift, drifts
 from magsag.domain.errors import Invalid, StoreBroken
 from magsag.domain.ids import RunId
+from magsag.ports.clock import Clock
 from magsag.ports.ledger import Ledger
 
+_AGAIN_MICROS: Final = 60_000_000
+"""how often a bundle that runs begin with is put again: a vacuum leaves alone what was put in the last hour"""
 _log: Final = logging.getLogger("magsag.bundles")
 
 
@@ -21,6 +24,7 @@ class Bundles:
         current: Callable[[], Bundle],
         ledger: Ledger,
         thaw: Callable[[bytes], Bundle],
+        clock: Clock,
         packages: str = "compatible",
     ) -> None:
         """`packages` says what other packages than those on record mean: `exact`, `compatible` or `ignore`."""
@@ -28,7 +32,9 @@ class Bundles:
         self._ledger = ledger
         self._thaw = thaw
         self._packages = packages
+        self._clock = clock
         self._known: dict[str, Bundle] = {}
+        self._put: dict[str, int] = {}
         self._fit: set[str] = set()
 
     def current(self) -> Bundle:
@@ -36,10 +42,11 @@ class Bundles:
         return self._current()
 
     def keep(self, bundle: Bundle) -> None:
-        """Put a bundle into the store, once per process."""
-        if bundle.hash not in self._known:
+        """Put a bundle into the store, for a run that is about to begin; a vacuum may have removed it meanwhile."""
+        now, put = self._clock.now(), self._put.get(bundle.hash)
+        if put is None or not 0 <= now - put < _AGAIN_MICROS:
             self._ledger.put_bundle(bundle.hash, bundle.to_bytes())
-            self._known[bundle.hash] = bundle
+            self._known[bundle.hash], self._put[bundle.hash] = bundle, now
 
     def find(self, hash: str) -> Bundle:
         """The bundle of a run. Raises StoreBroken when the store has lost it, or holds another under its hash."""

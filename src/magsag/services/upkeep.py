@@ -53,13 +53,14 @@ class Upkeep:
     def vacuum(self, hot_days: int, dry_run: bool, max_megabytes: int | None = None) -> Shrunk:
         """Remove run trees that ended before the last `hot_days` days, counted from midnight UTC.
 
-        With `max_megabytes` younger ones too, the oldest first, until the ledger takes no more than that; what was
-        touched in the last hour stays. Raises Invalid for numbers that mean nothing.
+        With `max_megabytes` younger ones too, the oldest first, until the ledger takes no more than that. What was
+        touched in the last hour stays, and so do the bundles that processes begin runs with (`services.bundles`).
+        Raises Invalid for numbers that mean nothing.
         """
         if hot_days < 0:
             raise Invalid(f"--hot-days {hot_days}: days are counted from 0")
         store, now = self._store(), self._clock.now()
-        removed = store.vacuum(now - now % _DAY - hot_days * _DAY, dry_run)
+        removed = store.vacuum(min(now - now % _DAY - hot_days * _DAY, now - _HOUR), dry_run)
         size = _bytes(store)
         if max_megabytes is None:
             return Shrunk(removed, size, True)
