@@ -50,6 +50,9 @@ def type_line(line: str, tree: Path) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])
     environment["UV_PYTHON"] = sys.executable
+    environment["PYTEST_ADDOPTS"] = (
+        "-k test_ids"  # that the line collects and runs; `make test` has run all of it before
+    )
     return subprocess.run(
         line,
         shell=True,

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from magsag.adapters.store.memory import MemoryStore
-from magsag.domain.facts import CancelRequested, Decision, PayloadErased
-from magsag.domain.ids import RunId
+from magsag.domain.approval import Answer, Proof
+from magsag.domain.facts import ApprovalDecided, CancelRequested, Decision, PayloadErased
+from magsag.domain.ids import RunId, StepId
 from magsag.services.audit import Asked, Audit
 from magsag.testing.clock import FrozenClock
 from magsag.testing.sample_runs import append, begin, done, end, sealed
@@ -57,6 +58,32 @@ def test_verdicts_and_words_of_people_come_in_the_order_of_time(audit: Audit) ->
 )
 def test_what_is_asked_narrows_the_log(audit: Audit, asked: Asked, kinds: list[str]) -> None:
     assert [kind for _, kind in told(audit, asked)] == kinds
+
+
+@pytest.mark.parametrize(
+    ("answer", "binding", "decision", "said"),
+    [
+        (Answer.APPROVE, None, "allow", "approve"),
+        (Answer.APPROVE, "0" * 64, "allow", "approve with other arguments"),
+        (Answer.DENY, None, "deny", "deny"),
+    ],
+)
+def test_the_answer_of_a_person_is_a_decision(answer: Answer, binding: str | None, decision: str, said: str) -> None:
+    store = MemoryStore()
+    begin(store)
+    fact = ApprovalDecided(
+        at=7,
+        step=StepId("a#1"),
+        ticket="t",
+        answer=answer,
+        by="maria",
+        proof=Proof.OS_USER,
+        people="p",
+        binding=binding,
+    )
+    append(store, None, sealed(fact))
+    (entry,) = Audit(store, FrozenClock(NOW)).log(Asked(person="maria", decision=Decision(decision)))
+    assert (entry.kind, entry.decision, entry.said) == ("ApprovalDecided", decision, said)
 
 
 def test_an_entry_says_who_by_which_rule_about_what(audit: Audit) -> None:

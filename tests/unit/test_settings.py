@@ -29,6 +29,17 @@ def test_without_a_project_the_packaged_catalog_and_a_ledger_here_are_used(tmp_p
     assert set(found.sources.values()) >= {"default", "comes with MAGSAG", "working directory"}
 
 
+@pytest.mark.parametrize("place", ["postgre://me:secret@host/db", "mysql://host/db", "sqlite:///ledger.db"])
+def test_a_place_that_is_neither_file_nor_postgres_is_refused(tmp_path: Path, place: str) -> None:
+    said = refusal(tmp_path, MAGSAG_LEDGER=place)
+    assert "names no ledger; write a path, or postgresql://" in said
+    assert "secret" not in said
+
+
+def test_a_scheme_is_read_in_any_case(tmp_path: Path) -> None:
+    assert settings_of(tmp_path, MAGSAG_LEDGER="PostgreSQL://h/Db").settings.ledger == "postgresql://h/Db"
+
+
 def test_flag_beats_variable_beats_file_beats_default(tmp_path: Path) -> None:
     (tmp_path / "magsag.toml").write_text('environment = "file"\n', encoding="utf-8")
     seen = [

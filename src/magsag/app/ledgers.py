@@ -15,9 +15,8 @@ def ledger_at(place: str, folder: Path) -> Store:
 
         return PostgresStore(place, folder)
     if "://" in place:
-        raise Invalid(
-            f"{place.partition('://')[0]}:// names no ledger: name a file, or postgresql://USER@HOST/DATABASE"
-        )
+        scheme = place.partition("://")[0]
+        raise Invalid(f"{scheme}:// names no ledger: name a file, or postgresql://USER@HOST/DATABASE")
     from magsag.adapters.store.sqlite import SqliteStore
 
     return SqliteStore(Path(place))

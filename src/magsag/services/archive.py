@@ -77,6 +77,7 @@ class Archives:
             raise Invalid(f"{destination}: an archive is written to a folder on this machine")
         if folder.exists():
             raise Invalid(f"{destination} exists; choose a new name for the archive")
+        self._store()
         now = self._clock.now()
         since = max(0, now - now % _DAY - since_days * _DAY)
         part = folder.with_name(f".{folder.name}.part")

@@ -6,13 +6,16 @@ so it answers for runs whose catalog is gone.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from pydantic_core import from_json
 
+from magsag.domain.approval import Answer
 from magsag.domain.facts import ENDS, Decision, PayloadErased
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import RunQuery, RunRow, Store, Stored
+
+_ANSWERS: Final = {str(Answer.APPROVE): str(Decision.ALLOW), str(Answer.DENY): str(Decision.DENY)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ class Entry:
     step: str | None
     target: str | None
     decision: str | None
-    """allow, ask, deny; None for the word of a person"""
+    """allow, ask, deny, by a rule or by the answer of a person; None for what else people did"""
     rule: str | None
     place: str | None
     """`file:line` of the rule"""
@@ -38,6 +41,8 @@ class Entry:
     """content hash of the policies in force"""
     by: str | None
     """the person"""
+    said: str | None
+    """what the person said: approve, deny, approve with other arguments; how a doubt ended"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +107,19 @@ def _entry(row: RunRow, stored: Stored, body: dict[str, Any], target: str | None
         kind=stored.kind,
         step=body.get("step"),
         target=target,
-        decision=verdict.get("decision"),
+        decision=verdict.get("decision") or _ANSWERS.get(body.get("answer", "")),
         rule=verdict.get("rule"),
         place=verdict.get("place"),
         reason=verdict.get("reason") or body.get("reason"),
         policy=verdict.get("policy"),
         by=body.get("by") or body.get("actor"),
+        said=_said(body),
     )
+
+
+def _said(body: dict[str, Any]) -> str | None:
+    answer: str | None = body.get("answer") or body.get("how")
+    return f"{answer} with other arguments" if answer is not None and body.get("binding") else answer
 
 
 def _is_meant(entry: Entry, asked: Asked, since: int) -> bool:

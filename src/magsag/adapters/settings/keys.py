@@ -103,9 +103,12 @@ def _path(given: object) -> object:
 
 
 def _ledger(given: object) -> object:
-    if isinstance(given, str) and is_postgres(given):
-        return given
-    return _path(given)
+    if not isinstance(given, str) or "://" not in given:
+        return _path(given)
+    scheme, _, rest = given.partition("://")
+    if not is_postgres(given):  # a misspelt one would be a folder, and runs would act beside the ledger that is meant
+        raise ValueError(f"is {scheme}://..., which names no ledger; write a path, or postgresql://USER@HOST/DATABASE")
+    return f"{scheme.lower()}://{rest}"
 
 
 def _switch(given: object) -> object:

@@ -58,7 +58,7 @@ def _line(entry: "Entry") -> tuple[str, ...]:
     from magsag.services.documents import iso
 
     rule = f"{entry.rule} ({entry.place})" if entry.rule else entry.by or ""
-    decided = entry.decision or entry.kind
+    decided = entry.said or entry.decision or entry.kind
     return (str(iso(entry.at)), entry.run, entry.target or entry.program, entry.step or "", decided, rule)
 
 
