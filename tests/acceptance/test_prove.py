@@ -142,12 +142,38 @@ def test_a_real_act_happens_and_its_notes_end_the_doubt(project: Path) -> None:
         ("clock", {}, "agent:clock@1.0.0 is timing-dependent: two clean runs differ: its output differs at /"),
         ("nobody", {}, 'flow "nobody" is not in the catalog'),
         ("skill:put", {}, "skill:put is neither an agent nor a flow"),
+        (
+            "kinds",
+            {"m": 0},
+            "without any crash the run is failed before any act with an effect, so nothing can be proved",
+        ),
     ],
 )
 def test_what_cannot_be_proved_is_the_wrong_question(project: Path, program: str, payload: object, words: str) -> None:
     done = prove(program, payload, project)
     assert done.code == 2
     assert words in done.err
+
+
+def test_a_run_that_fails_after_an_effect_is_proved_and_said_so(project: Path) -> None:
+    (project / "catalog/agents/main/helper/agent.py").write_text(
+        "async def run(payload, ctx):\n    await ctx.skill('mail', payload)\n    raise ValueError('no luck')\n",
+        encoding="utf-8",
+    )
+    done = prove("helper", {"n": 0}, project, "--points", "3", "--quiet")
+    assert done.code == 0, done.err
+    assert "the clean run is failed, and that is what each of them was compared with" in done.out
+
+
+@pytest.mark.parametrize("wrong", ['for: "skill:male"', 'for: "skill:mail", output: "=inptu"', "output: 1"])
+def test_a_finding_in_what_stands_in_stops_the_proof(project: Path, wrong: str) -> None:
+    proof = project / "catalog/proof.yaml"
+    text = proof.read_text(encoding="utf-8").replace("stand_ins:\n", f"stand_ins:\n  - {{{wrong}}}\n")
+    proof.write_text(text, encoding="utf-8")
+    done = prove("clock", {}, project, "--quiet")
+    assert done.code == 2
+    assert "catalog/proof.yaml:5:" in done.err
+    assert "agent:clock@1.0.0 is not run: 1 finding in what it reaches or in what stands in for it" in done.err
 
 
 def test_a_run_that_waits_for_a_person_cannot_be_proved(project: Path) -> None:

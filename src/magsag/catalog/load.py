@@ -74,9 +74,9 @@ def load(
     check(found, bundle, notes, reached(bundle, reach) if reach is not None else None)
     policies = read_policies(found, bundle, conditions, notes)
     people = read_people(found, notes)
-    stand_ins = StandIns(found, bundle, conditions)
+    stand_ins = StandIns(found, bundle, conditions, notes)
     if reach is None:
-        stand_ins.check(notes)
+        stand_ins.check()
     findings = notes.sorted() if beside is None else [beside.placed(one) for one in notes.sorted()]
     return Loaded(bundle, policies, people, findings, stand_ins, read_cases(found))
 

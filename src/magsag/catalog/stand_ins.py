@@ -10,7 +10,7 @@ from typing import Any, Final
 from magsag.catalog.bundle import Bundle, Entry
 from magsag.catalog.document import Pointer
 from magsag.catalog.examples import example_of
-from magsag.catalog.findings import Notes
+from magsag.catalog.findings import Finding, Notes
 from magsag.catalog.references import BadReference, Reference, did_you_mean
 from magsag.catalog.survey import Candidate, Survey
 from magsag.domain.condition import ConditionFailed, ConditionInvalid, Conditions
@@ -40,17 +40,25 @@ class Stand:
 class StandIns:
     """All stand-ins of a catalog; compiled when one is first asked for."""
 
-    def __init__(self, found: Survey, bundle: Bundle, conditions: Conditions) -> None:
+    def __init__(self, found: Survey, bundle: Bundle, conditions: Conditions, notes: Notes) -> None:
+        """`notes` are those that the manifests write to."""
         self._candidates = found.of_kind("proof")
         self._bundle = bundle
         self._conditions = conditions
+        self._notes = notes
         self._compiled: list[Stand] | None = None
 
-    def check(self, notes: Notes) -> None:
+    def check(self) -> None:
         """Add findings for what names nothing, stands in for nothing or does not compile."""
         for candidate in self._candidates:
             for pointer, stand_in in _declared(candidate):
                 self._check(candidate, pointer, stand_in)
+
+    def faults(self) -> list[Finding]:
+        """All errors in what stands in: nothing is proved with them."""
+        self.check()
+        paths = {candidate.path for candidate in self._candidates}
+        return [one for one in self._notes.sorted() if one.severity == "error" and one.path in paths]
 
     def ready(self) -> None:
         """Compile all of them. Raises Invalid with the first thing that is wrong."""

@@ -54,8 +54,11 @@ class Shelf:
 
     def in_the_way(self, ref: str) -> list[Finding]:
         """The errors in what a run of `ref` can reach: it is not started."""
-        here = os.getcwd().replace(os.sep, "/") + "/"
-        return [replace(one, place=one.place.removeprefix(here)) for one in self._loaded().concerning(ref)]
+        return _placed(self._loaded().concerning(ref))
+
+    def in_the_way_of_proofs(self) -> list[Finding]:
+        """The errors in what stands in for acts: nothing is proved."""
+        return _placed(self._loaded().stand_ins.faults())
 
     def convert(self, name: str, data: bytes) -> tuple[str, list[str]]:
         """A permission file of an earlier system as a policy, and what is not in it. Raises Invalid."""
@@ -189,6 +192,12 @@ def _around(file: Path) -> Path:
         if folder.name in _FOLDERS:
             return folder.parent
     return file.absolute().parent
+
+
+def _placed(findings: list[Finding]) -> list[Finding]:
+    """As a person here would name their places."""
+    here = os.getcwd().replace(os.sep, "/") + "/"
+    return [replace(one, place=one.place.removeprefix(here)) for one in findings]
 
 
 def _typed(folder: Path) -> str:

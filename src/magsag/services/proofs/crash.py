@@ -2,7 +2,7 @@
 
 What it proves: whatever the instant of a crash, the run ends as if there had been none, no effect happens silently a
 second time, and the ledger holds. What cannot be proved is refused with the reason: an act without a stand-in, a run
-that waits for a person, a program that takes another way each time.
+that fails before it reaches one or waits for a person, a program that takes another way each time.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,13 +10,15 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+from magsag.domain.effects import EFFECTFUL
 from magsag.domain.errors import Invalid
 from magsag.domain.facts import ParkedOn
 from magsag.services.proofs.bench import Bench, Ended, Said, Trial
 from magsag.services.proofs.outcome import Outcome, differences, is_ended
 from magsag.services.proofs.point import RUN, read_outcome, try_point
-from magsag.services.proofs.points import Boundary, Point, chosen, points_of
+from magsag.services.proofs.points import Boundary, Point, What, chosen, points_of
 from magsag.services.runs import Order
+from magsag.services.tree import FAILURES
 
 Told = Callable[[int, int, Said], None]
 """hears of each point that was tried: how many are done, of how many, and its story"""
@@ -115,7 +117,17 @@ class CrashProof:
                 f"without any crash the run is {ended.said['status']}, so there is nothing to compare: {reasons}"
             )
         (crossed,) = self._bench.crossed(trial)
-        return _Clean(crossed, read_outcome(self._bench, trial))
+        clean = _Clean(crossed, read_outcome(self._bench, trial))
+        if clean.outcome.status in FAILURES and not any(_is_effect(one) for one in crossed):
+            raise Invalid(
+                f"without any crash the run is {clean.outcome.status} before any act with an effect, so nothing can be "
+                f"proved: {clean.outcome.output['message']}; give an input with which {order.program} gets further"
+            )
+        return clean
+
+
+def _is_effect(crossed: Boundary) -> bool:
+    return crossed.what is What.ACT and crossed.effect in EFFECTFUL
 
 
 def _waits(reason: Said) -> str:

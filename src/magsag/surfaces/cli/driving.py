@@ -38,10 +38,13 @@ class Asked:
     """stay while it is parked on time, events or child runs"""
 
 
-def refuse_findings(call: Call, ref: str) -> int | None:
-    """Exit code when the catalog forbids this run; a warning line when only other parts have findings."""
+def refuse_findings(call: Call, ref: str, is_proof: bool = False) -> int | None:
+    """Exit code when the catalog forbids this run; a warning line when only other parts have findings.
+
+    What stands in for acts counts for a proof alone.
+    """
     shelf = call.app.shelf
-    found = shelf.in_the_way(ref)
+    found = [*shelf.in_the_way(ref), *(shelf.in_the_way_of_proofs() if is_proof else ())]
     if (broken := shelf.policies_broken()) is not None and not call.is_quiet:
         note(f"warning: every act is denied: {broken}")
     if not found:
@@ -57,7 +60,8 @@ def refuse_findings(call: Call, ref: str) -> int | None:
     else:
         for finding in found:
             note(str(finding))
-        note(f"magsag: {ref} is not run: {len(found)} finding{'s' * (len(found) != 1)} in what it reaches")
+        where = "in what it reaches" + " or in what stands in for it" * is_proof
+        note(f"magsag: {ref} is not run: {len(found)} finding{'s' * (len(found) != 1)} {where}")
     return WRONG
 
 

@@ -53,13 +53,14 @@ def crash(
     project's ledger.
 
     Exit 0 when every point was killed and ended as the clean run did, 1 when one did not, 2 when it cannot be proved:
-    the input is wrong, an act has no stand-in, the run waits for somebody, or two clean runs differ.
+    the input or a stand-in is wrong, an act has no stand-in, the run fails before any act with an effect or waits for
+    somebody, or two clean runs differ.
     """
     from magsag.services.proofs.crash import Asked
     from magsag.surfaces.cli.driving import refuse_findings
 
     ref = _reference(call, program)
-    refused = refuse_findings(call, ref)
+    refused = refuse_findings(call, ref, is_proof=True)
     if refused is not None:
         return refused
     asked = Asked(ref, _payload(call, ref, source), kill_at, points, seed)
