@@ -2,15 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from magsag.domain.errors import Invalid, StoreBroken
 from magsag.domain.facts import RunStatus
 from magsag.domain.ids import RunId
-from magsag.ports.runner import Busy, Finished, Told, Yielded
+from magsag.ports.runner import Busy, Finished, Parked, Told, Yielded
 from magsag.runners.workers import Worker
+from magsag.testing import FrozenClock
 
 DONE = Finished(RunStatus.SUCCEEDED)
 
@@ -45,7 +46,9 @@ class Scripted:
 
 def serve(legs: Scripted, concurrency: int = 2, once: bool = True) -> list[tuple[RunId, Told | Exception]]:
     heard: list[tuple[RunId, Told | Exception]] = []
-    worker = Worker(legs, legs, "test", concurrency, lambda run, told: heard.append((run, told)), lambda: None)
+    worker = Worker(
+        legs, legs, "test", concurrency, lambda run, told: heard.append((run, told)), lambda: None, FrozenClock()
+    )
     asyncio.run(worker.serve(once))
     return heard
 
@@ -77,6 +80,16 @@ def test_a_run_that_somebody_else_drives_is_left_to_them() -> None:
     assert serve(legs) == [("theirs", Busy(10))]
 
 
+def test_a_run_that_parks_and_is_due_already_is_left_alone_for_a_moment() -> None:
+    legs = Scripted("restless", drive=lambda run: Parked(FrozenClock().now(), "it waits"))
+    assert len(serve(legs)) == 1
+
+
+def test_a_run_that_parks_until_later_and_is_woken_goes_on_at_once() -> None:
+    told: Iterator[Told] = iter([Parked(FrozenClock().now() + 1, "it waits"), DONE])
+    assert len(serve(Scripted("woken", drive=lambda run: next(told)))) == 2
+
+
 def test_a_store_that_cannot_be_asked_ends_what_drives_once() -> None:
     class Gone(Scripted):
         def due(self, limit: int) -> list[RunId]:
@@ -99,7 +112,7 @@ def test_a_worker_that_serves_on_waits_for_a_store_that_comes_back() -> None:
     legs, ended = Flaky("later"), asyncio.Event()
 
     async def served() -> None:
-        worker = Worker(legs, legs, "test", 1, lambda run, told: ended.set(), lambda: None)
+        worker = Worker(legs, legs, "test", 1, lambda run, told: ended.set(), lambda: None, FrozenClock())
         serving = asyncio.ensure_future(worker.serve())
         await ended.wait()
         worker.interrupt()
@@ -111,7 +124,7 @@ def test_a_worker_that_serves_on_waits_for_a_store_that_comes_back() -> None:
 
 def test_a_worker_that_was_interrupted_starts_nothing() -> None:
     legs = Scripted("new", drive=lambda run: Yielded())
-    worker = Worker(legs, legs, "test", 1, lambda run, told: None, lambda: None)
+    worker = Worker(legs, legs, "test", 1, lambda run, told: None, lambda: None, FrozenClock())
     worker.interrupt()
     asyncio.run(worker.serve())
     assert legs.asked == []

@@ -110,7 +110,7 @@ class Running(Given):
         from magsag.services.freshness import Freshness
 
         fresh = Freshness(lambda: stamp_of(Path(self.settings.catalog)), self._reread, self.clock)
-        return Worker(self.drive, self.store, name, concurrency, told, fresh)
+        return Worker(self.drive, self.store, name, concurrency, told, fresh, self.clock)
 
     @cached_property
     def runs(self) -> "Runs":

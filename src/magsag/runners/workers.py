@@ -16,6 +16,7 @@ from zlib import crc32
 
 from magsag.domain.errors import LedgerClosed, StoreBroken
 from magsag.domain.ids import RunId
+from magsag.ports.clock import Clock
 from magsag.ports.ledger import Wakes
 from magsag.ports.runner import Busy, Legs, Parked, Told
 
@@ -32,7 +33,7 @@ _log = logging.getLogger("magsag.worker")
 
 @dataclass(slots=True)
 class _Held:
-    """A run that is left alone for a while: its leg raised, or somebody else was faster."""
+    """A run that is left alone for a while: its leg raised or led nowhere, or somebody else was faster."""
 
     until: float
     pause: float
@@ -49,6 +50,7 @@ class Worker:
         concurrency: int,
         told: Callable[[RunId, Told | Exception], None],
         refresh: Callable[[], None],
+        clock: Clock,
     ) -> None:
         """`refresh` is called before each look at the ledger: what a process that lives long must read again."""
         self._legs = legs
@@ -57,6 +59,7 @@ class Worker:
         self._concurrency = concurrency
         self._told = told
         self._refresh = refresh
+        self._clock = clock
         self._stop = asyncio.Event()
         self._found: deque[RunId] = deque()
         self._driving: dict[RunId, asyncio.Task[None]] = {}
@@ -136,7 +139,8 @@ class Worker:
             _log.error("it cannot be driven, again in %g s: %s", pause, error, extra={"run": run})
         else:
             self._held.pop(run, None)
-            if isinstance(told, Busy):
+            # Nothing has come of the leg of a run that parks and is due already: whatever it lacks, haste is no help.
+            if isinstance(told, Busy) or (isinstance(told, Parked) and told.due <= self._clock.now()):
                 self._held[run] = _Held(loop.time() + SWEEP_SECONDS / 2, 0.0)
             if isinstance(told, Parked):
                 self._found.extendleft(told.children)  # what this process wrote itself is no news to its listening
