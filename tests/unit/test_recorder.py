@@ -156,6 +156,18 @@ def test_a_lost_lease_loses_the_tree() -> None:
     Desk().run(work)
 
 
+def test_of_a_lost_tree_nothing_more_is_written() -> None:
+    async def work(desk: Desk, tree: Tree, run: Run) -> None:
+        other, its_run = await desk.begin(RunId("other"))
+        desk.recorder.keep(tree, run, done(1))
+        desk.recorder.keep(other, its_run, done(2))
+        tree.lose(LeaseLost("an earlier commit of it was declined"))
+        await desk.recorder.settle()
+        assert [len(desk.store.read(id)) for id in (R, RunId("other"))] == [1, 2]
+
+    Desk().run(work)
+
+
 def test_what_has_happened_does_not_fall_with_a_ticket_that_somebody_changed() -> None:
     async def work(desk: Desk, tree: Tree, run: Run) -> None:
         before, besides, held = (StepId(f"{name}#1") for name in ("before", "besides", "held"))

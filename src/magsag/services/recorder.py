@@ -208,8 +208,10 @@ class Recorder:
         if self._later is not None:
             self._later.cancel()
             self._later = None
-        # Whoever gives a lease back is written last: nothing of its tree is taken after that.
-        pending, self._pending = dict(sorted(self._pending.items(), key=_gives_back)), {}
+        # Whoever gives a lease back is written last: nothing of its tree is taken after that. Of a lost tree nothing
+        # is: a fact before it may have fallen, and the next leg reads what stands.
+        kept = {run: item for run, item in self._pending.items() if item.tree.lost is None}
+        pending, self._pending = dict(sorted(kept.items(), key=_gives_back)), {}
         waiting, self._waiting = self._waiting, []
         level, self._level, self._count = max(self._level, Level.WRITTEN), Level.KEPT, 0
         writes = [_write(run, item) for run, item in pending.items()]
