@@ -50,8 +50,26 @@ def test_a_wrong_question_is_refused(desk: Path, more: tuple[str, str], words: s
     assert words in done.err
 
 
+def test_a_table_with_a_fault_fails_the_test_of_the_others(desk: Path) -> None:
+    sound, faulty = (desk / f"catalog/policies/{name}.test.yaml" for name in ("a", "b"))
+    faulty.write_text(TABLE.replace("expect: deny", "expect: denied"), encoding="utf-8")
+    for summary in ("0 cases, 0 failed, 1 finding", "1 case, 0 failed, 1 finding"):
+        tested = magsag("policy", "test", cwd=desk)
+        assert (tested.code, tested.out.splitlines()[-1]) == (1, summary)
+        assert "b.test.yaml:5:" in tested.out
+        sound.write_text(TABLE.partition("  - {case: or not")[0], encoding="utf-8")
+    told = magsag("policy", "test", "--json", cwd=desk)
+    assert told.code == 1
+    assert [(one["case"], one["passed"]) for one in told.value] == [(None, False), ("reports go", True)]
+    assert 'cannot be "denied"' in told.value[0]["fault"]
+    faulty.unlink()
+    assert magsag("policy", "test", cwd=desk).code == 0
+    sound.unlink()
+
+
 def test_tables_are_asked_and_the_past_is_tried(desk: Path) -> None:
-    assert "there are no cases" in magsag("policy", "test", cwd=desk).out
+    nothing = magsag("policy", "test", cwd=desk)
+    assert (nothing.code, "there are no cases; write a file" in nothing.err) == (2, True)
     table = desk / "catalog/policies/triage.test.yaml"
     table.write_text(TABLE, encoding="utf-8")
     tested = magsag("policy", "test", cwd=desk)

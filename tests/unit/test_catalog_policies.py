@@ -100,6 +100,23 @@ def test_a_policy_that_cannot_be_read_denies_everything(text: str | bytes, tmp_p
     assert verdict(found, {"level": "low"}).decision is Decision.DENY
 
 
+@pytest.mark.parametrize("text", ["kind: policy_test\nschema: 1\ncases: [\n", "", "a: [", b"\xff", "kind: policy_tst"])
+@pytest.mark.parametrize("name", ["policies/b", "tables/b"])
+def test_a_broken_table_is_known_by_its_name_and_denies_nothing(text: str | bytes, name: str, tmp_path: Path) -> None:
+    found = loaded(tmp_path, {PATH: POLICY, f"{name}.test.yaml": text})
+    assert [note.subject for note in found.findings] == ["policy_test:b" if name[0] == "p" else "policy_test:tables"]
+    assert verdict(found, {"level": "low"}).rule == "others-go"
+    by_any_other_name = loaded(tmp_path, {f"{name}.test.yaml": None, "policies/b.tests.yaml": text})
+    assert verdict(by_any_other_name, {"level": "low"}).rule == "policy-unreadable"
+
+
+@pytest.mark.parametrize("broken", ["", "a: [", "\udcff"])
+def test_a_policy_named_like_a_table_is_refused_and_denies(broken: str, tmp_path: Path) -> None:
+    found = loaded(tmp_path, {"policies/b.test.yaml": (POLICY + broken).encode("utf-8", "surrogateescape")})
+    assert any("a policy cannot stand in a file named *.test.yaml" in str(one) for one in found.findings)
+    assert verdict(found, {"level": "low"}).rule == "policy-unreadable"
+
+
 def test_a_policy_that_may_not_be_opened_denies_everything(tmp_path: Path) -> None:
     (tmp_path / "policies").mkdir()
     (tmp_path / PATH).symlink_to(tmp_path / "nowhere")

@@ -162,6 +162,16 @@ def test_a_table_that_is_wrong_is_a_finding_and_denies_nothing(tmp_path: Path) -
     assert any("perhaps" in str(one) for one in found.findings())
     assert said(found) == ("allow", "sends")
     assert found.describe()["broken"] is None
+    assert {one.path for one in found.faults()} == {"policies/rules.test.yaml"}
+
+
+def test_tables_say_nothing_of_policies_that_cannot_be_used(tmp_path: Path) -> None:
+    only_deny = CASES.partition("  - {case: low")[0] + "  - {case: no, agent: flow:review, on: shell:x, expect: deny}\n"
+    tables = {"policies/rules.test.yaml": only_deny}
+    assert book(tmp_path / "sound", tables).faults() == []
+    found = book(tmp_path / "broken", {**tables, "policies/more.yaml": "kind: policy\nrules: [\n"}, sound=False)
+    assert [one.passed for one in found.test()] == [True]
+    assert [one.path for one in found.faults()] == ["policies/more.yaml"]
 
 
 def test_tables_are_no_part_of_policies_or_bundles(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from magsag.catalog.findings import Finding, Notes
 from magsag.catalog.frozen import content_hash
 from magsag.catalog.patterns import Exact, Glob, Named, pattern
 from magsag.catalog.references import BadReference, Reference, did_you_mean
-from magsag.catalog.survey import KIND_FOLDERS, Candidate, Survey
+from magsag.catalog.survey import KIND_FOLDERS, TABLE_NAME, Candidate, Survey
 from magsag.catalog.versions import SemVer
 from magsag.domain.condition import ConditionInvalid, Conditions
 from magsag.domain.facts import Decision
@@ -39,6 +39,8 @@ def read_policies(found: Survey, bundle: Bundle, conditions: Conditions, notes: 
         reader.add_windows(candidate, policy)
     for candidate, policy in readable:
         reader.add(candidate, policy)
+    for candidate in found.of_kind("policy"):
+        _refuse_in_table(candidate)
     paths = {candidate.path for candidate in found.of_kind("policy")}
     aside = {one.path for kind in ("people", "policy_test") for one in found.of_kind(kind)}
     errors = [note for note in notes.sorted() if note.severity == "error" and note.path not in aside]
@@ -211,6 +213,13 @@ class _Reader:
                     name = getattr(getattr(entry.manifest, "contracts", None), "input", None)
                     schemas.append(self._bundle.schema(name) if name else None)
         return schemas
+
+
+def _refuse_in_table(candidate: Candidate) -> None:
+    """What cannot be read and is named like a table denies nothing; so nothing that denies may be named so."""
+    if candidate.path.endswith(TABLE_NAME):
+        what = f"a policy cannot stand in a file named *{TABLE_NAME}"
+        candidate.notes.add(("kind",), what, "name it NAME.yaml, or write `kind: policy_test`")
 
 
 def _window(candidate: Candidate, name: str, hours: Hours) -> Window | None:

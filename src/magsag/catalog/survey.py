@@ -29,6 +29,8 @@ OUTSIDE_THE_BUNDLE: Final = frozenset({"policy", "policy_test", "people", "proof
 _SAYS_POLICY: Final = re.compile(
     r"""(?:^|[{,])\s*["']?(?:kind["']?\s*:\s*["']?policy\b|(?:rules|flow_governance)["']?\s*:)""", re.MULTILINE
 )
+TABLE_NAME: Final = ".test.yaml"
+"""how the file of a `policy_test` ends; no policy may stand in one"""
 _LATER: Final = frozenset({"routes", "mcp", "memory", "tools", "stages", "workflow", "security"})
 
 
@@ -199,12 +201,18 @@ def _refuse_twins(found: Survey) -> None:
 
 
 def _guessed_kind(path: str, document: Document) -> str:
-    """By what the text says or the folder. What may be a policy counts as one: a broken policy denies."""
+    """By what the text says, the name or the folder. What may be a policy counts as one: a broken policy denies.
+
+    A table is known by its name. That is safe, since no policy is in force in a file of that name.
+    """
     if _SAYS_POLICY.search(document.text) is not None:
         return "policy"
     if (name := path.partition(".")[0]) in ("people", "proof"):
         return name
-    return KIND_FOLDERS.get(path.partition("/")[0], "skill")
+    folder = path.partition("/")[0]
+    if path.endswith(TABLE_NAME) and (folder == "policies" or folder not in KIND_FOLDERS):
+        return "policy_test"
+    return KIND_FOLDERS.get(folder, "skill")
 
 
 def _folder(path: str) -> str:

@@ -127,6 +127,13 @@ class Rulebook:
         """Every case of every table, in the order of their files."""
         return [self._case(one.place, one.case) for one in self._loaded().cases]
 
+    def faults(self) -> list[Finding]:
+        """Errors that leave cases out, or that make the policies deny everything: no test of them says yes then."""
+        is_broken = self._loaded().policies.broken is not None
+        tables = [one for one in self._loaded().findings if (one.subject or "").startswith("policy_test:")]
+        found = self.findings() if is_broken else []
+        return [one for one in dict.fromkeys((*tables, *found)) if one.severity == "error"]
+
     def _case(self, place: str, case: PolicyCase) -> CaseResult:
         try:
             question = Question(

@@ -12,6 +12,7 @@ from magsag.surfaces.cli.groups import Noun
 from magsag.surfaces.cli.writing import put_json, put_pairs, put_table, say
 
 if TYPE_CHECKING:
+    from magsag.catalog.findings import Finding
     from magsag.services.flips import Tried
     from magsag.services.rulebook import Answer, CaseResult, Question
 
@@ -74,18 +75,24 @@ def explain(
 @command.command("test")
 @click.pass_obj
 def test(call: Call) -> int:
-    """Ask every case of the tables of kind policy_test; exit 1 when an answer is not the expected one."""
-    results = call.app.rulebook.test()
+    """Ask every case of the tables of kind policy_test; exit 1 when an answer is not the expected one.
+
+    A table with a fault, or policies that cannot be used, are exit 1 as well; no case at all is exit 2.
+    """
+    results, faults = call.app.rulebook.test(), call.app.rulebook.faults()
+    if not results and not faults:
+        raise Invalid("there are no cases; write a file of `kind: policy_test` beside the policies, see docs/policy.md")
     failed = [one for one in results if not one.passed]
     if call.wants_json:
-        put_json([_case_document(one) for one in results])
-        return NO if failed else YES
+        put_json([*map(_fault_document, faults), *map(_case_document, results)])
+        return NO if failed or faults else YES
+    for fault in faults:
+        say(str(fault))
     for one in failed:
         say(f"{one.place}: {one.case}: {_told(one)}")
-    if not results:
-        say("there are no cases: write a file of `kind: policy_test` beside the policies")
-    say(f"{len(results)} case{'s' * (len(results) != 1)}, {len(failed)} failed")
-    return NO if failed else YES
+    found = f", {len(faults)} finding{'s' * (len(faults) != 1)}" if faults else ""
+    say(f"{len(results)} case{'s' * (len(results) != 1)}, {len(failed)} failed{found}")
+    return NO if failed or faults else YES
 
 
 @command.command("replay")
@@ -202,6 +209,12 @@ def _case_document(one: "CaseResult") -> dict[str, Any]:
         "verdict": None if one.verdict is None else _verdict_document(one.verdict),
         "fault": one.fault or None,
     }
+
+
+def _fault_document(fault: "Finding") -> dict[str, Any]:
+    """A finding among the cases: nothing there could be asked."""
+    nothing = dict.fromkeys(("expected", "expected_rule", "verdict"))
+    return {"place": fault.place, "case": None, "passed": False, **nothing, "fault": f"{fault.what}; {fault.next}"}
 
 
 def _put_tried(tried: "Tried") -> None:
