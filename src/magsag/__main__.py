@@ -58,7 +58,8 @@ def _set_up_logs(flags: "Mapping[str, object]", environ: "Mapping[str, str]") ->
     verbose = flags.get("verbose")
     level = level_of(verbose if isinstance(verbose, int) else 0, bool(flags.get("quiet")))
     form = str(flags.get("log_format") or environ.get("MAGSAG_LOG_FORMAT") or "text")
-    set_up(level, form, muted=("magsag.keeper",) if flags.get("debug") else ())
+    # The store says itself, and once, what the pool says again and again.
+    set_up(level, form, muted=("psycopg.pool", *(["magsag.keeper"] if flags.get("debug") else [])))
 
 
 def _for_debugging(settings: "Settings") -> "Settings":

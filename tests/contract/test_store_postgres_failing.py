@@ -233,6 +233,33 @@ def test_a_server_that_dies_and_comes_back_has_what_was_synced(tmp_path: Path, s
         assert store.check() == []
 
 
+_WAITING = """
+import asyncio, threading
+from magsag.adapters.store import __file__ as folder
+from magsag.services.keeper import Keeper
+async def waits():
+    keeper = Keeper(store, store.owner(), 60, 0.1, patient=str(Path(folder).parent))
+    with keeper:
+        print("ready", flush=True)
+        sys.stdin.readline()
+        try:
+            store.read(RUN)
+        except Exception as error:
+            print(type(error).__name__, flush=True)
+threading.Thread(target=lambda: asyncio.run(waits())).start()
+"""
+
+
+def test_waiting_for_a_server_that_is_gone_is_short_and_no_blocked_loop(tmp_path: Path) -> None:
+    with private_cluster() as cluster:
+        for process in child(cluster.dsn("one"), tmp_path, _WAITING):  # it has not read yet: its pool is empty
+            cluster.kill()
+            began = time.monotonic()
+            assert process.communicate("go on\n", timeout=30)[0] == "StoreAway\n"
+            assert time.monotonic() - began < 8
+            assert process.returncode == 0
+
+
 @pytest.mark.needs("strace")
 @pytest.mark.parametrize(
     "injection",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from magsag.domain.errors import Invalid, StoreBroken
+from magsag.domain.errors import Invalid, StoreAway, StoreBroken
 from magsag.domain.facts import RunStatus
 from magsag.domain.ids import RunId
 from magsag.ports.runner import Busy, Finished, Parked, Told, Yielded
@@ -120,6 +120,27 @@ def test_a_worker_that_serves_on_waits_for_a_store_that_comes_back() -> None:
 
     asyncio.run(served())
     assert legs.asked == ["later"]
+
+
+def away(run: RunId) -> Told:
+    raise StoreAway("nobody answers")
+
+
+def test_a_store_that_goes_away_during_a_leg_is_no_failure_of_the_run() -> None:
+    legs, heard = Scripted("mine", drive=away), []
+
+    async def served() -> None:
+        def told(run: RunId, told: Told | Exception) -> None:
+            heard.append(told)
+            worker.interrupt()
+
+        worker = Worker(legs, legs, "test", 1, told, lambda: None, FrozenClock())
+        await worker.serve()
+
+    asyncio.run(served())
+    assert heard == [Yielded()]
+    with pytest.raises(StoreAway, match="nobody answers"):
+        serve(legs)
 
 
 def test_a_worker_that_was_interrupted_starts_nothing() -> None:

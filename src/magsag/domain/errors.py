@@ -8,6 +8,7 @@
     ├─ ConditionInvalid, ConditionFailed   of one expression (`domain.condition`): a finding, a failed step, a deny
     └─ Broken        we are broken: store unreachable, a bug                            exit 4
        ├─ StoreBroken
+       │  ├─ StoreAway     it does not answer now
        │  └─ LedgerClosed  the ledger was moved elsewhere: Invalid too          exit 2
        ├─ LeaseLost  another process drives this run now
        └─ Illegal    a fact that may not follow (`engine.table`)
@@ -56,6 +57,10 @@ class Broken(MagsagError):
 
 class StoreBroken(Broken):
     """The store cannot be reached, read or written."""
+
+
+class StoreAway(StoreBroken):
+    """The store does not answer now and may again later; no run is to blame."""
 
 
 class LedgerClosed(StoreBroken, Invalid):

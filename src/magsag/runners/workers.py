@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 from zlib import crc32
 
-from magsag.domain.errors import LedgerClosed, StoreBroken
+from magsag.domain.errors import LedgerClosed, StoreAway, StoreBroken
 from magsag.domain.ids import RunId
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Wakes
-from magsag.ports.runner import Busy, Legs, Parked, Told
+from magsag.ports.runner import Busy, Legs, Parked, Told, Yielded
 
 SWEEP_SECONDS: Final = 0.5
 """how often the ledger is asked without a hint: the end of a lease and the death of a process write nothing"""
@@ -66,6 +66,7 @@ class Worker:
         self._held: dict[RunId, _Held] = {}
         self._listening: asyncio.Future[None] | None = None
         self._pause = 0.0
+        self._away: StoreAway | None = None
 
     def interrupt(self) -> None:
         """Start nothing more and ask the legs to yield; acts under way end first."""
@@ -90,6 +91,8 @@ class Worker:
 
     def _look(self, once: bool) -> int:
         """Find what is due, when nothing found earlier is left; how many more can be driven."""
+        if once and self._away is not None:
+            raise self._away
         free = self._concurrency - len(self._driving)
         if free <= 0 or self._found:
             return free
@@ -132,11 +135,7 @@ class Worker:
         try:
             told: Told | Exception = await self._legs.drive(run, self._stop)
         except Exception as error:
-            told = error
-            before = self._held.get(run)
-            pause = min(_LONGEST_PAUSE, 2 * before.pause if before and before.pause else _FIRST_PAUSE)
-            self._held[run] = _Held(loop.time() + pause, pause)
-            _log.error("it cannot be driven, again in %g s: %s", pause, error, extra={"run": run})
+            told = self._put_off(run, error)
         else:
             self._held.pop(run, None)
             # Nothing has come of the leg of a run that parks and is due already: whatever it lacks, haste is no help.
@@ -147,6 +146,18 @@ class Worker:
         finally:
             del self._driving[run]
         self._told(run, told)
+
+    def _put_off(self, run: RunId, error: Exception) -> Told | Exception:
+        """Say why a leg raised. A store that went away is no fault of the run, which wants another leg."""
+        before = self._held.get(run)
+        pause = min(_LONGEST_PAUSE, 2 * before.pause if before and before.pause else _FIRST_PAUSE)
+        self._held[run] = _Held(asyncio.get_running_loop().time() + pause, pause)
+        if isinstance(error, StoreAway):
+            self._away = error
+            _log.warning("the store went away, it is driven again when that is back: %s", error, extra={"run": run})
+            return Yielded()
+        _log.error("it cannot be driven, again in %g s: %s", pause, error, extra={"run": run})
+        return error
 
     async def _rest(self, once: bool) -> None:
         """Until a leg has ended, somebody has written, it is time to look again, or there is a word to stop."""

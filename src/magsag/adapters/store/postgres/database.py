@@ -29,6 +29,8 @@ _READERS: Final = 4
 _BINARY: Final = 1
 _SLOW_SECONDS: Final = 1.0
 """an old connection says at once that it is gone; what takes longer is a network that is silent"""
+_GLANCE_SECONDS: Final = 1.0
+"""the pool waits for a server that is gone as for one that is busy; so often it is asked which of the two it is"""
 Row = tuple[Any, ...]
 
 
@@ -185,14 +187,25 @@ class Database:
         if self._is_doubtful:
             self.own().close()  # says at once that there is no server, while the pool would wait for one
             self._is_doubtful = False
+        connection = self._taken()
         try:
-            waited = self._pool.connection()
-            with waited as connection:
+            with connection:
                 yield connection
-        except PoolTimeout as error:
-            self._is_doubtful = True
-            self.own().close()  # says what the pool cannot: why there is no connection
-            raise broken(self.location, error) from error
+        finally:
+            self._pool.putconn(connection)
+
+    def _taken(self) -> Connection:
+        """One of the pool's; it is put back there."""
+        deadline = time.monotonic() + self._patience_seconds
+        while True:
+            try:
+                return self._pool.getconn(min(self._patience_seconds, _GLANCE_SECONDS))
+            except PoolTimeout as error:
+                self._is_doubtful = True
+                self.own().close()  # says what the pool cannot: why there is no connection
+                self._is_doubtful = False
+                if time.monotonic() > deadline:
+                    raise broken(self.location, error) from error
 
     def _fail(self, error: psycopg.Error) -> NoReturn:
         if self._writer is not None and not is_whole(self._writer):

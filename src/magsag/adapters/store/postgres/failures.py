@@ -4,7 +4,7 @@ from typing import Final
 
 import psycopg
 
-from magsag.domain.errors import LedgerClosed, StoreBroken
+from magsag.domain.errors import LedgerClosed, StoreAway, StoreBroken
 
 _AGAIN: Final = "then go on with --resume, nothing acknowledged is lost"
 _MOVES: Final = (
@@ -22,6 +22,8 @@ _MOVES: Final = (
     ("58", "the disk of the server failed", f"look at its log; {_AGAIN}"),
     ("XX", "the server says that its data are damaged", "restore a backup; look at its log"),
 )
+_PASSING: Final = frozenset({"53300", "57P"})
+"""what is over when the server is back"""
 _CLOSED: Final = "MG001"
 """ours: the triggers of a ledger that was moved, `sql/functions.sql`"""
 _UNREACHED: Final = "check that the server runs and that the address is right; " + _AGAIN
@@ -35,7 +37,7 @@ def broken(shown: str, error: psycopg.Error) -> StoreBroken:
         return LedgerClosed(f"{shown}: {said}")
     for prefix, what, move in _MOVES:
         if state.startswith(prefix):
-            return StoreBroken(f"{shown}: {what} ({said}); {move}")
+            return (StoreAway if prefix in _PASSING else StoreBroken)(f"{shown}: {what} ({said}); {move}")
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
-        return StoreBroken(f"{shown}: the server cannot be reached ({said}); {_UNREACHED}")
+        return StoreAway(f"{shown}: the server cannot be reached ({said}); {_UNREACHED}")
     return StoreBroken(f"{shown}: the store failed ({said}, {state or type(error).__name__}); run `magsag data check`")
