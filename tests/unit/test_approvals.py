@@ -1,5 +1,6 @@
 """Approvals from the ask to the act: opened, decided, spent once, on what was approved, by people who may."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -91,6 +92,20 @@ def test_what_two_people_approved_happens_once(make: Make) -> None:
     assert [name for name, _ in WORLD.calls] == ["once"]
     assert bench.app.approvals.show(reason.ticket or "").state is TicketState.SPENT
     assert bench.store.check() == []
+
+
+@pytest.mark.parametrize("names", [(), ("maria", "chen")])
+def test_the_ticket_of_a_run_that_ended_first_is_shown_as_ended(make: Make, names: tuple[str, ...]) -> None:
+    bench = make()
+    run, id = bench.run(5).run, ticket(bench).id
+    for name in names:
+        answer(bench, name, id=id)
+    asyncio.run(bench.app.runs.cancel(run, "tester"))
+    approvals = bench.app.approvals
+    assert [approvals.show(id).state, *(one.state for one in approvals.list(TicketQuery()))] == [TicketState.ENDED] * 2
+    bench.time.passed += HOUR
+    assert approvals.show(id).state is TicketState.ENDED
+    assert approvals.list(TicketQuery(waiting=True)) == []
 
 
 def test_the_record_tells_who_was_asked_who_answered_and_what_was_spent(make: Make) -> None:

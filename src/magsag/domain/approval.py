@@ -43,6 +43,8 @@ class TicketState(StrEnum):
     DENIED = "denied"
     EXPIRED = "expired"
     SPENT = "spent"
+    ENDED = "ended"
+    """its run ended before it was decided or spent; shown, never stored"""
     REPLACED = "replaced"
     """the policy in force asks for more than this ticket gave; another one was opened"""
 

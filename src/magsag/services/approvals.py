@@ -133,9 +133,16 @@ class Approvals:
         if row is None or row.status in ENDS:
             raise Refused(f"run {root} has ended already: {row.status if row else 'it is gone'}")
 
+    def _has_ended(self, row: TicketRow) -> bool:
+        """Whether nobody will ask for it any more; the store keeps what was open then."""
+        runs = [self._store.row(run) for run in dict.fromkeys((row.run, row.root))]
+        return any(run is None or run.status in ENDS for run in runs)
+
     def _view(self, row: TicketRow, arguments: object = None, changed: object = None) -> TicketView:
         about, state, now = kept(row), row.state, self._clock.now()
-        if state in _UNDECIDED and now >= row.expires:
+        if state in _UNDECIDED and self._has_ended(row):
+            state = TicketState.ENDED
+        elif state in _UNDECIDED and now >= row.expires:
             state = TicketState.EXPIRED
         late = is_escalated(about.ticket.ask, now)
         return TicketView(row.id, row.run, row.root, row.step, state, about, row.expires, late, arguments, changed)
