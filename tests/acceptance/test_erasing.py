@@ -37,8 +37,11 @@ def test_no_byte_of_an_erased_run_is_left(tmp_path: Path) -> None:
     assert {fact["kind"] for fact in after[len(chain) :]} == {"PayloadErased"}
     shown = magsag("run", "show", "first", cwd=home)
     assert (shown.code, "its payloads are gone" in shown.out) == (0, True)
+    about = magsag("run", "show", "first", "--json", cwd=home).value
+    assert about["created"] < about["ended"] < about["updated"], "an erasure is no part of the run's time"
     assert magsag("run", "tree", "first", cwd=home).code == 0
-    assert "erased" in magsag("run", "replay", "first", cwd=home).out
+    replayed = magsag("run", "replay", "first", cwd=home)
+    assert (replayed.code, "payloads of it were erased, so it cannot be replayed" in replayed.err) == (2, True)
     again = magsag("agent", "run", "--resume", "first", cwd=home)
     assert (again.code, "was erased" in again.err) == (2, True)
 

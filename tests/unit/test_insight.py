@@ -34,8 +34,10 @@ from magsag.domain.large import MARK
 from magsag.engine.chain import blob_id
 from magsag.ports.ledger import RunQuery
 from magsag.services.documents import fact_document, hit_document, run_document, tree_document
+from magsag.services.erasing import Erasing
 from magsag.services.insight import Insight
 from magsag.services.tree import TreeNode
+from magsag.testing.clock import FrozenClock
 from tests.unit.ledgers import BEGIN, BUILT_IN, MS, answer, began, done, ended, error, failed, offer, put, started
 
 ASKS = Verdict(Decision.ASK, "offer-above-band", "policies/offers.yaml:5", "too much", "f" * 64)
@@ -161,6 +163,18 @@ def test_scores_are_listed_with_what_the_metric_said() -> None:
         0.8,
     )
     assert (score.passed, score.details) == (True, [1])
+
+
+def test_an_erasure_is_no_part_of_the_time_that_a_run_took() -> None:
+    store = MemoryStore()
+    put(store, "r", began(), ended())
+    read = Insight(store)
+    (row,) = read.list(RunQuery())
+    end = read.ended(row)
+    assert end == row.updated > row.created
+    Erasing(store, FrozenClock(end + 60_000_000)).erase(RunId("r"), "tester")
+    (row,) = read.list(RunQuery())
+    assert (row.updated, read.ended(row)) == (end + 60_000_000, end)
 
 
 def test_scores_whose_details_were_erased_are_still_listed() -> None:

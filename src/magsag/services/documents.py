@@ -53,6 +53,7 @@ def run_document(view: RunView) -> Document:
         "error": _error(view.error),
         "waits_for": _reasons(view.reasons),
         "cancel_by": view.cancel_by,
+        "ended": iso(view.ended),
         "erased_by": view.erased_by,
         "scores": [asdict(score) for score in view.scores],
         "steps": [_step(step) for step in view.steps],

@@ -11,11 +11,11 @@ from typing import Any
 from pydantic_core import from_json
 
 from magsag.domain.errors import Invalid, StoreBroken
-from magsag.domain.facts import LateOutcome, ParkReason, RunScored, RunStarted, RunStatus, StepStatus, Verdict
+from magsag.domain.facts import LateOutcome, ParkReason, RunEnded, RunScored, RunStarted, RunStatus, StepStatus, Verdict
 from magsag.domain.ids import RunId, StepId
 from magsag.engine.chain import unseal
 from magsag.engine.run import Run, Step
-from magsag.ports.ledger import Hit, RunQuery, RunRow, Store, Stored
+from magsag.ports.ledger import Hit, RunQuery, RunRow, Standing, Store, Stored
 from magsag.services.tree import FAILURES, ErrorView, TreeNode, child_of, elapsed, error_of, follow, step_name, tree_of
 
 
@@ -71,6 +71,7 @@ class RunView:
     reasons: tuple[ParkReason, ...]
     """what a parked run waits for"""
     cancel_by: str | None
+    ended: int | None
     erased_by: str | None
     """who had its payloads taken away: inputs, outputs and errors of it are None then"""
     scores: tuple[ScoreView, ...]
@@ -98,6 +99,18 @@ class Insight:
     def list(self, query: RunQuery) -> list[RunRow]:
         """The runs that match, newest first."""
         return self._store.rows(query)
+
+    def standing(self) -> Standing | None:
+        """Why nothing runs in this ledger; None for one in use."""
+        return self._store.standing()
+
+    def ended(self, row: RunRow) -> int:
+        """When an ended run ended: its row moves once more when it is erased."""
+        last = self._store.read(row.run, row.seq - 1)
+        if last and last[-1].kind == RunEnded.__name__:
+            return row.updated
+        folded = self.fold(row.run)
+        return folded.ended.at if folded is not None and folded.ended is not None else row.updated
 
     def find(self, prefix: str) -> RunId:
         """The run that is meant: an exact id, or the beginning of one root run's. Raises Invalid."""
@@ -145,6 +158,7 @@ class Insight:
             error=error_of(ended) if has_error else None,
             reasons=folded.reasons,
             cancel_by=folded.cancel_by,
+            ended=folded.ended.at if folded.ended is not None else None,
             erased_by=folded.erased_by,
             scores=tuple(score for scored in folded.scores for score in _scores(scored, value(scored.output))),
             steps=tuple(self._step(row.run, step, value) for step in folded.steps.values()),

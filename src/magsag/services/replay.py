@@ -57,7 +57,7 @@ class Replay:
     async def replay(self, run: RunId, catalog: str | None = None) -> Replayed:
         """Replay a run and all below it, on its pinned bundle or on a catalog's code.
 
-        Raises Invalid for an unknown run, and for a folder that is no catalog or lacks the program.
+        Raises Invalid for an unknown run and an erased one, and for a folder that is no catalog or lacks the program.
         """
         today = self._load(_catalog_root(catalog)) if catalog is not None else None
         row = self._store.row(run)
@@ -69,6 +69,8 @@ class Replay:
         for id in (run, *below):
             found = read_run(self._store, id)
             assert found is not None
+            if found.erased_by is not None:
+                raise Invalid(f"run {id}: payloads of it were erased, so it cannot be replayed")
             course, difference = await self._one(row.root, found, today)
             runs, steps = runs + 1, steps + len(course.asked & course.recorded.keys())
             if difference is not None:

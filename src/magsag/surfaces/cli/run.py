@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from magsag.domain.errors import Invalid
-from magsag.domain.facts import ParkedOn, RunStatus
+from magsag.domain.facts import ENDS, ParkedOn, RunStatus
 from magsag.domain.location import shown
 from magsag.surfaces.cli.call import Call
 from magsag.surfaces.cli.failing import YES
@@ -47,6 +47,8 @@ def list_runs(
         limit=limit or None,
     )
     rows = _rows(call, query, program)
+    if not call.is_quiet and (standing := call.app.insight.standing()) is not None:
+        note(f"note: {standing.why()}")
     if call.wants_json:
         from magsag.services.documents import row_document
 
@@ -58,7 +60,7 @@ def list_runs(
             note(f"there is no ledger yet at {shown(call.app.settings.ledger)}: the first run makes it")
         return
     heads = ["run", "program", "status", "started", "took"]
-    lines = [[row.run, row.program, _status(row), _time(row.created), _took(row)] for row in rows]
+    lines = [[row.run, row.program, _status(row), _time(row.created), _took(call, row)] for row in rows]
     if len({row.bundle for row in rows}) > 1:
         heads.append("bundle")
         lines = [[*line, row.bundle[:_SHORT]] for line, row in zip(lines, rows, strict=True)]
@@ -213,10 +215,11 @@ def _time(micros: int) -> str:
     return datetime.fromtimestamp(micros / 1e6).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _took(row: "RunRow") -> str:
+def _took(call: Call, row: "RunRow") -> str:
     if row.status is RunStatus.RUNNING:
         return ""
-    seconds = max(0, row.updated - row.created) / 1e6
+    until = call.app.insight.ended(row) if row.status in ENDS else row.updated
+    seconds = max(0, until - row.created) / 1e6
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 

@@ -77,7 +77,10 @@ def _head(view: "RunView") -> Iterator[tuple[str, object]]:
     yield "started", f"{iso(view.row.created)} by {view.started.actor}"
     if view.started.deadline:
         yield "deadline", iso(view.started.deadline)
-    yield "updated", iso(view.row.updated)
+    if view.ended is not None:
+        yield "ended", iso(view.ended)
+    if view.row.updated != view.ended:
+        yield "updated", iso(view.row.updated)
     yield "environment", f"{view.started.environment}, mode {view.started.mode}"
     yield "bundle", view.row.bundle
 
