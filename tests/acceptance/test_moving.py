@@ -104,12 +104,18 @@ def test_a_ledger_that_was_moved_starts_nothing_and_moves_no_more(project: Path)
         "serve --worker",
         "agent run post-mag",
         "run cancel run-0",
+        "data vacuum",
         "data migrate --to other/ledger.db",
+        "data migrate --to new/ledger.db",
         "data migrate --cancel",
     )
     for words in asked:
         done = magsag(*words.split(), cwd=project, stdin='{"n": 5}')
         assert (done.code, "was moved to" in done.err) == (2, True), done.err
+    assert "that move is done already" in magsag("data", "migrate", "--to", "new/ledger.db", cwd=project).err
+    listed = magsag("run", "list", cwd=project)
+    assert (listed.code, "parked on" in listed.out, "was moved to" in listed.err) == (0, True, True)
+    assert magsag("run", "list", "--ledger", "new/ledger.db", cwd=project).err == ""
     assert "was moved to" in magsag("doctor", cwd=project).out
     assert "5" not in (project / "sent").read_text().split()
 

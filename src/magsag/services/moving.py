@@ -101,9 +101,10 @@ class Moving:
     def _finish(self, way: "_Way", was: Standing) -> Moved:
         """The old ledger was closed for good, and the process died before it opened the new one."""
         standing = way.target.standing()
-        is_unfinished = standing is not None and standing.course is Course.FILLING
-        if was.course is not Course.LEFT or was.elsewhere != way.there or not is_unfinished:
+        if was.course is not Course.LEFT or was.elsewhere != way.there:
             raise LedgerClosed(f"{way.here}: {was.why()}")
+        if standing is None or standing.course is not Course.FILLING:
+            raise LedgerClosed(f"{way.here}: {was.why()}; that move is done already, there is nothing left to move")
         moved = way.compare()
         if moved is None:
             way.copy(self._clock.now())

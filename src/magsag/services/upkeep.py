@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from magsag.domain.errors import Invalid
+from magsag.domain.errors import Invalid, LedgerClosed
 from magsag.domain.ids import RunId
 from magsag.domain.sealed import Fault
 from magsag.ports.clock import Clock
@@ -55,11 +55,13 @@ class Upkeep:
 
         With `max_megabytes` younger ones too, the oldest first, until the ledger takes no more than that. What was
         touched in the last hour stays, and so do the bundles that processes begin runs with (`services.bundles`).
-        Raises Invalid for numbers that mean nothing.
+        Raises Invalid for numbers that mean nothing, LedgerClosed for a ledger that was moved.
         """
         if hot_days < 0:
             raise Invalid(f"--hot-days {hot_days}: days are counted from 0")
         store, now = self._store(), self._clock.now()
+        if (standing := store.standing()) is not None:
+            raise LedgerClosed(standing.why())
         removed = store.vacuum(min(now - now % _DAY - hot_days * _DAY, now - _HOUR), dry_run)
         size = _bytes(store)
         if max_megabytes is None:
