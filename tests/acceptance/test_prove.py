@@ -91,6 +91,13 @@ def test_a_program_survives_on_postgres_and_leaves_no_schema(project: Path, clus
         assert found.fetchall() == []
 
 
+@pytest.mark.needs("postgres")
+def test_a_server_that_does_not_answer_is_no_wrong_question(project: Path) -> None:
+    done = prove("flow:kinds", {"n": 0}, project, "--store", "postgres", "--dsn", f"postgresql://me@/x?host={project}")
+    assert done.code == 4
+    assert "the server cannot be reached" in done.err
+
+
 @pytest.mark.prove
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("store", ["sqlite", ON_POSTGRES])

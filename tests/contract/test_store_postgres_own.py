@@ -118,6 +118,38 @@ def test_a_schema_that_is_no_plain_word_is_refused(name: str) -> None:
         target_of(f"postgresql://me@host/db?schema={name}")
 
 
+def test_a_server_that_refuses_is_not_called_out_of_reach(cluster: Cluster, tmp_path: Path) -> None:
+    with pytest.raises(StoreBroken, match=r"no such database .*createdb"):
+        PostgresStore(f"postgresql://magsag@/nowhere?host={cluster.folder}", tmp_path)
+    with pytest.raises(StoreBroken, match=r"does not let us in .*check user"):
+        PostgresStore(f"postgresql://nobody@/postgres?host={cluster.folder}", tmp_path)
+
+
+def test_a_port_that_is_none_is_a_wrong_question() -> None:
+    for port in ("99999", "0", "many"):
+        with pytest.raises(Invalid, match=f"port {port} is none"):
+            target_of(f"postgresql://me@host:{port}/db")
+    target_of("postgresql://me@one:5432,two:5433/db")
+
+
+def test_a_user_who_does_not_own_the_schema_is_told_so(cluster: Cluster, dsn: str, tmp_path: Path) -> None:
+    PostgresStore(dsn, tmp_path).close()
+    schema = target_of(dsn).schema
+    theirs = dsn.replace("//magsag@", "//stranger@")
+    with psycopg.connect(cluster.plain_dsn(), autocommit=True) as server:
+        server.execute("create role stranger login")
+        try:
+            with pytest.raises(StoreBroken, match=r"may not see them .*who owns the schema"):
+                PostgresStore(theirs, tmp_path)
+            server.execute(f"grant usage on schema {schema} to stranger".encode())
+            with pytest.raises(StoreBroken, match=r"may not use it .*not enough"):
+                PostgresStore(theirs, tmp_path)
+            with pytest.raises(StoreBroken, match=r"may not use it .*grant create on database"):
+                PostgresStore(theirs.replace(f"schema={schema}", "schema=fresh"), tmp_path)
+        finally:
+            server.execute("drop owned by stranger; drop role stranger")
+
+
 def test_no_message_holds_the_password(cluster: Cluster, tmp_path: Path) -> None:
     with pytest.raises(StoreBroken) as caught:
         PostgresStore(f"postgresql://nobody:canary@/postgres?host={cluster.folder}", tmp_path)

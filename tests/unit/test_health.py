@@ -7,6 +7,7 @@ from typing import Any
 from magsag.adapters.machine import probe
 from magsag.adapters.store.memory import MemoryStore
 from magsag.domain.errors import Invalid, StoreBroken
+from magsag.domain.location import is_postgres
 from magsag.domain.settings import Features, Settings
 from magsag.ports.ledger import Store
 from magsag.services.health import Health, Line, Machine, Openers
@@ -32,12 +33,13 @@ def looked(
         return thing
 
     health = Health(
-        Settings(project=str(folder), catalog="catalog", ledger=str(ledger), **(settings or {})),
+        Settings(**{"project": str(folder), "catalog": "catalog", "ledger": str(ledger), **(settings or {})}),
         Openers(
             lambda: opener("store", MemoryStore()),
             lambda: opener("catalog", loaded(folder)),
             lambda: opener("models", {}),
             lambda _: machine,
+            lambda ledger: is_postgres(ledger) or Path(ledger).exists(),
         ),
         FrozenClock(),
     )
@@ -63,6 +65,14 @@ def test_a_poor_machine_is_told(tmp_path: Path) -> None:
 def test_a_ledger_that_does_not_open_fails(tmp_path: Path) -> None:
     lines = looked(tmp_path, store=StoreBroken("ledger.db: no database"))
     assert (lines["ledger"].state, lines["ledger"].text) == ("fail", "ledger.db: no database")
+
+
+def test_of_a_database_neither_the_disk_nor_a_check_that_fails_alike_is_told(tmp_path: Path) -> None:
+    low = Machine((3, 12, 1), "3.45.0", True, 10_000_000)
+    lines = looked(tmp_path, low, {"ledger": "postgresql://me@host/db"}, store=StoreBroken("nobody answers"))
+    assert (lines["ledger"].state, lines["ledger"].mend) == ("fail", "magsag config show")
+    assert "where the project is" in lines["disk"].text
+    assert lines["disk"].mend == "free some space"
 
 
 class Slow(MemoryStore):

@@ -92,7 +92,7 @@ class Health:
         else:
             text = f"{machine.sqlite} was built without FTS5: `magsag run search` cannot work"
             yield Line("sqlite", State.WARN, text, "use a Python whose SQLite has FTS5")
-        yield _disk(machine.free_bytes)
+        yield _disk(machine.free_bytes, is_postgres(settings.ledger))
 
     def _settings_line(self) -> Iterator[Line]:
         settings = self._settings
@@ -117,7 +117,9 @@ class Health:
             standing = store.standing()
             stranded = store.due(self._clock.now(), 10) if standing is None else []
         except MagsagError as error:
-            yield Line("ledger", State.FAIL, str(error), "magsag data check")
+            # What keeps a database from being opened keeps `data check` from it too.
+            mend = "magsag config show" if is_postgres(ledger) else "magsag data check"
+            yield Line("ledger", State.FAIL, str(error), mend)
             return
         yield Line(
             "ledger",
@@ -168,11 +170,13 @@ class Health:
         )
 
 
-def _disk(free: int) -> Line:
-    text = f"{free // MEGABYTE:,} MB free where the ledger is"
+def _disk(free: int, is_elsewhere: bool) -> Line:
+    """`is_elsewhere`: the ledger is on the disk of a server, which nobody can see from here."""
+    text = f"{free // MEGABYTE:,} MB free where the {'project' if is_elsewhere else 'ledger'} is"
     if free >= LOW_DISK:
         return Line("disk", State.OK, text)
-    return Line("disk", State.WARN if free >= NO_DISK else State.FAIL, text, "magsag data vacuum")
+    mend = "free some space" if is_elsewhere else "magsag data vacuum"
+    return Line("disk", State.WARN if free >= NO_DISK else State.FAIL, text, mend)
 
 
 def _place_for_ledger(ledger: str) -> Line:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from magsag.domain.errors import Invalid, MagsagError
+from magsag.domain.errors import Broken, Invalid, MagsagError
 
 Work = Callable[[], dict[str, Any]]
 REFUSED: Final = 2
@@ -95,7 +95,8 @@ def _be_child(work: Work, place: Path, limit_seconds: int, is_leader: bool) -> N
         try:
             said, code = work(), 0
         except MagsagError as error:
-            said, code = {"refused": str(error)}, REFUSED if isinstance(error, Invalid) else BROKEN
+            code = REFUSED if isinstance(error, Invalid) else BROKEN
+            said = {"refused": str(error), "is_broken": code == BROKEN and isinstance(error, Broken)}
         place.with_suffix(".json").write_text(json.dumps(said), encoding="utf-8")
     except BaseException:
         code = BROKEN

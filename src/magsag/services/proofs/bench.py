@@ -38,6 +38,11 @@ class Ended:
     """the end of what it printed"""
 
     @property
+    def is_broken(self) -> bool:
+        """Whether nothing was wrong with the question: the store, for one, did not answer."""
+        return bool(self.said.get("is_broken"))
+
+    @property
     def why(self) -> str:
         """What it said of its failure, else the end of what it printed."""
         return str(self.said.get("refused") or self.printed or f"a process ended with {self.code}")

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from magsag.domain.effects import EFFECTFUL
-from magsag.domain.errors import Invalid
+from magsag.domain.errors import Broken, Invalid
 from magsag.domain.facts import ParkedOn
 from magsag.services.proofs.bench import Bench, Ended, Said, Trial
 from magsag.services.proofs.outcome import Outcome, differences, is_ended
@@ -77,7 +77,7 @@ class CrashProof:
         self._bench = bench
 
     def prove(self, asked: Asked, told: Told) -> Tally:
-        """Raises Invalid for what cannot be proved, with the next move."""
+        """Raises Invalid for what cannot be proved, with the next move; Broken where a store does not answer."""
         order = Order(asked.program, asked.payload, run_id=RUN)
         one, other = self._clean_runs(order)
         points = points_of(one.crossed, other.crossed)
@@ -95,7 +95,7 @@ class CrashProof:
         return tally
 
     def _clean_runs(self, order: Order) -> tuple[_Clean, _Clean]:
-        """Nobody is killed: what the program does and leaves. Raises Invalid when the two are not the same."""
+        """Nobody is killed: what the program does and leaves. Raises Invalid when the two are not the same, Broken."""
         trials = [self._bench.trial(f"clean-{number}") for number in (1, 2)]
         one, other = (self._clean(trial, order) for trial in trials)
         if found := differences(one.outcome, replace(other.outcome, faults=[]), 0):
@@ -110,7 +110,7 @@ class CrashProof:
     def _clean(self, trial: Trial, order: Order) -> _Clean:
         ended = self._bench.drive(trial, order, self._bench.now(), None)
         if ended.code != 0:
-            raise Invalid(ended.why)
+            raise (Broken if ended.is_broken else Invalid)(ended.why)
         if not is_ended(str(ended.said["status"])):
             reasons = "; ".join(_waits(one) for one in ended.said["reasons"])
             raise Invalid(

@@ -56,5 +56,8 @@ def target_of(dsn: str) -> Target:
         given = conninfo_to_dict(f"{place}?{rest}" if rest else place)
     except (ProgrammingError, UnicodeError) as error:
         raise Invalid(f"{shown(dsn)}: {without_secrets(str(error).strip(), dsn)}") from None
+    for port in str(given.get("port") or "").split(","):
+        if port and not (port.isdecimal() and 0 < int(port) < 1 << 16):
+            raise Invalid(f"{shown(dsn)}: port {without_secrets(port, dsn)} is none; write a number from 1 to 65535")
     plain = {key: str(value) for key, value in given.items() if "password" not in key}
     return Target(shown(dsn), schema, {**_ALIVE, **given}, make_conninfo(**plain))
