@@ -61,6 +61,19 @@ def test_what_does_not_count_is_refused(people: People) -> None:
             acting(people, claim=name)
 
 
+def test_a_claim_says_when_there_are_no_people_or_none_that_can_be_used(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match=r"^--as dev: .* the catalog has no people.yaml; write one"):
+        acting(loaded(tmp_path).people, claim="dev")
+    broken = loaded(tmp_path, {"people.yaml": swapped(PEOPLE, ("roles: [hr], proof: claim", "proof: clam"))}).people
+    with pytest.raises(Refused, match=r"^--as dev: .* cannot be used: people.yaml:6:.*; see all with magsag catalog v"):
+        acting(broken, claim="dev")
+
+
+def test_somebody_unknown_hears_how_to_show_who_they_are(people: People) -> None:
+    with pytest.raises(Refused, match=r"nobody is not in people.yaml.* MAGSAG_API_KEY, or in development by --as NAME"):
+        people.person(Acting("nobody", Proof.OS_USER))
+
+
 def test_a_person_must_show_the_proof_that_their_entry_names(people: People) -> None:
     assert people.person(Acting("maria", Proof.OS_USER)).roles == ("hr",)
     with pytest.raises(Refused, match="chen must prove it by api_key, not by os_user"):

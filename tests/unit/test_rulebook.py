@@ -105,6 +105,7 @@ def test_redacted_fields_are_judged_as_they_are_stored(tmp_path: Path) -> None:
         ({"agent": "agent:nobody-mag"}, "is not in the catalog"),
         ({"on": "skill:sned"}, "is not in the catalog"),
         ({"on": "skill:send", "args": {}}, "does not meet contract question"),
+        ({"on": "skill:send", "args": None}, 'is not of type "object"; give the input with --args, in a table'),
         ({"on": "tool:mail"}, "names no tool"),
         ({"on": "tool:mail/*"}, "is a glob"),
         ({"on": "eval:x-y"}, "a rule cannot name"),

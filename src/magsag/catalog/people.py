@@ -33,7 +33,8 @@ def read_people(found: Survey, notes: Notes) -> People:
     faults = [note for note in notes.sorted() if note.severity == "error" and note.path in paths]
     hash = content_hash({path: found.files[path] for path in sorted(paths)})
     if faults or not isinstance(manifest, Manifest):
-        return People({}, hash=hash, broken=f"people.yaml cannot be used: {faults[0] if faults else 'it is empty'}")
+        why = f"{faults[0] if faults else 'it is empty'}; see all with magsag catalog validate"
+        return People({}, hash=hash, broken=f"people.yaml cannot be used: {why}")
     return People({person.id: person for person in manifest.people}, manifest.exclude_requester, hash)
 
 

@@ -16,6 +16,11 @@ from magsag.domain.manifests.people import Person
 DEVELOPMENT: Final = "development"
 """the only environment in which somebody's word counts"""
 
+_OTHERWISE: Final = (
+    "add an entry there, or show who you are by a key in MAGSAG_API_KEY, "
+    f"or in {DEVELOPMENT} by --as NAME, for entries with `proof: claim`"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class People:
@@ -34,7 +39,7 @@ class People:
             raise Refused(f"nobody can decide: {self.broken}")
         person = self.by_id.get(acting.id)
         if person is None:
-            raise Refused(f"{acting.id} is not in people.yaml, so they decide nothing; an entry there names who may")
+            raise Refused(f"{acting.id} is not in people.yaml, so they decide nothing; {_OTHERWISE}")
         if person.proof is not acting.proof:
             raise Refused(f"{acting.id} must prove it by {person.proof}, not by {acting.proof}")
         return person
@@ -61,6 +66,8 @@ def identify(people: People, shown: Shown, environment: str) -> Acting:
 def _claimed(people: People, claim: str, environment: str) -> Acting:
     if environment != DEVELOPMENT:
         raise Refused(f"--as {claim}: a claim counts in {DEVELOPMENT} only, and this is {environment}")
+    if people.broken is not None:
+        raise Refused(f"--as {claim}: nobody can be known by a claim: {people.broken}")
     person = people.by_id.get(claim)
     if person is None or person.proof is not Proof.CLAIM:
         raise Refused(f"--as {claim}: people.yaml has no entry {claim} with `proof: claim`")

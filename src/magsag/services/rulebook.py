@@ -218,7 +218,8 @@ def _of_catalog(bundle: Bundle, entry: Entry[Any], question: Question) -> _Wante
         contract = bundle.contract(name)
         if problems := contract.problems(args):
             said = "; ".join(f"{one.pointer or '/'}: {one.message}" for one in problems[:5])
-            raise Invalid(f"the input of {entry.ref} does not meet contract {name}: {said}")
+            fix = "; give the input with --args, in a table with `args`" if args is None else ""
+            raise Invalid(f"the input of {entry.ref} does not meet contract {name}: {said}{fix}")
         args = contract.redact(args)
     if not isinstance(entry.manifest, Skill):
         return _Wanted(Proposal("delegate", entry.ref, Effect.DELEGATE), traits_of(bundle, entry), args)
