@@ -3,6 +3,7 @@
 Refuses nothing else.
 """
 
+import logging
 import os
 from collections.abc import Generator, Iterator
 from itertools import count
@@ -40,6 +41,18 @@ def cluster() -> Iterator[Cluster]:
 def dsn(cluster: Cluster) -> str:
     """A ledger of its own in that server."""
     return cluster.dsn(f"test_{next(_SCHEMAS)}")
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """A command that runs in this process sets logging up for itself; the next test may not feel it."""
+    root = logging.getLogger()
+    handlers, level, raises = list(root.handlers), root.level, logging.raiseExceptions
+    yield
+    root.setLevel(level)
+    logging.raiseExceptions = raises
+    for handler in [one for one in root.handlers if one not in handlers]:
+        root.removeHandler(handler)
 
 
 def pytest_configure(config: pytest.Config) -> None:
