@@ -19,6 +19,7 @@ from magsag.domain.facts import ParkedOn, RunStatus
 from magsag.domain.ids import RunId, StepId
 from magsag.domain.sealed import Fault, Sealed, Stored
 from magsag.domain.standing import Course, Standing
+from magsag.ports.throttles import Throttles
 
 __all__ = [
     "AnchorLines",
@@ -469,5 +470,5 @@ class Moving(Protocol):
         """Put pieces of another ledger into a FILLING one, as they are, in one commit."""
 
 
-class Store(Ledger, Leases, Runs, Tickets, Wakes, Upkeep, Moving, Protocol):
+class Store(Ledger, Leases, Runs, Tickets, Throttles, Wakes, Upkeep, Moving, Protocol):
     """All of it; what `app` builds and services take a part of."""

@@ -37,6 +37,7 @@ from magsag.testing.sample_runs import (
     sealed,
     started,
 )
+from magsag.testing.throttles_suite import ThrottlesSuite
 from magsag.testing.tickets_suite import TicketsSuite
 
 OpenStore = Callable[[], Store]
@@ -677,6 +678,7 @@ class StoreSuite(
     UpkeepSuite,
     MovingSuite,
     TicketsSuite,
+    ThrottlesSuite,
 ):
     """All of it. Subclasses give the fixture `open_store`."""
 

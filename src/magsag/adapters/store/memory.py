@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Final, assert_never
 
+from magsag.adapters.store.throttled import MemoryThrottles
 from magsag.adapters.store.tombstones import require_all
 from magsag.adapters.store.words import text_of, tokens
 from magsag.domain.approval import TicketState
@@ -80,7 +81,7 @@ class _Held:
     until: float
 
 
-class MemoryStore:
+class MemoryStore(MemoryThrottles):
     """All of `ports.ledger.Store`, in dicts."""
 
     def __init__(self) -> None:
@@ -91,6 +92,7 @@ class MemoryStore:
         self._bundles: dict[str, bytes] = {}
         self._records: dict[tuple[str, str], tuple[Record, RunId]] = {}
         self._tickets: dict[str, TicketRow] = {}
+        self._throttles = {}
         self._standing: Standing | None = None
         self._owner = f"memory:{next(_COUNT)}"
         self._written = threading.Condition(self._lock)

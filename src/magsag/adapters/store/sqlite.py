@@ -11,6 +11,7 @@ from magsag.adapters.store.moving import MovingPart
 from magsag.adapters.store.processlock import ProcessLock
 from magsag.adapters.store.reading import ReadingPart
 from magsag.adapters.store.searching import SearchingPart
+from magsag.adapters.store.throttling import ThrottlingPart
 from magsag.adapters.store.upkeep import UpkeepPart
 from magsag.adapters.store.waking import WakingPart
 from magsag.adapters.store.writing import WritingPart
@@ -27,7 +28,15 @@ def installed_version() -> str:
 
 
 class SqliteStore(
-    WritingPart, ReadingPart, SearchingPart, LeasingPart, WakingPart, UpkeepPart, ErasingPart, MovingPart
+    WritingPart,
+    ReadingPart,
+    SearchingPart,
+    LeasingPart,
+    WakingPart,
+    UpkeepPart,
+    ErasingPart,
+    MovingPart,
+    ThrottlingPart,
 ):
     """All of `ports.ledger.Store` in one SQLite file, for any number of threads and processes of one machine."""
 

@@ -20,6 +20,7 @@ from magsag.adapters.store.postgres.owner import Owner
 from magsag.adapters.store.postgres.searching import SearchingPart
 from magsag.adapters.store.postgres.statements import migrations
 from magsag.adapters.store.postgres.target import target_of
+from magsag.adapters.store.postgres.throttling import ThrottlingPart
 from magsag.adapters.store.postgres.upkeep import UpkeepPart
 from magsag.adapters.store.postgres.writing import WritingPart
 from magsag.adapters.store.reading import ReadingPart
@@ -46,7 +47,9 @@ def drop_schema(dsn: str) -> None:
         raise broken(target.shown, error) from error
 
 
-class PostgresStore(WritingPart, ReadingPart, SearchingPart, LeasingPart, UpkeepPart, ErasingPart, MovingPart):
+class PostgresStore(
+    WritingPart, ReadingPart, SearchingPart, LeasingPart, UpkeepPart, ErasingPart, MovingPart, ThrottlingPart
+):
     """All of `ports.ledger.Store` in one schema, for any number of processes on any number of machines."""
 
     def __init__(

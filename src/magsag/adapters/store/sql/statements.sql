@@ -380,3 +380,14 @@ delete from unanchored;
 
 -- head_at: the chain of a run at a fact
 select head from facts where run = ? and seq = ?;
+
+-- throttle: as it stands
+select name, version, body from throttles where name = ?;
+
+-- put_throttle: a row comes back when it followed the version that stood
+insert into throttles(name, version, body) values(?, ?, ?)
+on conflict(name) do update set version = excluded.version, body = excluded.body
+where throttles.version = excluded.version - 1 returning version;
+
+-- throttles: all
+select name, version, body from throttles order by name;

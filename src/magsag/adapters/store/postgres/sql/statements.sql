@@ -309,3 +309,18 @@ select tenant, key, value, run, updated from records order by tenant, key;
 
 -- pieces_tickets: by id
 select id, run, root, step, state, version, opened, expires, salt, body from approvals order by id;
+
+-- throttle: as it stands, with the time in microseconds
+select (extract(epoch from clock_timestamp()) * 1000000)::bigint, t.name, t.version, t.body
+from (select %s::text as asked) as q left join throttles t on t.name = q.asked;
+
+-- put_throttle: a row comes back when it followed the version that stood; its commit is not synced
+insert into throttles(name, version, body)
+select p.name, p.version, p.body
+from (select %s::text as name, %s::bigint as version, %s::bytea as body) as p,
+     (select set_config('synchronous_commit', 'off', true)) as unsynced
+on conflict(name) do update set version = excluded.version, body = excluded.body
+where throttles.version = excluded.version - 1 returning version;
+
+-- throttles: all
+select name, version, body from throttles order by name;

@@ -1,0 +1,123 @@
+"""What one skill, agent or provider can take: its breaker, its rate and how many calls are under way. All or nothing.
+
+A call that one of the three refuses takes nothing of the others. The rate is a token bucket kept as one number, the
+time at which it is full again. Times are microseconds, handed in.
+"""
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import NamedTuple
+
+from magsag.domain.manifests.throttling import BreakerRule, RateRule
+from magsag.policy.breaker import Breaker, Shut, ask, hear
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is declared; None does not limit."""
+
+    breaker: BreakerRule | None = None
+    rate: RateRule | None = None
+    concurrency: int | None = None
+
+    @property
+    def are_declared(self) -> bool:
+        """Whether anything is."""
+        return self != _UNLIMITED
+
+
+_UNLIMITED = Limits()
+
+
+class Busy(NamedTuple):
+    """A call under way."""
+
+    caller: str
+    until: int
+    """when it is not counted any longer, because its process may have died"""
+
+
+@dataclass(frozen=True, slots=True)
+class Throttle:
+    """What is known, shared by all processes."""
+
+    breaker: Breaker = field(default_factory=Breaker)
+    full_at: int = 0
+    """when the bucket is full again"""
+    busy: tuple[Busy, ...] = ()
+
+
+class Limited(StrEnum):
+    """Which limit is reached."""
+
+    RATE = "rate"
+    CONCURRENCY = "concurrency"
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The call may go."""
+
+    throttle: Throttle
+    epoch: int
+    is_probe: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """The call may not go now; nothing is wrong with what it wants to call."""
+
+    by: Limited
+    at: int
+    """when to ask again"""
+
+
+def admit(throttle: Throttle, limits: Limits, caller: str, now: int, until: int) -> Admitted | Shut | Later:
+    """Whether a call may go; `until` is when it has ended at the latest."""
+    breaker, is_probe = throttle.breaker, False
+    if limits.breaker is not None:
+        answer = ask(breaker, caller, now, until)
+        if isinstance(answer, Shut):
+            return answer
+        breaker, is_probe = answer.breaker, answer.is_probe
+    full_at, busy = throttle.full_at, throttle.busy
+    if limits.rate is not None:
+        full_at = _taken(throttle.full_at, limits.rate, now)
+        if (early := full_at - _span(limits.rate) - now) > 0:
+            return Later(Limited.RATE, now + early)
+    if limits.concurrency is not None:
+        busy = tuple(one for one in busy if one.caller != caller and now < one.until)
+        if len(busy) >= limits.concurrency:
+            return Later(Limited.CONCURRENCY, min(one.until for one in busy))
+        busy += (Busy(caller, until),)
+    return Admitted(Throttle(breaker, full_at, busy), breaker.epoch, is_probe)
+
+
+def settle(throttle: Throttle, limits: Limits, caller: str, epoch: int, failed: bool | None, now: int) -> Throttle:
+    """What is known once a call has ended; `failed` is None when it says nothing of what it called."""
+    breaker = throttle.breaker
+    if limits.breaker is not None:
+        breaker = hear(breaker, limits.breaker, caller, epoch, failed, now)
+    busy = tuple(one for one in throttle.busy if one.caller != caller)
+    return replace(throttle, breaker=breaker, busy=busy)
+
+
+def left(throttle: Throttle, rate: RateRule, now: int) -> int:
+    """How many calls may go at once now."""
+    missing = max(0, min(throttle.full_at, now + _span(rate)) - now)
+    return rate.calls - -(-missing // _one(rate))
+
+
+def _taken(full_at: int, rate: RateRule, now: int) -> int:
+    """When the bucket is full again, after one more call."""
+    return max(min(full_at, now + _span(rate)), now) + _one(rate)
+
+
+def _one(rate: RateRule) -> int:
+    """The time in which one call is refilled, rounded so that there are never more."""
+    return -(-int(rate.per * 1_000_000) // rate.calls)
+
+
+def _span(rate: RateRule) -> int:
+    """The time in which an empty bucket is full."""
+    return _one(rate) * rate.calls
