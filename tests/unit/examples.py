@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from magsag.domain.approval import Answer, ApprovalRule, Ask, OnExpire, Proof
+from magsag.domain.approval import Answer, ApprovalRule, Ask, OnExpire, Proof, Reach
 from magsag.domain.effects import Effect
 from magsag.domain.errors import ErrorType
 from magsag.domain.facts import (
@@ -22,6 +22,8 @@ from magsag.domain.facts import (
     RunStatus,
     Score,
     SignalReceived,
+    StandingApproved,
+    StandingRevoked,
     StepCancelled,
     StepDone,
     StepFact,
@@ -60,6 +62,14 @@ DECIDED: Final = ApprovalDecided(
     at=2_500, step=STEP, ticket="t1", answer=Answer.APPROVE, by="ann", proof=Proof.OS_USER, people="p" * 64,
     reason="less", binding="c" * 64, input=b'{"cents":4}',
 )  # fmt: skip
+STANDING: Final = StandingApproved(
+    at=2_500, step=STEP, standing="s1", ticket="t1", reach=Reach.RUN, program="agent:a@1.0.0", proposal=PAY,
+    rule="ask-first", environment="development", until=9_999, by="ann", proof=Proof.OS_USER, people="p" * 64,
+    when="args.cents < 9", reason="small sums",
+)  # fmt: skip
+REVOKED: Final = StandingRevoked(
+    at=2_600, step=STEP, standing="s1", by="bo", proof=Proof.API_KEY, people="p" * 64, reason="enough"
+)
 STARTED: Final = StepStarted(
     at=3_000, step=STEP, proposal=PAY, verdict=ALLOWED, attempt=1, key="k", act_by=9_000, input=b'{"cents":5}'
 )
@@ -76,7 +86,8 @@ SKIPPED: Final = StepSkipped(at=6_000, step=STEP, why="when is false")
 LATE: Final = LateOutcome(at=9_500, step=STEP, output=b'"after all"')
 
 STEP_FACTS: Final[tuple[StepFact, ...]] = (
-    HELD, DECIDED, STARTED, DONE, SUCCEEDED, FAILED, WILL_RETRY, IN_DOUBT, RESOLVED, CANCELLED, SKIPPED, LATE,
+    HELD, DECIDED, STANDING, REVOKED, STARTED, DONE, SUCCEEDED, FAILED, WILL_RETRY, IN_DOUBT, RESOLVED, CANCELLED,
+    SKIPPED, LATE,
 )  # fmt: skip
 FACTS: Final[tuple[Fact, ...]] = (
     RUN_STARTED,

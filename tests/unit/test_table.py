@@ -42,10 +42,13 @@ EXPECTED: Final = {
 """with the facts of `tests.unit.examples`; a doubt is resolved there as succeeded"""
 
 
+CHANGES_NOTHING = facts.LateOutcome | facts.ApprovalDecided | facts.StandingApproved | facts.StandingRevoked
+
+
 @pytest.mark.parametrize("fact", STEP_FACTS, ids=lambda fact: type(fact).__name__)
 @pytest.mark.parametrize("status", StepStatus)
 def test_a_fact_moves_a_step_as_the_table_says_or_is_refused(status: StepStatus, fact: StepFact) -> None:
-    changes_nothing = isinstance(fact, facts.LateOutcome | facts.ApprovalDecided)
+    changes_nothing = isinstance(fact, CHANGES_NOTHING)
     expected = status if changes_nothing else EXPECTED.get((status, type(fact)))
     if expected is None:
         with pytest.raises(Illegal, match=type(fact).__name__):

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from magsag.services.rulebook import Rulebook
     from magsag.services.scaffold import Scaffold
     from magsag.services.shelf import Shelf
+    from magsag.services.standing_approvals import StandingApprovals
     from magsag.services.summary import Summary
     from magsag.services.upkeep import Upkeep
 
@@ -82,7 +83,16 @@ class Looking(Running):
 
         store = self._looked_at()
         bundles = self.bundles if self.has_ledger else self._bundles_of(store)
-        return Approvals(store, bundles, lambda: self.catalog.people, self.clock)
+        return Approvals(store, bundles, lambda: self.catalog.people, self.clock, self.standing_approvals)
+
+    @property
+    def standing_approvals(self) -> "StandingApprovals":
+        """What people of this ledger approved beforehand."""
+        from magsag.services.standing_approvals import StandingApprovals
+
+        store = self._looked_at()
+        bundles = self.bundles if self.has_ledger else self._bundles_of(store)
+        return StandingApprovals(store, bundles, lambda: self.catalog.people, self.conditions, self.clock)
 
     @property
     def insight(self) -> "Insight":

@@ -63,9 +63,11 @@ class Running(Given):
     @cached_property
     def gate(self) -> "Gate":
         """The gate."""
+        from magsag.services.covering import Covering
         from magsag.services.gate import Gate
 
-        return Gate(self.recorder, self.store, self.values, self.clock, self.switches, self._given_place)
+        covering = Covering(self.store, lambda: self.catalog.people, self.conditions)
+        return Gate(self.recorder, self.store, self.values, self.clock, self.switches, self._given_place, covering)
 
     @cached_property
     def programs(self) -> "Programs":

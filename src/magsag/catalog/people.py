@@ -40,6 +40,7 @@ def read_people(found: Survey, notes: Notes) -> People:
 
 def _check(candidate: Candidate, manifest: Manifest) -> None:
     seen: dict[str, int] = {}
+    users: dict[str, str] = {}
     keys: dict[str, int] = {}
     for index, person in enumerate(manifest.people):
         pointer = ("people", index)
@@ -48,6 +49,10 @@ def _check(candidate: Candidate, manifest: Manifest) -> None:
             candidate.notes.add((*pointer, "id"), what, "keep one entry, with all roles")
         seen.setdefault(person.id, index)
         _check_proof(candidate, pointer, person)
+        user = person.id if person.proof is Proof.OS_USER else person.os_user
+        if user is not None and users.setdefault(user, person.id) != person.id:
+            what = f"the login name {user} is that of {users[user]} already, and each person counts once"
+            candidate.notes.add((*pointer, "id"), what, "keep one entry for one person, with all roles")
         if person.key_sha256 is not None and keys.setdefault(person.key_sha256, index) != index:
             candidate.notes.add(
                 (*pointer, "key_sha256"), "somebody else has the same key", "give each person their own"
@@ -61,6 +66,9 @@ def _check_proof(candidate: Candidate, pointer: tuple[str | int, ...], person: P
     elif person.proof is Proof.API_KEY and person.key_sha256 is None:
         what = f"{person.id} is to prove it by a key, and there is no `key_sha256`"
         candidate.notes.add((*pointer, "proof"), what, "add the SHA-256 of the key, as hex")
+    elif person.proof is Proof.OS_USER and person.os_user not in (None, person.id):
+        what = f"with `proof: os_user` the login name is the id, {person.id}"
+        candidate.notes.add((*pointer, "os_user"), what, "remove it, or make it the id", key=True)
     elif person.proof is not Proof.API_KEY and person.key_sha256 is not None:
         what = f"`key_sha256` is not read with `proof: {person.proof}`"
         candidate.notes.add((*pointer, "key_sha256"), what, "remove it, or write `proof: api_key`", key=True)

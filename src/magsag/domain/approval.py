@@ -49,6 +49,15 @@ class TicketState(StrEnum):
     """the policy in force asks for more than this ticket gave; another one was opened"""
 
 
+class Reach(StrEnum):
+    """What a standing approval is for, besides the one act that it was asked for."""
+
+    RUN = "run"
+    """the same act by the same program in the run tree that asked"""
+    AGENT = "agent"
+    """the same act by the same program in any run"""
+
+
 @dataclass(frozen=True, slots=True)
 class ApprovalRule:
     """What a rule that asks wants: how many people, which, how soon."""

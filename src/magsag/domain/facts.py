@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from magsag.domain.approval import Answer, Ask, Proof
+from magsag.domain.approval import Answer, Ask, Proof, Reach
 from magsag.domain.effects import Effect
 from magsag.domain.errors import ErrorType
 from magsag.domain.ids import RunId, StepId
@@ -251,6 +251,46 @@ class ApprovalDecided:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StandingApproved:
+    """Somebody who answered a ticket approved more of the same. What it covers: `policy.standing_approval`."""
+
+    at: int
+    step: StepId
+    standing: str
+    """its id"""
+    ticket: str
+    reach: Reach
+    program: str
+    """exact reference of who may do it"""
+    proposal: Proposal
+    rule: str
+    """the rule whose ask it answers"""
+    environment: str
+    until: int
+    by: str
+    """its owner"""
+    proof: Proof
+    people: str
+    """content hash of the people in force"""
+    when: str = ""
+    """a condition on the record of the act, in CEL; without one it covers every such act"""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandingRevoked:
+    """Somebody ended a standing approval before its time."""
+
+    at: int
+    step: StepId
+    standing: str
+    by: str
+    proof: Proof
+    people: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepStarted:
     """The intent: from here on the act may have happened. `input` is absent on a retry."""
 
@@ -265,6 +305,8 @@ class StepStarted:
     """after this time nobody of ours is still acting; of a wait: when it is over, 0 when only its signal ends it"""
     approval: str | None = None
     """the ticket that was spent with it"""
+    standing: str | None = None
+    """the standing approval that answered the ask"""
     input: bytes | None = None
 
 
@@ -382,6 +424,8 @@ RunFact = RunStarted | RunEnded | RunParked | RunScored | CancelRequested | Sign
 StepFact = (
     StepHeld
     | ApprovalDecided
+    | StandingApproved
+    | StandingRevoked
     | StepStarted
     | StepDone
     | StepSucceeded

@@ -10,7 +10,7 @@ from typing import Any, Final, get_args
 
 from pydantic_core import from_json
 
-from magsag.domain.approval import Answer, ApprovalRule, Ask, OnExpire, Proof
+from magsag.domain.approval import Answer, ApprovalRule, Ask, OnExpire, Proof, Reach
 from magsag.domain.effects import Effect
 from magsag.domain.errors import ErrorType, StoreBroken
 from magsag.domain.facts import (
@@ -123,6 +123,7 @@ _NESTED: Final[Mapping[str, Callable[[Any], object]]] = {
     "ask": _ask,
     "answer": Answer,
     "proof": Proof,
+    "reach": Reach,
     "reasons": _reasons,
     "scores": _scores,
     "type": ErrorType,

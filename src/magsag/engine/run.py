@@ -85,6 +85,11 @@ class Run:
     signals: dict[str, list[Signal]] = field(default_factory=dict)
     """by event, those that no wait has taken yet, the oldest first"""
 
+    standing: dict[str, facts.StandingApproved] = field(default_factory=dict)
+    """by id, what people approved beforehand when they answered its tickets"""
+    revoked: set[str] = field(default_factory=set)
+    """those of them that were ended before their time"""
+
     @property
     def order(self) -> int:
         """The place of its last fact in the order in which programs are told: the same live and on every resume."""
@@ -113,6 +118,12 @@ def evolve(run: Run, fact: facts.Fact) -> None:
         case facts.ApprovalDecided():
             run.aside += 1
             _answered(_step(run, fact.step), fact)
+        case facts.StandingApproved():
+            run.aside += 1
+            run.standing[fact.standing] = fact
+        case facts.StandingRevoked():
+            run.aside += 1
+            run.revoked.add(fact.standing)
         case facts.LateOutcome():
             run.aside += 1
             _changed(_step(run, fact.step), fact, run.order)

@@ -10,8 +10,8 @@
 `StepDone` (new or waiting -> succeeded) is Started and Succeeded in one, for `pure` and `read`. `StepSkipped`
 follows only `new`. Nothing follows an end. `started` -> cancelled holds for steps without effect only: an
 effectful step ends as its act did. `waiting`, `held` -> in_doubt: an attempt that may have acted, when no other one may
-follow it. A held step is held again when its ticket is replaced. `LateOutcome` and `ApprovalDecided` may follow any
-status and change none.
+follow it. A held step is held again when its ticket is replaced. `LateOutcome`, `ApprovalDecided`, `StandingApproved`
+and `StandingRevoked` may follow any status and change none.
 """
 
 from collections.abc import Mapping
@@ -67,7 +67,9 @@ STEP_MOVES: Final[Mapping[StepStatus, Mapping[type[facts.StepFact], frozenset[St
     SKIPPED: {},
 }
 
-CHANGES_NOTHING: Final = frozenset({facts.LateOutcome, facts.ApprovalDecided})
+CHANGES_NOTHING: Final = frozenset(
+    {facts.LateOutcome, facts.ApprovalDecided, facts.StandingApproved, facts.StandingRevoked}
+)
 
 
 class Illegal(Broken):

@@ -80,7 +80,8 @@ def decide(ticket: Ticket, people: People, given: Given) -> Ticket:
     if given.at >= expires_at(ticket.ask):
         raise Refused(f"approval {ticket.ask.ticket} has expired: nobody decided it in time")
     person = people.person(given.by)
-    _require_may(ticket, person, people.exclude_requester, given.at)
+    late = is_escalated(ticket.ask, given.at)
+    require_may(person, ticket.ask.rule, ticket.requesters, people.exclude_requester, ticket.ask.ticket, late)
     if given.answer is Answer.DENY:
         return replace(ticket, state=TicketState.DENIED, answers=(*ticket.answers, given))
     if ticket.state is TicketState.APPROVED:
@@ -128,13 +129,24 @@ def counted(answers: tuple[Given, ...]) -> tuple[Given, ...]:
     return tuple({given.by.id: given for given in reversed(since)}.values())[::-1]
 
 
-def _require_may(ticket: Ticket, person: Person, exclude_requester: bool, now: int) -> None:
-    rule, id = ticket.ask.rule, ticket.ask.ticket
-    if exclude_requester and person.id in ticket.requesters:
-        raise Refused(f"{person.id} asked for it, so somebody else has to decide {id} (exclude_requester)")
-    roles = {*rule.roles, *(rule.escalate_to if is_escalated(ticket.ask, now) else ())}
+def require_may(
+    person: Person,
+    rule: ApprovalRule,
+    requesters: Collection[str],
+    exclude_requester: bool,
+    what: str,
+    is_late: bool = False,
+) -> None:
+    """Whether this person may answer what a rule asks; `what` names it. Raises Refused.
+
+    `is_late`: those it escalates to may answer as well.
+    """
+    known_as = {person.id, person.os_user or person.id}
+    if exclude_requester and known_as.intersection(requesters):
+        raise Refused(f"{person.id} asked for it, so somebody else has to decide {what} (exclude_requester)")
+    roles = {*rule.roles, *(rule.escalate_to if is_late else ())}
     if not rule.roles and not rule.people:
         return
     if person.id not in rule.people and not roles.intersection(person.roles):
         wanted = [*(f"the role {role}" for role in sorted(roles)), *rule.people]
-        raise Refused(f"{person.id} may not decide {id}: it takes {' or '.join(wanted)}")
+        raise Refused(f"{person.id} may not decide {what}: it takes {' or '.join(wanted)}")

@@ -19,6 +19,7 @@ from magsag.domain.facts import ParkedOn, RunStatus
 from magsag.domain.ids import RunId, StepId
 from magsag.domain.sealed import Fault, Sealed, Stored
 from magsag.domain.standing import Course, Standing
+from magsag.ports.standing_approvals import KeptStanding, Leaning, StandingReads, StandingRow
 from magsag.ports.throttles import Throttles
 
 __all__ = [
@@ -160,6 +161,10 @@ class Write:
     """what a transactional act puts into the store, in order: it is there if and only if the facts are"""
     tickets: Sequence[TicketRow] = ()
     """tickets opened or changed: the write is declined when one of them does not follow the version that stands"""
+    standing: Sequence[StandingRow] = ()
+    """standing approvals made or revoked, declined as tickets are"""
+    leans: Sequence[Leaning] = ()
+    """standing approvals that its intents go by: the write is declined when one of them is not in force"""
     wake: int | None = None
     """the tree wants a leg: if its root is parked it is due at this time (microseconds since 1970) at the latest; if it
     is being driven, its next park is, since its driver may not hear of these facts before it parks"""
@@ -180,7 +185,7 @@ class Declined:
     """This write alone was dropped: no lease, a run that exists, or does not, a ticket that somebody changed."""
 
     why: str
-    """`lease`, `exists`, `unknown`, `approval`"""
+    """`lease`, `exists`, `unknown`, `approval` (also a standing one)"""
 
 
 class Ledger(Protocol):
@@ -443,7 +448,7 @@ class KeptTicket:
     ticket: TicketRow
 
 
-Piece = AnchorLines | KeptBundle | KeptRun | KeptBlob | KeptRecord | KeptTicket
+Piece = AnchorLines | KeptBundle | KeptRun | KeptBlob | KeptRecord | KeptTicket | KeptStanding
 """what a ledger is made of; leases are not: they belong to processes"""
 
 
@@ -461,7 +466,7 @@ class Moving(Protocol):
         """
 
     def pieces(self) -> Iterator[Piece]:
-        """All of it, in this order: anchors, bundles, runs, large values, records, tickets.
+        """All of it, in this order: anchors, bundles, runs, large values, records, tickets, standing approvals.
 
         Each sort is in the order of the bytes of its keys. As of one moment.
         """
@@ -470,5 +475,5 @@ class Moving(Protocol):
         """Put pieces of another ledger into a FILLING one, as they are, in one commit."""
 
 
-class Store(Ledger, Leases, Runs, Tickets, Throttles, Wakes, Upkeep, Moving, Protocol):
+class Store(Ledger, Leases, Runs, Tickets, StandingReads, Throttles, Wakes, Upkeep, Moving, Protocol):
     """All of it; what `app` builds and services take a part of."""

@@ -5,7 +5,7 @@ compare and set. Whoever loses reads again and is judged again. Driving the run 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from magsag.catalog.contracts import Contract
@@ -21,11 +21,13 @@ from magsag.engine.chain import seal
 from magsag.policy.approval import Given, binding, decide, is_escalated
 from magsag.policy.people import People
 from magsag.ports.clock import Clock
-from magsag.ports.ledger import Store, TicketQuery, TicketRow, Write, Written
+from magsag.ports.ledger import Sealed, Store, TicketQuery, TicketRow, Write, Written
+from magsag.ports.standing_approvals import StandingRow
 from magsag.services.beginnings import read_run
 from magsag.services.bundles import Bundles
 from magsag.services.large import plain
 from magsag.services.outcomes import breach
+from magsag.services.standing_approvals import Beforehand, StandingApprovals
 from magsag.services.tickets import Kept, kept, next_row
 
 
@@ -56,13 +58,23 @@ class Decision:
     reason: str = ""
     arguments: tuple[Any] | None = None
     """what is approved instead of the proposed arguments"""
+    standing: Beforehand | None = None
+    """what is approved besides, for acts to come"""
 
 
 class Approvals:
     """The tickets of a ledger."""
 
-    def __init__(self, store: Store, bundles: Bundles, people: Callable[[], People], clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        bundles: Bundles,
+        people: Callable[[], People],
+        clock: Clock,
+        standing: StandingApprovals,
+    ) -> None:
         self._store = store
+        self._standing = standing
         self._bundles = bundles
         self._people = people
         self._clock = clock
@@ -114,12 +126,24 @@ class Approvals:
                 binding=bound,
                 input=arguments,
             )
-            sealed, wake = seal(fact, self._clock.chance(16)), None if after.state is TicketState.OPEN else now
-            decided = next_row(row, after)
-            write = Write(row.run, row.root, [sealed], tickets=[decided], wake=wake)
+            wake, decided = None if after.state is TicketState.OPEN else now, next_row(row, after)
+            write = Write(row.run, row.root, [self._sealed(fact)], tickets=[decided], wake=wake)
+            if said.standing is not None:
+                made, standing = self._beforehand(row, about, said, said.standing, fact)
+                write = replace(write, facts=[*write.facts, self._sealed(made)], standing=[standing])
             (answer,) = self._store.write([write], Level.SYNCED)
             if isinstance(answer, Written):
                 return self._view(decided)
+
+    def _sealed(self, fact: facts.Fact) -> Sealed:
+        return seal(fact, self._clock.chance(16))
+
+    def _beforehand(
+        self, row: TicketRow, about: Kept, said: Decision, wanted: Beforehand, fact: facts.ApprovalDecided
+    ) -> tuple[facts.StandingApproved, StandingRow]:
+        if said.answer is Answer.DENY or said.arguments is not None:
+            raise Invalid("a standing approval goes with a yes to what was asked: leave other arguments out")
+        return self._standing.made(row, about, wanted, fact)
 
     def _row(self, id: str) -> TicketRow:
         """The ticket's row. Raises Invalid for an unknown one."""

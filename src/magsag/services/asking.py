@@ -57,7 +57,7 @@ class Asking:
         salt, id = self._clock.chance(16), run_id(now // 1000, self._clock.chance(7))
         target = attempt.target.proposal.target
         ask = Ask(id, _asked(attempt), now, binding(salt, target, attempt.acted))
-        ticket = opened(ask, _requesters(attempt))
+        ticket = opened(ask, requesters(attempt))
         about = Kept(ticket, attempt.target.proposal, attempt.verdict, seat.targets.program)
         row = first_row(Place(seat.run.id, seat.leg.tree.root, attempt.id), about, salt)
         old = attempt.ticket
@@ -111,7 +111,7 @@ class Asking:
         row = self._tickets.ticket(step.ask.ticket) if step.ask is not None else None
         if step.ask is None or row is None or row.run != attempt.seat.run.id:
             return None
-        return HeldTicket(recorded(step, step.ask, _requesters(attempt)), row)
+        return HeldTicket(recorded(step, step.ask, requesters(attempt)), row)
 
 
 def asked_by(policies: Policies, rule: str) -> ApprovalRule:
@@ -124,7 +124,8 @@ def _asked(attempt: Attempt) -> ApprovalRule:
     return asked_by(attempt.seat.targets.policies, attempt.verdict.rule)
 
 
-def _requesters(attempt: Attempt) -> tuple[str, ...]:
+def requesters(attempt: Attempt) -> tuple[str, ...]:
+    """Who started the tree of a step, and on whose behalf."""
     tree = attempt.seat.leg.tree
     root = tree.runs[tree.root].started
     assert root is not None

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Protocol
 
+from magsag.domain.effects import Effect
 from magsag.domain.errors import StepFailed, Stopped
-from magsag.domain.facts import ParkedOn, Verdict
+from magsag.domain.facts import ParkedOn, StepStatus, Verdict
 from magsag.domain.ids import RunId, StepId
 from magsag.policy.approval import Ticket
 from magsag.ports.ledger import Record, TicketRow
+from magsag.ports.standing_approvals import Leaning
 from magsag.services.seat import Scope, Seat
 from magsag.services.targets import Target
 
@@ -82,6 +84,8 @@ class Attempt:
     """of a step that the ledger knows: the input that is acted on, as it was proposed or as an approver changed it"""
     ticket: HeldTicket | None = None
     """the approval that it has"""
+    leans: Leaning | None = None
+    """the standing approval that answers its ask instead"""
 
     @property
     def acted(self) -> bytes:
@@ -92,6 +96,18 @@ class Attempt:
     def known(self) -> bool:
         """Whether the ledger has heard of the step."""
         return self.id in self.seat.run.steps
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it waits for an approval, by the record."""
+        step = self.seat.run.steps.get(self.id)
+        return step is not None and step.status is StepStatus.HELD
+
+    @property
+    def may_have_acted(self) -> bool:
+        """Whether an attempt before this one may have: of the kinds that are tried again, only one that repeats
+        safely."""
+        return self.number > 1 and self.target.proposal.effect is Effect.IDEMPOTENT
 
     @property
     def given_up(self) -> bool:

@@ -26,6 +26,7 @@ from magsag.ports.place import Place
 from magsag.services.asking import Asking, Goes, Over, Waits
 from magsag.services.attempt import Acted, Attempt, Children, HeldTicket, Switches, Told
 from magsag.services.comparing import asks, difference, in_doubt
+from magsag.services.covering import Covering
 from magsag.services.judging import Judging
 from magsag.services.large import Values
 from magsag.services.lookups import CannotTell, Happened, Lookups, NotHappened, is_abandoned
@@ -53,8 +54,11 @@ class Gate:
         clock: Clock,
         switches: Switches,
         place: Place | None = None,
+        covering: Covering | None = None,
     ) -> None:
+        """Without `covering` no standing approval answers anything."""
         self._values = values
+        self._covering = covering
         self._clock = clock
         self._judging = Judging(switches)
         self._asking = Asking(store, clock)
@@ -232,14 +236,18 @@ class Gate:
 
     async def _judged(self, attempt: Attempt) -> None:
         """Let the attempt start, or end it here."""
-        now = attempt.began = self._clock.now()
+        now, attempt.leans = self._clock.now(), None
+        attempt.began = now
         verdict = attempt.verdict = self._judging.verdict(attempt, now)
         match verdict.decision:
             case Decision.ALLOW:
                 await self._start(attempt, await self._spends(attempt) if attempt.ticket else None)
             case Decision.ASK:
                 spends = await self._spends(attempt) if attempt.ticket else None
-                await (self._hold(attempt, verdict) if spends is None else self._start(attempt, spends))
+                if attempt.ticket is None and self._covering is not None:
+                    attempt.leans = self._covering.find(attempt)
+                is_answered = spends is not None or attempt.leans is not None
+                await (self._start(attempt, spends) if is_answered else self._hold(attempt, verdict))
             case Decision.DENY:
                 await self._deny(attempt)
             case _:
@@ -265,14 +273,14 @@ class Gate:
         self, attempt: Attempt, error: StepFailed, tickets: Sequence[TicketRow] = ()
     ) -> StepFailed | Stopped:
         """No approval ends the step, unless an earlier attempt may have acted: then a person must look."""
-        if not _may_have_acted(attempt):
+        if not attempt.may_have_acted:
             return await self._outcomes.fail(attempt, error, tickets)
         return await self._doubt(attempt, f"an earlier attempt may have acted, and no other follows: {error.message}")
 
     async def _start(self, attempt: Attempt, spends: HeldTicket | None) -> None:
         """The intent, where it is a fact of its own: of the kinds that always start, and of what was held."""
         starts = attempt.target.proposal.effect in ALWAYS_STARTS and not is_not_performed(attempt.verdict)
-        if not starts and attempt.ticket is None and not _is_held(attempt):
+        if not (starts or attempt.ticket or attempt.leans or attempt.is_held):
             return
         await self._outcomes.start(attempt, spends)
         if attempt.cancelled and attempt.given_up:
@@ -316,7 +324,7 @@ class Gate:
         """A deny ends the step, unless an earlier attempt may have acted: then a person must look."""
         assert attempt.verdict is not None
         verdict = attempt.verdict
-        if _may_have_acted(attempt):
+        if attempt.may_have_acted:
             reason = f"an earlier attempt may have acted, and rule {verdict.rule} denies another one"
             raise await self._doubt(attempt, reason)
         why = f": {verdict.reason}" if verdict.reason else ""
@@ -346,13 +354,3 @@ class Gate:
         if step.status is StepStatus.FAILED:
             raise failure(step)
         return Told(self._values.decode(seat.leg.tree, step.output), step.order, step.at, step.partial)
-
-
-def _may_have_acted(attempt: Attempt) -> bool:
-    """Whether an attempt before this one may have: of the kinds that are tried again, only one that repeats safely."""
-    return attempt.number > 1 and attempt.target.proposal.effect is Effect.IDEMPOTENT
-
-
-def _is_held(attempt: Attempt) -> bool:
-    step = attempt.seat.run.steps.get(attempt.id)
-    return step is not None and step.status is StepStatus.HELD

@@ -47,10 +47,10 @@ class Judging:
         if found.fixed is not None:
             return found.fixed
         if not found.counts:
-            return judge(_record(attempt, now), found, seat.targets.policies.hash)
+            return judge(record_about(attempt, now), found, seat.targets.policies.hash)
         tally = seat.tally = seat.tally or Tally(seat.run)
         counts = tally.counts(found.counts, attempt.id)
-        verdict = judge(_record(attempt, now, counts), found, seat.targets.policies.hash)
+        verdict = judge(record_about(attempt, now, counts), found, seat.targets.policies.hash)
         return replace(verdict, counts=counts)
 
     def _beyond(self, attempt: Attempt) -> Verdict | None:
@@ -86,7 +86,7 @@ def _without_approvals(verdict: Verdict) -> Verdict:
     return replace(verdict, decision=Decision.DENY, reason=f"rule {verdict.rule} asks, and {APPROVALS_OFF}")
 
 
-def _record(attempt: Attempt, now: int, counts: Sequence[Count] = ()) -> Record:
+def record_about(attempt: Attempt, now: int, counts: Sequence[Count] = ()) -> Record:
     """What is judged of this attempt."""
     seat, target = attempt.seat, attempt.target
     return record_of(seat.run, target.proposal, attempt.value, now, counts, target.found.traits)

@@ -23,6 +23,7 @@ from magsag.ports.ledger import (
     Standing,
     Store,
 )
+from magsag.ports.standing_approvals import KeptStanding
 from magsag.services.tallies import Tally, tally
 from magsag.services.upkeep import now_and_then
 
@@ -40,7 +41,7 @@ class Moved:
     source: str
     target: str
     tallies: dict[str, Tally]
-    """by sort: anchors, bundles, runs, facts, large values, records, tickets"""
+    """by sort: anchors, bundles, runs, facts, large values, records, tickets, standing approvals"""
 
 
 class Moving:
@@ -160,6 +161,8 @@ def _size(piece: Piece) -> int:
             return len(record.value)
         case KeptTicket(ticket):
             return len(ticket.body)
+        case KeptStanding():
+            return 0
         case _:
             assert_never(piece)
 

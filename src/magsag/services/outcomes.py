@@ -17,6 +17,7 @@ from magsag.domain.values import decode, encode, encode_known
 from magsag.engine.run import Step
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Record, TicketRow
+from magsag.ports.standing_approvals import Leaning
 from magsag.services.attempt import Acted, Attempt, HeldTicket, Switches, Told
 from magsag.services.large import Values
 from magsag.services.recorder import Recorder
@@ -46,6 +47,7 @@ class Outcomes:
             key=attempt.key,
             act_by=self._act_by(attempt),
             approval=spends.ticket.ask.ticket if spends else None,
+            standing=attempt.leans.id if attempt.leans else None,
             input=None if attempt.known else attempt.data,
         )
         attempt.started = True
@@ -53,8 +55,8 @@ class Outcomes:
             is_spent = attempt.ticket is not None and attempt.ticket.row == spends.row
             attempt.ticket = spends
             await self._surely(attempt, fact, Level.SYNCED, tickets=() if is_spent else (spends.row,))
-        elif target.proposal.effect in EFFECTFUL:
-            await self._surely(attempt, fact, Level.SYNCED)
+        elif target.proposal.effect in EFFECTFUL or attempt.leans is not None:
+            await self._surely(attempt, fact, Level.SYNCED, leans=(attempt.leans,) if attempt.leans else ())
         else:
             self._recorder.keep(attempt.seat.leg.tree, attempt.seat.run, fact)
 
@@ -221,10 +223,12 @@ class Outcomes:
         level: Level,
         records: Sequence[Record] = (),
         tickets: Sequence[TicketRow] = (),
+        leans: Sequence[Leaning] = (),
     ) -> None:
         """Wait for the commit, whatever happens to the task meanwhile. Raises StoreBroken, LeaseLost."""
         tree = attempt.seat.leg.tree
-        written = self._recorder.propose(tree, attempt.seat.run, [fact], level, records=records, tickets=tickets)
+        run, recorder = attempt.seat.run, self._recorder
+        written = recorder.propose(tree, run, [fact], level, records=records, tickets=tickets, leans=leans)
         while not written.done():
             try:
                 await written

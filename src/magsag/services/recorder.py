@@ -11,7 +11,7 @@ begun before: what happened has happened.
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from magsag.domain.effects import Level
@@ -22,6 +22,7 @@ from magsag.engine.chain import seal
 from magsag.engine.run import Run, evolve
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Change, Declined, Ledger, NewRun, Record, Sealed, TicketRow, Write, Written
+from magsag.ports.standing_approvals import Leaning
 from magsag.services.driven import Tree
 
 KEPT_SECONDS: Final = 0.05
@@ -41,6 +42,7 @@ class _Pending:
     blobs: dict[str, bytes] = field(default_factory=dict)
     records: list[Record] = field(default_factory=list)
     tickets: list[TicketRow] = field(default_factory=list)
+    leans: list[Leaning] = field(default_factory=list)
     beside: list[Write] = field(default_factory=list)
     """to other trees, in the same commit"""
     begun: set[StepId] = field(default_factory=set)
@@ -121,6 +123,7 @@ class Recorder:
         release: bool = False,
         records: Sequence[Record] = (),
         tickets: Sequence[TicketRow] = (),
+        leans: Sequence[Leaning] = (),
         beside: Sequence[Write] = (),
     ) -> "Commit":
         """The same without waiting; when the future ends, either they have reached the level or the tree is lost.
@@ -139,6 +142,7 @@ class Recorder:
         pending.release = release or pending.release
         pending.records.extend(records)
         pending.tickets.extend(tickets)
+        pending.leans.extend(leans)
         pending.beside.extend(beside)
         self._level = max(self._level, level)
         self._waiting.append(done)
@@ -214,7 +218,8 @@ class Recorder:
         pending, self._pending = dict(sorted(kept.items(), key=_gives_back)), {}
         waiting, self._waiting = self._waiting, []
         level, self._level, self._count = max(self._level, Level.WRITTEN), Level.KEPT, 0
-        writes = [_write(run, item) for run, item in pending.items()]
+        now = self._clock.now()
+        writes = [_write(run, item, now) for run, item in pending.items()]
         writes += [write for item in pending.values() for write in item.beside]
         if self._pace > SLOW_SECONDS:
             self._flush_in_thread(pending, writes, level, waiting)
@@ -294,7 +299,7 @@ def _gives_back(item: tuple[RunId, _Pending]) -> bool:
     return item[1].release
 
 
-def _write(run: RunId, item: _Pending) -> Write:
+def _write(run: RunId, item: _Pending, now: int) -> Write:
     tree = item.tree
     lease = None if item.create is not None and item.create.owner is not None else tree.lease
     return Write(
@@ -308,6 +313,7 @@ def _write(run: RunId, item: _Pending) -> Write:
         item.blobs,
         item.records,
         item.tickets,
+        leans=[replace(leaning, at=now) for leaning in item.leans],
     )
 
 

@@ -19,11 +19,13 @@ from magsag.ports.ledger import (
     Stored,
     TicketRow,
 )
+from magsag.ports.standing_approvals import KeptStanding, StandingRow
 
-SORTS: Final = ("anchors", "bundles", "runs", "facts", "large values", "records", "tickets")
+SORTS: Final = ("anchors", "bundles", "runs", "facts", "large values", "records", "tickets", "standing approvals")
 
 _ROW: Final = tuple(field.name for field in fields(RunRow))
 _TICKET: Final = tuple(field.name for field in fields(TicketRow))
+_STANDING: Final = tuple(field.name for field in fields(StandingRow))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,8 @@ class _Counting:
                 self._add("records", *key, record.value, run.encode(), b"%d" % record.at)
             case KeptTicket(ticket):
                 self._add("tickets", *_ticket(ticket))
+            case KeptStanding(row):
+                self._add("standing approvals", *(str(getattr(row, name)).encode() for name in _STANDING))
             case _:
                 assert_never(piece)
 

@@ -25,6 +25,7 @@ from magsag.ports.ledger import (
     Store,
     Write,
 )
+from magsag.ports.standing_approvals import KeptStanding
 from magsag.testing.sample_runs import (
     ELSEWHERE,
     RUN,
@@ -37,6 +38,7 @@ from magsag.testing.sample_runs import (
     new_run,
     park,
     sealed,
+    standing,
     started,
     ticket,
 )
@@ -63,6 +65,7 @@ class MovingSuite:
             ("KeptBlob", "ended"),
             ("KeptRecord", "key"),
             ("KeptTicket", "t1"),
+            ("KeptStanding", "s1"),
         ]
 
     def test_a_store_that_is_filled_holds_the_same(self, store: Store) -> None:
@@ -163,6 +166,7 @@ def furnish(store: Store) -> Store:
     blobs, records = {blob_id(b"s" * 16, b"large"): b"large"}, [Record("local", "key", b"1", at=2)]
     tickets = [ticket(run=lease.root)]
     first = Write(lease.root, lease.root, [done("a#1")], lease, blobs=blobs, records=records, tickets=tickets)
+    first.standing = [standing(run=lease.root)]
     store.write([first], WRITTEN)
     store.write([Write(child, lease.root, [started()], lease, new_run(child, None, root=lease.root))], SYNCED)
     end(store, lease, run=child)
@@ -212,3 +216,5 @@ def _key(piece: Piece) -> str:
             return record.key
         case KeptTicket(asked):
             return asked.id
+        case KeptStanding(approved):
+            return approved.id

@@ -21,6 +21,7 @@ from magsag.domain.facts import (
 from magsag.domain.ids import RunId, StepId
 from magsag.engine.chain import seal
 from magsag.ports.ledger import Change, Lease, NewRun, Sealed, Store, TicketRow, Write, Written
+from magsag.ports.standing_approvals import StandingRow
 
 WRITTEN, SYNCED = Level.WRITTEN, Level.SYNCED
 RUN: Final = RunId("0193run")
@@ -81,6 +82,11 @@ def ticket(id: str = "t1", *, run: RunId = RUN, version: int = 1, state: TicketS
     """A ticket of a run's step; its body is its version."""
     salt = None if state is TicketState.SPENT else b"s" * 16
     return TicketRow(id, run, run, StepId("pay#1"), state, version, 2, 9_000_000, salt, b"%d" % version)
+
+
+def standing(id: str = "s1", *, run: RunId = RUN, version: int = 1, until: int = 9_000_000) -> StandingRow:
+    """A standing approval of a run's step; from its second version on it is revoked."""
+    return StandingRow(id, run, run, StepId("pay#1"), "skill:pay@1.0.0", version > 1, version, 2, until)
 
 
 def begin(

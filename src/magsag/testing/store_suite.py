@@ -37,6 +37,7 @@ from magsag.testing.sample_runs import (
     sealed,
     started,
 )
+from magsag.testing.standing_suite import StandingSuite
 from magsag.testing.throttles_suite import ThrottlesSuite
 from magsag.testing.tickets_suite import TicketsSuite
 
@@ -679,6 +680,7 @@ class StoreSuite(
     MovingSuite,
     TicketsSuite,
     ThrottlesSuite,
+    StandingSuite,
 ):
     """All of it. Subclasses give the fixture `open_store`."""
 

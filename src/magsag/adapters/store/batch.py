@@ -12,6 +12,7 @@ from pydantic_core import to_json
 
 from magsag.adapters.store.anchors import Rest
 from magsag.adapters.store.reading import ticket_values
+from magsag.adapters.store.standing_approvals import StandingChecks
 from magsag.domain.facts import RunStatus
 from magsag.domain.ids import RunId
 from magsag.engine.chain import link
@@ -46,6 +47,7 @@ class Batch:
         self._facts: list[tuple[object, ...]] = []
         self._beside: list[Write] = []
         self._versions: dict[str, int] = {}
+        self._standing = StandingChecks(connection, sql)
 
     @property
     def is_empty(self) -> bool:
@@ -80,8 +82,10 @@ class Batch:
                 self._holders[item.create.root] = (item.create.owner, 1)
         elif state is None:
             return Declined("unknown")
-        if item.tickets and not self._takes(item.tickets):
+        if not self._standing.allow(item) or (item.tickets and not self._takes(item.tickets)):
             return Declined("approval")
+        if item.standing:
+            self._standing.put(item.standing)
         state.seq, state.head = place(run, item.facts, state.seq, state.head, self._facts)
         if item.change is not None:
             state.change = item.change
@@ -173,7 +177,7 @@ def append(connection: sqlite3.Connection, sql: Mapping[str, str], item: Write) 
 def only_appends(item: Write) -> bool:
     """Whether `append` may write it."""
     beside = item.create or item.change or item.release or item.blobs or item.records or item.tickets
-    return not beside and item.wake is None and item.under is None
+    return not (beside or item.standing or item.leans) and item.wake is None and item.under is None
 
 
 def is_held(item: Write, holder: _Holder) -> bool:

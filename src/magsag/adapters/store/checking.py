@@ -6,6 +6,7 @@ from typing import Any, Final, Protocol
 
 from magsag.adapters.store.anchors import Anchors, Claims
 from magsag.adapters.store.reading import run_row
+from magsag.adapters.store.standing_approvals import check_standing, standing_row
 from magsag.adapters.store.tickets import check_tickets
 from magsag.domain.errors import Broken
 from magsag.domain.facts import ENDS, ParkedOn, RunStatus
@@ -14,6 +15,7 @@ from magsag.domain.sealed import Fault, Stored
 from magsag.engine.chain import is_blob, unseal, verify
 from magsag.engine.run import Run, evolve
 from magsag.ports.ledger import RunRow
+from magsag.ports.standing_approvals import StandingRow
 
 _SAME: Final = ("program", "bundle", "actor", "requester", "trace_id", "span_id")
 """what a run's row repeats of its first fact"""
@@ -60,6 +62,9 @@ def check(
     tickets: dict[str, list[tuple[Any, ...]]] = {}
     for ticket in connection.execute(sql["pieces_tickets"]):
         tickets.setdefault(ticket[1], []).append(ticket)
+    standing: dict[RunId, list[StandingRow]] = {}
+    for found_standing in map(standing_row, connection.execute(sql["pieces_standing_approvals"])):
+        standing.setdefault(found_standing.run, []).append(found_standing)
     runs: dict[RunId, RunRow] = {}
     looked_at = 0
     for row in connection.execute(sql["every_run"]).fetchall():
@@ -70,7 +75,7 @@ def check(
         found = connection.execute(sql["facts_to_check"], (run.run,))
         facts = [Stored(kind.decode("utf-8", "replace"), *fact) for kind, *fact in found]
         faults += verify(run.run, facts)
-        faults += _against_row(run, facts, tickets)
+        faults += _against_row(run, facts, tickets, standing)
         faults += _against_anchors(run, facts, claims, run.run in owed)
         looked_at += len(facts)
         if heard is not None:
@@ -113,7 +118,12 @@ def _wrong_row(row: tuple[Any, ...]) -> Fault | None:
     return None
 
 
-def _against_row(row: RunRow, facts: list[Stored], tickets: Mapping[str, Sequence[tuple[Any, ...]]]) -> Iterator[Fault]:
+def _against_row(
+    row: RunRow,
+    facts: list[Stored],
+    tickets: Mapping[str, Sequence[tuple[Any, ...]]],
+    standing: Mapping[RunId, Sequence[StandingRow]],
+) -> Iterator[Fault]:
     """The row is what its facts say, and each fact may follow those before it."""
     where = f"run {row.run}"
     seq, head = (facts[-1].seq, facts[-1].head) if facts else (0, b"")
@@ -143,6 +153,7 @@ def _against_row(row: RunRow, facts: list[Stored], tickets: Mapping[str, Sequenc
     if run.ended is None and row.status in ENDS:
         yield Fault(where, f"its row says {row.status}, its facts hold no end", row.run)
     yield from check_tickets(run, tickets)
+    yield from check_standing(run, standing)
 
 
 def _against_anchors(row: RunRow, facts: list[Stored], claims: Claims, owed: bool) -> Iterator[Fault]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Final, assert_never
 
+from magsag.adapters.store.memory_standing import MemoryStanding
 from magsag.adapters.store.throttled import MemoryThrottles
 from magsag.adapters.store.tombstones import require_all
 from magsag.adapters.store.words import text_of, tokens
@@ -48,6 +49,7 @@ from magsag.ports.ledger import (
     Write,
     Written,
 )
+from magsag.ports.standing_approvals import KeptStanding, StandingQuery, StandingRow
 
 _COUNT: Final = itertools.count(1)
 
@@ -93,6 +95,7 @@ class MemoryStore(MemoryThrottles):
         self._records: dict[tuple[str, str], tuple[Record, RunId]] = {}
         self._tickets: dict[str, TicketRow] = {}
         self._throttles = {}
+        self._standing_approvals = MemoryStanding()
         self._standing: Standing | None = None
         self._owner = f"memory:{next(_COUNT)}"
         self._written = threading.Condition(self._lock)
@@ -116,8 +119,10 @@ class MemoryStore(MemoryThrottles):
             run = self._created(item.run, item.create)
         elif run is None:
             return Declined("unknown")
-        if any(self._version(ticket.id) != ticket.version - 1 for ticket in item.tickets):
+        follow = all(self._version(ticket.id) == ticket.version - 1 for ticket in item.tickets)
+        if not (follow and self._standing_approvals.allow(item)):
             return Declined("approval")
+        self._standing_approvals.take(item)
         head = run.head
         for fact in item.facts:
             head = link(head, fact.digest)
@@ -177,6 +182,10 @@ class MemoryStore(MemoryThrottles):
         with self._lock:
             found = [ticket for ticket in self._tickets.values() if self._is_asked_for(ticket, query)]
         return sorted(found, key=lambda ticket: (ticket.opened, ticket.id))[: query.limit]
+
+    def standing_approvals(self, query: StandingQuery) -> list[StandingRow]:
+        with self._lock:
+            return self._standing_approvals.found(query)
 
     def _is_asked_for(self, ticket: TicketRow, query: TicketQuery) -> bool:
         waits = ticket.state is TicketState.OPEN and self._runs[ticket.root].status not in ENDS
@@ -326,6 +335,7 @@ class MemoryStore(MemoryThrottles):
                     del self._runs[run.run]
                     self._leases.pop(run.root, None)
                     self._blobs.pop(run.root, None)
+                self._standing_approvals.vacuum(set(leaves))
                 self._tickets = {id: kept for id, kept in self._tickets.items() if kept.root not in leaves}
                 for hash in bundles:
                     del self._bundles[hash]
@@ -389,6 +399,7 @@ class MemoryStore(MemoryThrottles):
             found += [KeptBlob(*blob) for blob in sorted(blobs)]
             found += [KeptRecord(*self._records[key]) for key in sorted(self._records)]
             found += [KeptTicket(self._tickets[id]) for id in sorted(self._tickets)]
+            found += [KeptStanding(row) for _, row in sorted(self._standing_approvals.rows.items())]
         return iter(found)
 
     def fill(self, pieces: Sequence[Piece]) -> None:
@@ -413,6 +424,8 @@ class MemoryStore(MemoryThrottles):
                 self._records[record.tenant, record.key] = record, run
             case KeptTicket(ticket):
                 self._tickets[ticket.id] = ticket
+            case KeptStanding(standing):
+                self._standing_approvals.rows[standing.id] = standing
             case _:
                 assert_never(piece)
 
@@ -429,7 +442,14 @@ class MemoryStore(MemoryThrottles):
         again = self._standing is not None and self._standing.course is Course.FILLING
         if not again and (self._runs or self._bundles or self._records):
             raise Invalid("this ledger holds something already: name an empty one")
-        for held in (self._runs, self._bundles, self._blobs, self._records, self._tickets):
+        for held in (
+            self._runs,
+            self._bundles,
+            self._blobs,
+            self._records,
+            self._tickets,
+            self._standing_approvals.rows,
+        ):
             held.clear()
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from magsag.adapters.store.anchors import Anchors, Rest
 from magsag.adapters.store.failures import broken, no_access
 from magsag.adapters.store.part import Part
 from magsag.adapters.store.reading import run_row, ticket_row, ticket_values
+from magsag.adapters.store.standing_approvals import standing_row, standing_values
 from magsag.domain.effects import Level
 from magsag.domain.errors import Invalid
 from magsag.domain.facts import ENDS
@@ -29,6 +30,7 @@ from magsag.ports.ledger import (
     RunRow,
     Stored,
 )
+from magsag.ports.standing_approvals import KeptStanding
 
 _LINES_BYTES: Final = 1 << 20
 _RUNS_IN_A_LINE: Final = 1000
@@ -86,6 +88,8 @@ class MovingPart(Part):
                     yield KeptRecord(Record(tenant, key, value, updated), run)
                 for row in connection.execute(sql["pieces_tickets"]):
                     yield KeptTicket(ticket_row(row))
+                for row in connection.execute(sql["pieces_standing_approvals"]):
+                    yield KeptStanding(standing_row(row))
         except sqlite3.Error as error:
             raise broken(self._database.path, error) from error
 
@@ -119,6 +123,8 @@ class MovingPart(Part):
                 connection.execute(sql["put_record"], (record.tenant, record.key, record.value, run, record.at))
             case KeptTicket(ticket):
                 connection.execute(sql["put_ticket"], ticket_values(ticket))
+            case KeptStanding(row):
+                connection.execute(sql["put_standing_approval"], standing_values(row))
             case _:
                 assert_never(piece)
 
@@ -140,7 +146,7 @@ class MovingPart(Part):
                     f"{self._database.path}: {what} hold what belongs to another ledger; "
                     "name a file that does not exist yet, in a folder of its own"
                 )
-        for table in ("facts", "blobs", "records", "approvals", "bundles", "unanchored", "runs"):
+        for table in ("facts", "blobs", "records", "approvals", "standing_approvals", "bundles", "unanchored", "runs"):
             connection.execute(sql[f"empty_{table}"])
         try:
             self._anchors.forget()

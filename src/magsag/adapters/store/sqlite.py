@@ -11,6 +11,7 @@ from magsag.adapters.store.moving import MovingPart
 from magsag.adapters.store.processlock import ProcessLock
 from magsag.adapters.store.reading import ReadingPart
 from magsag.adapters.store.searching import SearchingPart
+from magsag.adapters.store.standing_approvals import StandingPart
 from magsag.adapters.store.throttling import ThrottlingPart
 from magsag.adapters.store.upkeep import UpkeepPart
 from magsag.adapters.store.waking import WakingPart
@@ -30,6 +31,7 @@ def installed_version() -> str:
 class SqliteStore(
     WritingPart,
     ReadingPart,
+    StandingPart,
     SearchingPart,
     LeasingPart,
     WakingPart,

@@ -77,7 +77,7 @@ class UpkeepPart(Part):
                     self._name_vacuumed(gone)
                 if connection.execute(sql["has_search_index"]).fetchone() is not None:
                     connection.execute(sql["unindex_facts"])
-                for name in ("facts", "blobs", "leases", "approvals", "unanchored", "runs"):
+                for name in ("facts", "blobs", "leases", "approvals", "standing_approvals", "unanchored", "runs"):
                     connection.execute(sql[f"vacuum_{name}"])
                 connection.executemany(sql["vacuum_bundle"], [(hash,) for hash in bundles])
             connection.execute(sql["vacuum_end"])

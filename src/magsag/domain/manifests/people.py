@@ -21,6 +21,9 @@ class Person(Part):
     proof: Proof = Field(strict=False)
     """`os_user`: the user that the process runs as; `api_key`: the key in MAGSAG_API_KEY; `claim`: their word (`--as`),
     in development only"""
+    os_user: PersonId | None = None
+    """their login name, where `id` is another name and the proof is not `os_user`: what they start under it they do not
+    approve"""
     key_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     """of `api_key`: SHA-256 of the key, as hex; the key itself stands nowhere"""
 

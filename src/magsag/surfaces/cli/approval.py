@@ -63,18 +63,36 @@ def show(call: Call, id: str) -> None:
 @click.option(
     "--with", "arguments", metavar="JSON", help="Approve these arguments instead; what was said before is void."
 )
+@click.option("--standing", type=click.Choice(["run", "agent"]), help="Approve the same, asked again, beforehand.")
+@click.option("--for", "span", metavar="TIME", help="With --standing: for how long, e.g. 1h; at most 30d.")
+@click.option("--when", metavar="CEL", help="With --standing: only acts of which this holds, as in a rule.")
 @click.option("--as", "claim", metavar="NAME", help=_AS)
 @click.option("--detach", is_flag=True, help=_DETACH)
 @click.pass_obj
-def approve(call: Call, id: str, reason: str, arguments: str | None, claim: str | None, detach: bool) -> int:
+def approve(
+    call: Call,
+    id: str,
+    reason: str,
+    arguments: str | None,
+    standing: str | None,
+    span: str | None,
+    when: str | None,
+    claim: str | None,
+    detach: bool,
+) -> int:
     """Say yes, and go on with the run once enough people have.
+
+    With --standing the same act of the same agent is approved beforehand, in this run and below it, or in any run of
+    this agent, until the time is up: `magsag approval standing` lists and revokes such approvals.
 
     The exit code is the run's: 3 while more people have to approve. With --detach 0. 1 when you may not decide.
     """
     from magsag.domain.approval import Answer
     from magsag.surfaces.cli.approving import Word, decide
+    from magsag.surfaces.cli.standing import beforehand
 
-    return decide(call, id, Word(Answer.APPROVE, reason, arguments, claim, detach))
+    word = Word(Answer.APPROVE, reason, arguments, claim, detach, beforehand(standing, span, when))
+    return decide(call, id, word)
 
 
 @command.command("deny")
@@ -100,6 +118,36 @@ def watch(call: Call, run: str | None, seconds: float | None) -> None:
     from magsag.surfaces.cli.approving import follow
 
     follow(call, _query(call, run, True, 0), seconds)
+
+
+@command.group("standing", cls=Noun)
+def standing() -> None:
+    """See and end what people approved beforehand, with `magsag approval approve ID --standing`."""
+
+
+@standing.command("list")
+@click.option("--all", "every", is_flag=True, help="Revoked ones and those whose time is up too.")
+@click.option("--limit", type=click.IntRange(min=0), default=50, show_default=True, help="How many; 0 for all.")
+@click.pass_obj
+def list_standing(call: Call, every: bool, limit: int) -> None:
+    """List the standing approvals in force, the oldest first."""
+    from magsag.surfaces.cli.standing import put_list
+
+    put_list(call, call.app.standing_approvals.list(every, limit or None), every)
+
+
+@standing.command("revoke")
+@click.argument("id")
+@click.option("--reason", default="", metavar="TEXT", help="Why; it stands in the record.")
+@click.option("--as", "claim", metavar="NAME", help=_AS)
+@click.pass_obj
+def revoke(call: Call, id: str, reason: str, claim: str | None) -> None:
+    """End a standing approval now. Anybody in people.yaml may; 1 when you may not, or it is over already."""
+    from magsag.surfaces.cli.standing import put_revoked
+
+    found = call.app.standing_approvals
+    acting = call.app.identity.acting(claim)
+    put_revoked(call, found.revoke(found.find(id), acting, reason), acting)
 
 
 def _query(call: Call, run: str | None, every: bool, limit: int) -> "TicketQuery":

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from magsag.domain.approval import Answer, OnExpire, TicketState
 from magsag.services.approvals import Decision, TicketView
 from magsag.services.documents import iso
+from magsag.services.standing_approvals import Beforehand
 from magsag.surfaces.cli.call import Call
 from magsag.surfaces.cli.driving import Asked, drive
 from magsag.surfaces.cli.failing import PARKED, YES
@@ -28,6 +29,7 @@ class Word:
     arguments: str | None
     claim: str | None
     detach: bool
+    standing: Beforehand | None = None
 
 
 def decide(call: Call, id: str, word: Word) -> int:
@@ -36,7 +38,8 @@ def decide(call: Call, id: str, word: Word) -> int:
     acting = app.identity.acting(word.claim)
     given = word.arguments
     arguments = None if given is None else (parse(given.encode("utf-8", "surrogatepass"), "--with"),)
-    ticket = app.approvals.decide(app.approvals.find(id), Decision(acting, word.answer, word.reason, arguments))
+    said = Decision(acting, word.answer, word.reason, arguments, word.standing)
+    ticket = app.approvals.decide(app.approvals.find(id), said)
     if not call.is_quiet and not call.wants_json:
         note(f"approval {ticket.id} {_stands(ticket)}, says {acting.id} ({acting.proof})")
     if word.detach or ticket.state is TicketState.OPEN:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from magsag.services.runs import Runs
     from magsag.services.scaffold import Scaffold
     from magsag.services.shelf import Shelf
+    from magsag.services.standing_approvals import StandingApprovals
     from magsag.services.staying import Staying
     from magsag.services.summary import Summary
     from magsag.services.upkeep import Upkeep
@@ -59,6 +60,8 @@ class Services(Protocol):
     def erasing(self) -> "Erasing": ...
     @property
     def approvals(self) -> "Approvals": ...
+    @property
+    def standing_approvals(self) -> "StandingApprovals": ...
     @property
     def identity(self) -> "Identity": ...
     @property

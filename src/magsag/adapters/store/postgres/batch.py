@@ -46,7 +46,7 @@ def appended_many(item: Write, synced: bool) -> list[Parameter]:
 def only_appends(item: Write) -> bool:
     """Whether `append` or `append_many` may write it."""
     beside = item.create or item.change or item.release or item.blobs or item.records or item.tickets
-    return bool(item.facts) and not beside and item.wake is None and item.under is None
+    return bool(item.facts) and not (beside or item.standing or item.leans) and item.wake is None and item.under is None
 
 
 def committed(writes: Sequence[Write], synced: bool, anchors: str | None, settled: Sequence[str]) -> list[Parameter]:
@@ -67,6 +67,7 @@ def committed(writes: Sequence[Write], synced: bool, anchors: str | None, settle
         int4s([roots[lease.root] if lease else 0 for lease in above]),
         texts([lease.owner if lease else None for lease in above]),
         int8s([lease.fence if lease else None for lease in above]),
+        *_of_standing(writes),
     ]  # fmt: skip
 
 
@@ -144,3 +145,20 @@ def _of_tickets(tickets: Sequence[tuple[int, TicketRow]]) -> list[Parameter]:
         byteas([ticket.salt for _, ticket in tickets]),
         byteas([ticket.body for _, ticket in tickets]),
     ]
+
+
+def _of_standing(writes: Sequence[Write]) -> list[Parameter]:
+    """Standing approvals: the ids in one order, what intents lean on, what is made or revoked."""
+    leans = [
+        {"write": n, "id": one.id, "version": one.version, "at": one.at}
+        for n, item in enumerate(writes, 1) for one in item.leans
+    ]  # fmt: skip
+    rows = [
+        {
+            "write": n, "id": row.id, "run": row.run, "root": row.root, "step": row.step, "target": row.target,
+            "revoked": row.is_revoked, "version": row.version, "made": row.made, "until": row.until,
+        }
+        for n, item in enumerate(writes, 1) for row in item.standing
+    ]  # fmt: skip
+    ids = {str(one["id"]) for one in (*leans, *rows)}
+    return [texts(sorted(ids)), jsonb(to_json(leans) if leans else None), jsonb(to_json(rows) if rows else None)]

@@ -17,6 +17,7 @@ from magsag.adapters.store.postgres.database import Row
 from magsag.adapters.store.postgres.part import Part
 from magsag.adapters.store.postgres.statements import version
 from magsag.adapters.store.reading import run_row, ticket_row, ticket_values
+from magsag.adapters.store.standing_approvals import standing_row, standing_values
 from magsag.domain.errors import Invalid, StoreBroken
 from magsag.domain.facts import ENDS
 from magsag.domain.standing import Course, Standing
@@ -31,6 +32,7 @@ from magsag.ports.ledger import (
     Record,
     Stored,
 )
+from magsag.ports.standing_approvals import KeptStanding
 
 _TRIGGERS: Final = {
     "closed_to_leases": ("insert", "leases"),
@@ -100,6 +102,8 @@ class MovingPart(Part):
                 yield KeptRecord(Record(tenant, key, value, updated), run)
             for row in self._rows(connection, "pieces_tickets"):
                 yield KeptTicket(ticket_row(row))
+            for row in self._rows(connection, "pieces_standing_approvals"):
+                yield KeptStanding(standing_row(row))
 
     def fill(self, pieces: Sequence[Piece]) -> None:
         with self._database.lock, self._anchors.held(), self._database.changing() as connection:
@@ -131,6 +135,8 @@ class MovingPart(Part):
                 self._execute(connection, "take_record", (record.tenant, record.key, record.value, run, record.at))
             case KeptTicket(ticket):
                 self._execute(connection, "take_ticket", ticket_values(ticket))
+            case KeptStanding(row):
+                self._execute(connection, "take_standing_approval", standing_values(row))
             case _:
                 assert_never(piece)
 

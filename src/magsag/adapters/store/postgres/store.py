@@ -25,6 +25,7 @@ from magsag.adapters.store.postgres.upkeep import UpkeepPart
 from magsag.adapters.store.postgres.writing import WritingPart
 from magsag.adapters.store.reading import ReadingPart
 from magsag.adapters.store.sqlite import installed_version
+from magsag.adapters.store.standing_approvals import StandingPart
 
 
 def is_there(dsn: str) -> bool:
@@ -48,7 +49,15 @@ def drop_schema(dsn: str) -> None:
 
 
 class PostgresStore(
-    WritingPart, ReadingPart, SearchingPart, LeasingPart, UpkeepPart, ErasingPart, MovingPart, ThrottlingPart
+    WritingPart,
+    ReadingPart,
+    StandingPart,
+    SearchingPart,
+    LeasingPart,
+    UpkeepPart,
+    ErasingPart,
+    MovingPart,
+    ThrottlingPart,
 ):
     """All of `ports.ledger.Store` in one schema, for any number of processes on any number of machines."""
 

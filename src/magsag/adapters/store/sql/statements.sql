@@ -66,6 +66,22 @@ where a.state = 'open' and r.status in ('running', 'parked')
   and (:prefix is null or substr(a.id, 1, length(:prefix)) = :prefix)
 order by a.opened, a.id limit :limit;
 
+-- standing_approval: as it stands
+select id, run, root, step, target, revoked, version, made, until from standing_approvals where id = ?;
+
+-- put_standing_approval: the next version takes the place of the one before
+insert into standing_approvals(id, run, root, step, target, revoked, version, made, until)
+values(?, ?, ?, ?, ?, ?, ?, ?, ?)
+on conflict(id) do update set revoked = excluded.revoked, version = excluded.version, until = excluded.until;
+
+-- standing_approvals: the oldest first
+select id, run, root, step, target, revoked, version, made, until
+from standing_approvals
+where (:target is null or target = :target)
+  and (:prefix is null or substr(id, 1, length(:prefix)) = :prefix)
+  and (:at is null or (not revoked and until > :at))
+order by made, id limit :limit;
+
 -- lease_new_tree: the first lease of a tree; the clock is the store's, in milliseconds since 1970
 insert into leases(root, owner, fence, until)
 values(?, ?, 1, cast((julianday('now') - 2440587.5) * 86400000 as integer) + ?)
@@ -255,6 +271,9 @@ delete from leases where root in (select root from temp.vacuumed);
 -- vacuum_approvals: gone
 delete from approvals where root in (select root from temp.vacuumed);
 
+-- vacuum_standing_approvals: gone
+delete from standing_approvals where root in (select root from temp.vacuumed);
+
 -- vacuum_unanchored: gone
 delete from unanchored where run in (select run from temp.vacuumed);
 
@@ -356,6 +375,12 @@ select tenant, key, cast(value as blob), run, updated from records order by tena
 
 -- pieces_tickets: by id
 select id, run, root, step, state, version, opened, expires, salt, body from approvals order by id;
+
+-- pieces_standing_approvals: by id
+select id, run, root, step, target, revoked, version, made, until from standing_approvals order by id;
+
+-- empty_standing_approvals: what an earlier attempt put in
+delete from standing_approvals;
 
 -- empty_approvals: what an earlier attempt put in
 delete from approvals;

@@ -80,6 +80,21 @@ begin
     end if;
 end $$;
 
+-- Whether what a write makes or revokes of standing approvals follows what stands, and what it leans on is in force.
+create function may_stand_{v}(i int, leans jsonb, standing_rows jsonb) returns boolean language sql volatile as $$
+    select (standing_rows is null or not exists (
+        select from jsonb_to_recordset(standing_rows) as n(write int, id text, version bigint)
+        where n.write = i
+          and n.version <> 1 + coalesce((select s.version from standing_approvals s where s.id = n.id), 0)
+    )) and (leans is null or not exists (
+        select from jsonb_to_recordset(leans) as n(write int, id text, version bigint, at bigint)
+        where n.write = i and not exists (
+            select from standing_approvals s
+            where s.id = n.id and s.version = n.version and not s.revoked and s.until > n.at
+        )
+    ))
+$$;
+
 -- Any writes, in one statement: locks in one order, decides write by write, then puts all rows at once.
 -- `runs_` and `roots_` are sorted and without repetition; w_run, w_root, w_above, f_write, b_write and r_write
 -- count from 1.
@@ -92,7 +107,8 @@ create function commit_writes_{v}(
     b_write int[], b_id text[], b_body bytea[],
     r_write int[], r_tenant text[], r_key text[], r_value bytea[], r_at bigint[],
     w_wake bigint[], tickets_ text[], t_write int[], t_ticket int[], t_version bigint[], t_rows jsonb, t_salt bytea[],
-    t_body bytea[], w_above int[], above_owner text[], above_fence bigint[]
+    t_body bytea[], w_above int[], above_owner text[], above_fence bigint[],
+    standing_ text[], leans jsonb, standing_rows jsonb
 ) returns table(why text, seq bigint, head bytea) language plpgsql as $$
 #variable_conflict use_variable
 declare
@@ -144,6 +160,12 @@ begin
         end loop;
     end if;
 
+    if standing_rows is not null then
+        perform from standing_approvals s where s.id = any(standing_) order by s.id for update;
+    elsif leans is not null then
+        perform from standing_approvals s where s.id = any(standing_) order by s.id for share;
+    end if;
+
     for i in 1 .. coalesce(cardinality(w_run), 0) loop
         r := w_run[i];
         l := w_root[i];
@@ -164,7 +186,7 @@ begin
             follows := follows and versions[t_ticket[t]] = t_version[t] - 1;
             t := t + 1;
         end loop;
-        if a_why[i] is null and not follows then
+        if a_why[i] is null and not (follows and may_stand_{v}(i, leans, standing_rows)) then
             a_why[i] := 'approval';
         end if;
         if a_why[i] is not null then
@@ -178,6 +200,16 @@ begin
             next_ticket := next_ticket + 1;
         end loop;
         accepted := true;
+        if standing_rows is not null then
+            insert into standing_approvals
+            select n.id, n.run, n.root, n.step, n.target, n.revoked, n.version, n.made, n.until
+            from jsonb_to_recordset(standing_rows) as n(
+                write int, id text, run text, root text, step text, target text, revoked boolean, version bigint,
+                made bigint, until bigint)
+            where n.write = i
+            on conflict(id) do update
+            set revoked = excluded.revoked, version = excluded.version, until = excluded.until;
+        end if;
         if w_new[i] then
             seqs[r] := 0;
             heads[r] := '';
@@ -328,6 +360,7 @@ begin
     get diagnostics facts = row_count;
     delete from blobs b where b.root = any(gone_roots);
     delete from approvals a where a.root = any(gone_roots);
+    delete from standing_approvals s where s.root = any(gone_roots);
     delete from anchored a where a.run = any(gone) and a.anchors = my_anchors;
     update anchored a set vacuumed = true, owed = false where a.run = any(gone);
     delete from runs r where r.run = any(gone);

@@ -18,7 +18,7 @@ select * from append_facts_{v}($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
 -- commit: any writes
 select * from commit_writes_{v}($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
                             $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38,
-                            $39, $40, $41, $42, $43, $44);
+                            $39, $40, $41, $42, $43, $44, $45, $46, $47);
 
 -- acquire_lease: holder (empty: it is ours now), fence, milliseconds left, whether the one before may live
 select holder, fence, remaining, wrested from acquire_lease_{v}(%s::text, %s::text, %s::bigint);
@@ -76,6 +76,13 @@ from approvals a join runs r on r.run = a.root
 where a.state = 'open' and r.status in ('running', 'parked')
   and (%(root)s::text is null or a.root = %(root)s) and (%(prefix)s::text is null or starts_with(a.id, %(prefix)s))
 order by a.opened, a.id limit nullif(%(limit)s, -1);
+
+-- standing_approvals: the oldest first
+select id, run, root, step, target, revoked, version, made, until
+from standing_approvals
+where (%(target)s::text is null or target = %(target)s) and (%(prefix)s::text is null or starts_with(id, %(prefix)s))
+  and (%(at)s::bigint is null or (not revoked and until > %(at)s))
+order by made, id limit nullif(%(limit)s, -1);
 
 -- seqs: how far these root runs are; the parameter is a JSON array
 select run, seq from runs where run in (select jsonb_array_elements_text(convert_from(%s, 'UTF8')::jsonb));
@@ -263,7 +270,7 @@ where owner <> '' and until > clock_ms_{v}() and not is_dead_{v}(owner) order by
 select 1 where exists(select 1 from runs) or exists(select 1 from bundles) or exists(select 1 from records);
 
 -- empty_all: what an earlier attempt put in
-truncate facts, blobs, records, approvals, bundles, anchored, search_index, searched, runs;
+truncate facts, blobs, records, approvals, standing_approvals, bundles, anchored, search_index, searched, runs;
 
 -- take_bundle: of another ledger; wanted from now on
 insert into bundles(hash, body, put) values(%s, %s, clock_ms_{v}() * 1000);
@@ -289,6 +296,10 @@ insert into records(tenant, key, value, run, updated) values(%s, %s, %s, %s, %s)
 -- take_ticket: as it stands
 insert into approvals(id, run, root, step, state, version, opened, expires, salt, body)
 values(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s);
+
+-- take_standing_approval: as it stands
+insert into standing_approvals(id, run, root, step, target, revoked, version, made, until)
+values(%s, %s, %s, %s, %s, %s, %s, %s, %s);
 
 -- settle_all: all is anchored
 update anchored set owed = false where anchors = %s and owed;
@@ -324,3 +335,6 @@ where throttles.version = excluded.version - 1 returning version;
 
 -- throttles: all
 select name, version, body from throttles order by name;
+
+-- pieces_standing_approvals: by id
+select id, run, root, step, target, revoked, version, made, until from standing_approvals order by id;
