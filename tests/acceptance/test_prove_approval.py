@@ -6,7 +6,10 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
+import psycopg
 import pytest
+
+from magsag.testing.postgres import Cluster
 
 HEEDLESS: Final = """\
 from pathlib import Path
@@ -17,7 +20,7 @@ from magsag.services.proofs.approval import Asked
 from magsag.testing import heedless
 
 app = build(Settings(project=".", catalog="catalog", ledger="ledger.db"))
-with app.approval_proof(lambda ledger: heedless(SqliteStore(Path(ledger)))) as proof:
+with app.approval_proof(open_ledger=lambda ledger, folder: heedless(SqliteStore(Path(ledger)))) as proof:
     tally = proof.prove(Asked(decisions=160))
 print("\\n".join(tally.wrong))
 """
@@ -38,6 +41,19 @@ def test_two_hundred_answers_at_once_with_a_process_killed_are_counted_once_each
     assert told["altered"] > 20
     assert (told["altered_effects"], told["wrong"], told["holds"]) == (0, [], True)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.needs("postgres")
+@pytest.mark.timeout(300)
+def test_it_holds_on_postgres_and_leaves_no_schema(tmp_path: Path, cluster: Cluster) -> None:
+    place = ("--store", "postgres", "--dsn", cluster.plain_dsn())
+    done = ran(tmp_path, "-m", "magsag", "prove", "approval", "--restart", "--seed", "7", "--json", *place)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told: dict[str, Any] = json.loads(done.stdout)
+    assert (told["decisions"], told["kills"], told["approvals"], told["effects"]) == (200, 1, 20, 1)
+    assert (told["altered_effects"], told["holds"]) == (0, True)
+    with psycopg.connect(cluster.plain_dsn()) as connection:
+        assert connection.execute("select 1 from pg_namespace where nspname like 'magsag_proof_%'").fetchall() == []
 
 
 @pytest.mark.timeout(300)

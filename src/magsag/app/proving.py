@@ -1,6 +1,6 @@
 """What proves promises, on ledgers of its own."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -33,29 +33,28 @@ class Proving(Looking):
         `open_ledger` opens them instead; for tests of the proof. Raises Invalid where that cannot be proved here.
         """
         from magsag.adapters.proofs.bench import ForkBench
-        from magsag.adapters.proofs.ledgers import FileLedgers, SchemaLedgers
         from magsag.services.proofs.crash import CrashProof
 
         if not self.settings.features.durable:
             raise Invalid("features.durable is off: runs live in memory, and nothing survives a crash")
         stand_ins = self.catalog.stand_ins
         stand_ins.ready()
-        ledgers: Ledgers = FileLedgers(open_ledger or ledger_at)
-        if dsn is not None:
-            require_postgres(dsn)
-            from magsag.adapters.store.postgres.store import drop_schema
-
-            ledgers = SchemaLedgers(dsn, open_ledger or ledger_at, drop_schema)
+        ledgers = _fresh_ledgers(dsn, open_ledger)
         with ForkBench(self._desk, ledgers, stand_ins, self.clock, really) as bench:
             yield CrashProof(bench)
 
     @contextmanager
-    def approval_proof(self, open_store: Callable[[str], Store] | None = None) -> Iterator["ApprovalProof"]:
-        """Proves approvals on a catalog and ledgers of its own. `open_store` opens these; for tests of the proof."""
+    def approval_proof(
+        self, dsn: str | None = None, open_ledger: "OpenLedger | None" = None
+    ) -> Iterator["ApprovalProof"]:
+        """Proves approvals on a catalog and ledgers of its own: files, or schemas of the database that `dsn` names.
+
+        `open_ledger` opens them instead; for tests of the proof.
+        """
         from magsag.adapters.proofs.scene import ForkScene
-        from magsag.adapters.store.sqlite import SqliteStore
         from magsag.services.proofs.approval import REQUESTER, ApprovalProof
 
+        ledgers = _fresh_ledgers(dsn, open_ledger)
         catalogs: dict[Path, Loaded] = {}
 
         def desk(folder: Path, store: Store) -> "Proving":
@@ -64,7 +63,7 @@ class Proving(Looking):
             app.__dict__["catalog"] = catalogs.setdefault(folder, app.catalog)
             return app
 
-        with ForkScene(desk, open_store or (lambda ledger: SqliteStore(Path(ledger)))) as scene:
+        with ForkScene(desk, ledgers) as scene:
             yield ApprovalProof(scene)
 
     def _desk(self, store: Store, clock: Clock, place: Place | None) -> Self:
@@ -72,3 +71,15 @@ class Proving(Looking):
         desk = type(self)(self.settings, store, clock, place)
         desk.__dict__["catalog"] = self.catalog
         return desk
+
+
+def _fresh_ledgers(dsn: str | None, open_ledger: "OpenLedger | None") -> "Ledgers":
+    """Files, or schemas of the database that the DSN names. Raises Invalid."""
+    from magsag.adapters.proofs.ledgers import FileLedgers, SchemaLedgers
+
+    if dsn is None:
+        return FileLedgers(open_ledger or ledger_at)
+    require_postgres(dsn)
+    from magsag.adapters.store.postgres.store import drop_schema
+
+    return SchemaLedgers(dsn, open_ledger or ledger_at, drop_schema)

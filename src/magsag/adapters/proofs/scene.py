@@ -4,15 +4,17 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NoReturn, Protocol, cast
 
 from magsag.adapters.proofs import processes
+from magsag.adapters.proofs.bench import Ledgers
 from magsag.adapters.proofs.boundaries import kill_own_process
-from magsag.domain.errors import Invalid
+from magsag.domain.errors import Invalid, MagsagError
 from magsag.domain.ids import RunId
+from magsag.domain.standing import Course, Standing
 from magsag.ports.ledger import Store, Stored
 from magsag.services.proofs.approval import APPROVERS, QUORUM, REQUESTER, Desk
 from magsag.services.proofs.bench import Ended, Said
@@ -50,13 +52,13 @@ class ClosableDesk(Desk, Protocol):
 class ForkScene:
     """A scene (`services.proofs.approval`). Use it with `with`; all of it is gone afterwards."""
 
-    def __init__(self, build: Callable[[Path, Store], ClosableDesk], open_store: Callable[[str], Store]) -> None:
+    def __init__(self, build: Callable[[Path, Store], ClosableDesk], ledgers: Ledgers) -> None:
         if not hasattr(os, "fork"):
             raise Invalid("an approval proof forks processes, which this system cannot: run it on Linux or macOS")
         self._build = build
-        self._open_store = open_store
+        self._ledgers = ledgers
+        self._places: dict[str, Path] = {}
         self._batches = 0
-        self._copies = 0
 
     def __enter__(self) -> "ForkScene":
         self._folder = Path(tempfile.mkdtemp(prefix="magsag-proof-"))
@@ -64,11 +66,13 @@ class ForkScene:
             file = self._folder / "catalog" / path
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text.replace("{effects!r}", repr(str(self._effects))), encoding="utf-8")
-        (self._folder / "first").mkdir()
-        self.ledger = str(self._folder / "first" / "ledger.db")
+        self.ledger = self._made("first")
         return self
 
     def __exit__(self, *_: object) -> None:
+        for ledger in self._places:
+            with suppress(MagsagError):
+                self._ledgers.drop(ledger)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def each(self, works: Sequence[Callable[[], Said]]) -> list[Ended]:
@@ -85,19 +89,38 @@ class ForkScene:
     @contextmanager
     def desk(self, ledger: str, altered: int | None = None) -> Iterator[Desk]:
         """Open a ledger in this process."""
-        store = self._open_store(ledger)
+        store = self._ledgers.open(ledger, self._places[ledger])
         desk = self._build(self._folder, store if altered is None else cast(Store, _Altered(store, altered)))
         try:
             yield desk
         finally:
             desk.close()
 
-    def copy(self) -> str:
-        """Nobody has the ledger open now, so its files are all of it."""
-        self._copies += 1
-        copy = self._folder / f"copy-{self._copies}"
-        shutil.copytree(Path(self.ledger).parent, copy)
-        return str(copy / "ledger.db")
+    def copies(self, count: int) -> list[str]:
+        """Put into fresh ledgers piece by piece, as a move does; in another process, for the sake of its threads."""
+        made = [self._made(f"copy-{number}") for number in range(count)]
+        (filled,) = self.each([lambda: self._filled(made)])
+        if filled.code != 0:
+            raise Invalid(f"the ledger of the proof could not be copied: {filled.why}")
+        return made
+
+    def _filled(self, made: Sequence[str]) -> Said:
+        with closing(self._ledgers.open(self.ledger, self._places[self.ledger])) as source:
+            pieces = list(source.pieces())
+        filling = Standing(Course.FILLING, "the ledger of the proof", 1)
+        for ledger in made:
+            with closing(self._ledgers.open(ledger, self._places[ledger])) as copy:
+                copy.stand(filling, None)
+                copy.fill(pieces)
+                copy.stand(None, filling)
+        return {}
+
+    def _made(self, name: str) -> str:
+        folder = self._folder / name
+        folder.mkdir()
+        ledger = self._ledgers.make(folder)
+        self._places[ledger] = folder
+        return ledger
 
     def effects(self) -> int:
         """Each act has left a line."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
+from hashlib import sha256
 from typing import Final, NoReturn, Protocol
 
 from magsag.domain.approval import Acting, Answer, Proof, TicketState
@@ -55,8 +56,8 @@ class Scene(Protocol):
     def desk(self, ledger: str, altered: int | None = None) -> AbstractContextManager[Desk]:
         """Open a ledger in this process; with `altered` that byte of every recorded input reads otherwise."""
 
-    def copy(self) -> str:
-        """Another ledger with what is in this one now."""
+    def copies(self, count: int) -> list[str]:
+        """Other ledgers with what is in this one now, which nobody has open."""
 
     def effects(self) -> int:
         """How often the act that was asked about has happened, in all ledgers."""
@@ -73,6 +74,8 @@ class Asked:
     decisions: int = 200
     restart: bool = False
     """one process is killed in the middle, and another one goes on with what it had left"""
+    seed: int = 0
+    """who answers when"""
 
 
 @dataclass(slots=True)
@@ -113,7 +116,7 @@ class ApprovalProof:
             raise Invalid(f"the scene of the proof did not begin: {began.said.get('refused') or began.printed}")
         ticket = str(began.said["ticket"])
         self._storm(ticket, asked, tally)
-        copies = [self._scene.copy() for _ in range(int(began.said["bytes"]) + 1)]
+        copies = self._scene.copies(int(began.said["bytes"]) + 1)
         self._spend(asked, tally)
         self._alter(copies, tally)
         return tally
@@ -121,7 +124,8 @@ class ApprovalProof:
     def _storm(self, ticket: str, asked: Asked, tally: Tally) -> None:
         """All processes answer at once, with the same person in the same round."""
         count = asked.processes
-        rounds = [_who(number) for number in range(max(len(APPROVERS), -(-asked.decisions // count)))]
+        numbers = range(max(len(APPROVERS), -(-asked.decisions // count)))
+        rounds = [_who(number) for number in sorted(numbers, key=partial(_drawn, asked.seed))]
         tally.decisions = count * len(rounds)
         dies = len(rounds) // 2 if asked.restart else None
         first, other = partial(self._answer, ticket, rounds, dies), partial(self._answer, ticket, rounds, None)
@@ -201,6 +205,11 @@ class ApprovalProof:
                 return {"status": asyncio.run(desk.runs.resume(RUN)).status}
             except Broken as error:
                 return {"status": "broken", "why": str(error)}
+
+
+def _drawn(seed: int, number: int) -> bytes:
+    """The place of a round; without a seed they keep their order."""
+    return sha256(b"%d %d" % (seed, number)).digest() if seed else b"%08d" % number
 
 
 def _who(number: int) -> str:

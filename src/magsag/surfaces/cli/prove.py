@@ -74,13 +74,18 @@ def crash(
 @click.option("--procs", type=click.IntRange(1, 64), default=4, show_default=True, help="How many processes answer.")
 @click.option("--decisions", type=click.IntRange(min=1), default=200, show_default=True, help="How many answers.")
 @click.option("--restart", is_flag=True, help="Kill one process in the middle, and let another one go on.")
+@click.option(
+    "--store", type=click.Choice(["sqlite", "postgres"]), default="sqlite", show_default=True, help="Where facts live."
+)
+@click.option("--dsn", metavar="DSN", help="The database for --store postgres, if the project's ledger is not one.")
+@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Who answers when.")
 @click.pass_obj
-def approval(call: Call, procs: int, decisions: int, restart: bool) -> int:
+def approval(call: Call, procs: int, decisions: int, restart: bool, store: str, dsn: str | None, seed: int) -> int:
     """Answer one ticket from many processes at once, and alter every byte of what was approved.
 
     The quorum must be reached once, by people who each count once; the requester and a stranger never count; one
     effect happens although every process goes on with the run; an altered argument is not acted on. It happens in a
-    temporary folder, on a catalog of its own.
+    temporary folder, or in schemas of the database that are dropped again, on a catalog of its own.
 
     Exit 0 when all of it is so, 1 when anything is not.
     """
@@ -88,8 +93,8 @@ def approval(call: Call, procs: int, decisions: int, restart: bool) -> int:
 
     from magsag.services.proofs.approval import Asked as Tried
 
-    with call.app.approval_proof() as proof:
-        tally = proof.prove(Tried(procs, decisions, restart))
+    with call.app.approval_proof(_database(call, store, dsn)) as proof:
+        tally = proof.prove(Tried(procs, decisions, restart, seed))
     counts = {name: count for name, count in asdict(tally).items() if name != "wrong"}
     if call.wants_json:
         put_json({**counts, "wrong": tally.wrong, "holds": tally.holds})
