@@ -21,6 +21,7 @@ from magsag.domain.facts import (
     RunStarted,
     RunStatus,
     Score,
+    SecretUsed,
     SignalReceived,
     StandingApproved,
     StandingRevoked,
@@ -99,6 +100,7 @@ FACTS: Final[tuple[Fact, ...]] = (
     RunParked(at=8, on=ParkedOn.DOUBT, due=99, reasons=(ParkReason(ParkedOn.DOUBT, STEP, "unknown"),)),
     CancelRequested(at=9, by="ann"),
     SignalReceived(at=9, event="paid", by="ann", input=b"3"),
+    SecretUsed(at=9, step=STEP, name="TOKEN", reference="env:TOKEN", version="ab12-0123abcd", before="ab12-4567cdef"),
     PayloadErased(at=9, seq=3, by="ann"),
     RunEnded(at=10, status=RunStatus.CANCELLED, output=ERROR),
 )

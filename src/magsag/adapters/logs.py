@@ -1,7 +1,7 @@
 """Where log lines go and how they look: text or JSON lines on stderr, each with its run and step.
 
 Logs are for the people who operate; what happened stands in the ledger. The root logger is set up, so that
-libraries and catalog code are heard too.
+libraries and catalog code are heard too. No line holds a secret that this process has resolved.
 """
 
 import json
@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 
 from magsag.domain.errors import Invalid
+from magsag.services.masking import RESOLVED
 from magsag.services.whereabouts import WHEREABOUTS
 
 FORMATS: Final = ("text", "json")
@@ -49,7 +50,7 @@ class TextLines(logging.Formatter):
         fields = "".join(f"  {name}={_short(value)}" for name, value in _fields(record).items())
         where = (f"  run {run}" if run else "") + (f" step {step}" if step else "")
         text = f"{record.levelname.lower()} {record.name}: {record.getMessage()}{fields}{where}"
-        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+        return RESOLVED.clean(f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text)
 
 
 class JsonLines(logging.Formatter):
@@ -61,14 +62,14 @@ class JsonLines(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": RESOLVED.clean(record.getMessage()),
             "run": run,
             "step": step,
         }
         if fields := _fields(record):
             line["fields"] = fields
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
+            line["exception"] = RESOLVED.clean(self.formatException(record.exc_info))
         return json.dumps(line, default=str)
 
 
@@ -80,7 +81,13 @@ def _where(record: logging.LogRecord) -> tuple[str, str]:
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:
     fields = getattr(record, "fields", None)
-    return fields if isinstance(fields, dict) else {}
+    return {key: RESOLVED.cleaned(_plain(value)) for key, value in fields.items()} if isinstance(fields, dict) else {}
+
+
+def _plain(value: object) -> object:
+    """What a line would say of it: no object behind it is asked again."""
+    is_plain = value is None or isinstance(value, str | int | float | bool | dict | list | tuple)
+    return value if is_plain else str(value)
 
 
 def _short(value: object) -> str:

@@ -14,6 +14,7 @@ from magsag.ports.clock import Clock
 from magsag.ports.ledger import Store
 from magsag.ports.model import ModelProvider
 from magsag.ports.place import Place
+from magsag.ports.secrets import Secrets
 
 if TYPE_CHECKING:
     from magsag.catalog.beside import Beside
@@ -85,6 +86,15 @@ class Given:
     def _folder(self) -> Path:
         """Where this machine keeps what belongs to a ledger elsewhere."""
         return Path(self.settings.project) / ".magsag"
+
+    @cached_property
+    def secrets(self) -> Secrets:
+        """Where secrets are read from."""
+        from magsag.adapters.secrets import SecretSources
+        from magsag.adapters.secrets.salt import NAME
+
+        salt = self._folder / NAME if self.settings.features.durable else None
+        return SecretSources(Path(self.settings.project), salt)
 
     @cached_property
     def conditions(self) -> Conditions:

@@ -67,7 +67,16 @@ class Running(Given):
         from magsag.services.gate import Gate
 
         covering = Covering(self.store, lambda: self.catalog.people, self.conditions)
-        return Gate(self.recorder, self.store, self.values, self.clock, self.switches, self._given_place, covering)
+        return Gate(
+            self.recorder,
+            self.store,
+            self.values,
+            self.clock,
+            self.switches,
+            self.secrets,
+            self._given_place,
+            covering,
+        )
 
     @cached_property
     def programs(self) -> "Programs":

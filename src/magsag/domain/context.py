@@ -41,6 +41,12 @@ class ActContext(Protocol):
 class SkillContext(ActContext, Protocol):
     """What a skill may use besides."""
 
+    def secret(self, name: str) -> str | None:
+        """A secret that the manifest declares under `secrets`, as it was when this attempt started.
+
+        None for an optional one that is missing. StepFailed(denied) for one that is not declared.
+        """
+
     def put_record(self, key: str, value: Any) -> None:
         """Put JSON under a key of the store; for skills with the effect `transactional`.
 

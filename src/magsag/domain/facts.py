@@ -217,6 +217,22 @@ class SignalReceived:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SecretUsed:
+    """A step was handed a secret for the first time in this run, or for the first time since it was changed."""
+
+    at: int
+    step: StepId
+    name: str
+    """what the skill calls it"""
+    reference: str
+    """where it was found: `env:NAME`, `file:PATH`, `keyring:SERVICE/NAME`"""
+    version: str
+    """tells one value from another, under a salt that stands outside the ledger"""
+    before: str | None = None
+    """the version that this run used before"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepHeld:
     """The gate asks: the step waits for a decision."""
 
@@ -420,7 +436,7 @@ class PayloadErased:
     by: str
 
 
-RunFact = RunStarted | RunEnded | RunParked | RunScored | CancelRequested | SignalReceived | PayloadErased
+RunFact = RunStarted | RunEnded | RunParked | RunScored | CancelRequested | SignalReceived | SecretUsed | PayloadErased
 StepFact = (
     StepHeld
     | ApprovalDecided

@@ -84,6 +84,8 @@ class Run:
     see"""
     signals: dict[str, list[Signal]] = field(default_factory=dict)
     """by event, those that no wait has taken yet, the oldest first"""
+    secrets: dict[str, tuple[facts.SecretUsed, ...]] = field(default_factory=dict)
+    """by reference, the first use of each version"""
 
     standing: dict[str, facts.StandingApproved] = field(default_factory=dict)
     """by id, what people approved beforehand when they answered its tickets"""
@@ -154,6 +156,9 @@ def _whole(run: Run, fact: facts.RunFact) -> None:
         case facts.SignalReceived():
             run.aside += 1
             run.signals.setdefault(fact.event, []).append(Signal(fact.at, fact.input))
+        case facts.SecretUsed():
+            run.aside += 1
+            run.secrets[fact.reference] = (*run.secrets.get(fact.reference, ()), fact)
         case facts.PayloadErased():
             run.aside += 1
             run.erased_by = fact.by

@@ -16,9 +16,11 @@ from typing import Any, Final
 from magsag.domain.errors import ErrorType, Retryable, StepFailed
 from magsag.ports.ledger import Record
 from magsag.services.attempt import Attempt
+from magsag.services.masking import RESOLVED
 from magsag.services.outcomes import Outcomes
 from magsag.services.raised import raised
 from magsag.services.records import RecordShelf
+from magsag.services.secrets import given, handed
 from magsag.services.targets import FunctionAct, ModelAct, ShellAct
 from magsag.services.threads import in_thread
 from magsag.services.whereabouts import WHEREABOUTS
@@ -67,6 +69,16 @@ class ActScope:
         """What a sync function gave, or raised, after it was given up."""
         self._outcomes.late(self._attempt, result, None if error is None else _ours(error))
 
+    def secret(self, name: str) -> str | None:
+        """A secret that the skill declares, as it was when this attempt started; None for an optional one that is
+        missing."""
+        return handed(self._attempt, name)
+
+    @property
+    def secrets(self) -> Mapping[str, str]:
+        """All that the act is handed: what an act in a process of its own is given."""
+        return given(self._attempt.secrets)
+
     def log(self, message: str, **fields: object) -> None:
         """Write a line to the log of the process; no fact."""
         self._say(message, fields)
@@ -90,7 +102,17 @@ class LookupScope(ActScope):
 
 
 async def perform(act: FunctionAct | ShellAct | ModelAct, value: Any, scope: ActScope) -> object:
-    """Act. Raises Retryable, StepFailed; lets CancelledError through."""
+    """Act; no secret comes out of it. Raises Retryable, StepFailed; lets CancelledError through."""
+    try:
+        return RESOLVED.cleaned(await _performed(act, value, scope))
+    except (Retryable, StepFailed) as error:
+        soft = RESOLVED.softened(error)
+        if soft is error:
+            raise
+        raise soft from None
+
+
+async def _performed(act: FunctionAct | ShellAct | ModelAct, value: Any, scope: ActScope) -> object:
     if isinstance(act, FunctionAct):
         return await _function(act, value, scope)
     if isinstance(act, ShellAct):

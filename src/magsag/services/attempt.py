@@ -1,6 +1,6 @@
 """One step on its way through the gate, and what it is handed at the ends of the way."""
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Protocol
@@ -86,6 +86,8 @@ class Attempt:
     """the approval that it has"""
     leans: Leaning | None = None
     """the standing approval that answers its ask instead"""
+    secrets: Mapping[str, str] | None = None
+    """what its act was handed, by name; None before anything was read"""
 
     @property
     def acted(self) -> bytes:
@@ -107,7 +109,7 @@ class Attempt:
     def may_have_acted(self) -> bool:
         """Whether an attempt before this one may have: of the kinds that are tried again, only one that repeats
         safely."""
-        return self.number > 1 and self.target.proposal.effect is Effect.IDEMPOTENT
+        return (self.number > 1 or self.started) and self.target.proposal.effect is Effect.IDEMPOTENT
 
     @property
     def given_up(self) -> bool:

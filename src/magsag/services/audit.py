@@ -1,17 +1,18 @@
 """The record as a risk person reads it: every verdict, every word of a person, in the order of time.
 
-What counts as a decision: a fact with a verdict, and a fact that names who brought it about. Reads the ledger only,
+What counts as a decision: a fact with a verdict, and a fact that names who brought it about. Beside them stand the
+secrets that runs used, and which of them had been changed. Reads the ledger only,
 so it answers for runs whose catalog is gone.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from pydantic_core import from_json
 
 from magsag.domain.approval import Answer
-from magsag.domain.facts import ENDS, Decision, PayloadErased
+from magsag.domain.facts import ENDS, Decision, PayloadErased, SecretUsed
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import RunQuery, RunRow, Store, Stored
 
@@ -72,6 +73,7 @@ class Audit:
         since = 0 if asked.last_seconds is None else self._clock.now() - int(asked.last_seconds * 1_000_000)
         found = [entry for row in self._rows(since) for entry in self._entries(row) if _is_meant(entry, asked, since)]
         found.sort(key=lambda entry: (entry.at, entry.run, entry.seq))
+        found = list(_with_rotations(found))
         return found if asked.limit is None else found[-asked.limit :]
 
     def _rows(self, since: int) -> Iterator[RunRow]:
@@ -87,12 +89,13 @@ class Audit:
             body = from_json(stored.body)
             if "proposal" in body:
                 targets[body["step"]] = body["proposal"]["target"]
-            entry = _entry(row, stored, body, targets.get(body.get("step", "")))
+            is_secret = stored.kind == SecretUsed.__name__
+            entry = _entry(row, stored, body, None if is_secret else targets.get(body.get("step", "")))
             if stored.kind == PayloadErased.__name__:
                 if entry.at == erased_at:
                     continue  # one erasure of a run, a fact for each payload
                 erased_at = entry.at
-            if entry.decision is not None or entry.by is not None:
+            if entry.decision is not None or entry.by is not None or is_secret:
                 yield entry
 
 
@@ -106,7 +109,7 @@ def _entry(row: RunRow, stored: Stored, body: dict[str, Any], target: str | None
         seq=stored.seq,
         kind=stored.kind,
         step=body.get("step"),
-        target=target,
+        target=target or body.get("reference"),
         decision=verdict.get("decision") or _ANSWERS.get(body.get("answer", "")),
         rule=verdict.get("rule"),
         place=verdict.get("place"),
@@ -117,7 +120,24 @@ def _entry(row: RunRow, stored: Stored, body: dict[str, Any], target: str | None
     )
 
 
+def _with_rotations(entries: list[Entry]) -> Iterator[Entry]:
+    """Says of a secret's version that another one was used before, in whatever run; marks of two salts say nothing."""
+    last: dict[tuple[str | None, str], str] = {}
+    for entry in entries:
+        if entry.kind == SecretUsed.__name__ and entry.said is not None:
+            version = entry.said.partition(" ")[0]
+            place = (entry.target, version.partition("-")[0])
+            before, last[place] = last.get(place), version
+            if before not in (None, version) and " " not in entry.said:
+                yield replace(entry, said=f"{version} changed since {before}")
+                continue
+        yield entry
+
+
 def _said(body: dict[str, Any]) -> str | None:
+    if "version" in body:
+        before = body.get("before")
+        return f"{body['version']} changed since {before}" if before else str(body["version"])
     answer: str | None = body.get("answer") or body.get("how")
     return f"{answer} with other arguments" if answer is not None and body.get("binding") else answer
 

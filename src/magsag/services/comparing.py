@@ -3,6 +3,7 @@
 from itertools import zip_longest
 from typing import Any, Final
 
+from magsag.domain.errors import ErrorType, StepFailed
 from magsag.domain.facts import Verdict
 from magsag.engine.run import Step
 from magsag.services.attempt import Attempt
@@ -39,3 +40,15 @@ def difference(before: Any, now: Any, pointer: str = "") -> str | None:
         if (found := difference(old, new, f"{pointer}/{name}")) is not None:
             return found
     return None
+
+
+def was_refused(step: Step) -> bool:
+    """Whether its input was not put on record: no JSON, or a secret in it, which may be another one by now."""
+    return step.error_type is ErrorType.INVALID_VALUE and step.input == b"null"
+
+
+def denied(attempt: Attempt, verdict: Verdict) -> StepFailed:
+    """The error of a step that a rule denies."""
+    why = f": {verdict.reason}" if verdict.reason else ""
+    message = f"{attempt.target.proposal.target} is denied by rule {verdict.rule} ({verdict.place}){why}"
+    return StepFailed(ErrorType.DENIED, message, {"rule": verdict.rule, "place": verdict.place})

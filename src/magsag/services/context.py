@@ -67,6 +67,12 @@ class ProgramContext:
         fields = {"done": done, "total": total, "text": message}
         _log.info("progress", extra={"run": self._seat.run.id, "fields": fields})
 
+    def secret(self, name: str) -> NoReturn:
+        """Refused: a program's inputs and outputs are all on record."""
+        raise Invalid(
+            f"ctx.secret: {name} is for a skill: name it under `secrets` in the skill's manifest, use it there"
+        )
+
     async def skill(self, ref: str, payload: Any = None, *, key: str | None = None) -> Any:
         """Run a skill."""
         return await self._step(self._seat.targets.skill(ref), payload, key, "skill")

@@ -57,6 +57,7 @@ def run_document(view: RunView) -> Document:
         "erased_by": view.erased_by,
         "scores": [asdict(score) for score in view.scores],
         "steps": [_step(step) for step in view.steps],
+        "secrets": [{**asdict(use), "at": iso(use.at)} for use in view.secrets],
     }
 
 

@@ -1,7 +1,7 @@
 """The gate: the one place where an act is judged, started and settled. One straight way for every step.
 
-Order, fail closed at each: values and input contract, redaction, policy verdict, approval, intent, act under its
-timeout, output contract, outcome. A step that the ledger knows is answered from the record after its call,
+Order, fail closed at each: values and input contract, redaction, policy verdict, approval, secrets, intent, act under
+its timeout, output contract, outcome. A step that the ledger knows is answered from the record after its call,
 target and input were compared with it. Stopping a run is decided here, never by the caller.
 """
 
@@ -14,7 +14,6 @@ from magsag.domain.effects import EFFECTFUL, Effect
 from magsag.domain.errors import Broken, ErrorType, Retryable, StepFailed, Stopped
 from magsag.domain.facts import Decision, ParkedOn, StepStatus, Verdict
 from magsag.domain.ids import StepId
-from magsag.domain.values import encode
 from magsag.domain.verdicts import is_not_performed
 from magsag.engine.recovery import Wanted, wanted
 from magsag.engine.retry import leaves_doubt, retry_delay
@@ -23,18 +22,21 @@ from magsag.policy.approval import expires_at
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Store, TicketRow
 from magsag.ports.place import Place
+from magsag.ports.secrets import Secrets
+from magsag.services.admitting import admit
 from magsag.services.asking import Asking, Goes, Over, Waits
 from magsag.services.attempt import Acted, Attempt, Children, HeldTicket, Switches, Told
-from magsag.services.comparing import asks, difference, in_doubt
+from magsag.services.comparing import asks, denied, difference, in_doubt, was_refused
 from magsag.services.covering import Covering
 from magsag.services.judging import Judging
 from magsag.services.large import Values
 from magsag.services.lookups import CannotTell, Happened, Lookups, NotHappened, is_abandoned
 from magsag.services.notes import Notes
-from magsag.services.outcomes import Outcomes, breach, failure
+from magsag.services.outcomes import Outcomes, failure
 from magsag.services.performing import Performing
 from magsag.services.recorder import Recorder
 from magsag.services.seat import Scope, Seat
+from magsag.services.secrets import SecretDesk
 from magsag.services.targets import ONCE, Target, for_input
 
 ALWAYS_STARTS: Final = EFFECTFUL | {Effect.DELEGATE, Effect.WAIT}
@@ -53,6 +55,7 @@ class Gate:
         values: Values,
         clock: Clock,
         switches: Switches,
+        secrets: Secrets,
         place: Place | None = None,
         covering: Covering | None = None,
     ) -> None:
@@ -63,7 +66,9 @@ class Gate:
         self._judging = Judging(switches)
         self._asking = Asking(store, clock)
         self._outcomes = Outcomes(recorder, values, clock, switches)
-        self._performing = Performing(self._outcomes, store, values, clock, switches.step_seconds, place)
+        self.secrets = SecretDesk(secrets, recorder, clock, are_needed=place is None)
+        seconds = switches.step_seconds
+        self._performing = Performing(self._outcomes, store, values, clock, seconds, self.secrets, place)
         self._lookups = Lookups(clock, self._performing.look_up)
         self.notes = Notes(recorder, clock)
 
@@ -93,7 +98,7 @@ class Gate:
                 self._values.decode(seat.leg.tree, known.input)
             attempt = Attempt(seat, scope, id, target, b"null", None, 1)
             try:
-                self._admit(attempt, payload, known)
+                admit(self._values, attempt, payload, known is None)
             except StepFailed as error:
                 if known is None:
                     raise await self._outcomes.fail(attempt, error) from None
@@ -125,23 +130,6 @@ class Gate:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
-
-    def _admit(self, attempt: Attempt, payload: object, known: Step | None) -> None:
-        """Contract, then redaction: what is judged is what is stored is what is acted on. Raises StepFailed."""
-        seat, contract, what = attempt.seat, attempt.target.input, f"input of step {attempt.id}"
-        tree, run = seat.leg.tree, seat.run
-        if contract is None:
-            attempt.data, attempt.value = self._values.encode(tree, run, payload, what)
-            return
-        if contract.redacts:
-            given = encode(payload, what)[1]
-            fault = breach(contract, given, ErrorType.INPUT_CONTRACT) if known is None else None
-            attempt.data, attempt.value = self._values.encode(tree, run, contract.redact(given), what)
-        else:
-            attempt.data, attempt.value = self._values.encode(tree, run, payload, what)
-            fault = breach(contract, attempt.value, ErrorType.INPUT_CONTRACT) if known is None else None
-        if fault is not None:
-            raise fault
 
     def _refused_again(self, attempt: Attempt, step: Step) -> Told:
         """The input is no JSON: that must be how the step failed before."""
@@ -225,6 +213,8 @@ class Gate:
                 await self._judged(attempt)
                 if is_not_performed(attempt.verdict):
                     return await self._outcomes.shown(attempt)
+            elif attempt.target.secrets and attempt.secrets is None:
+                await self._hand_secrets(attempt)
             try:
                 acted = await self._performing.act(attempt)
             except (StepFailed, Retryable) as error:
@@ -279,12 +269,19 @@ class Gate:
 
     async def _start(self, attempt: Attempt, spends: HeldTicket | None) -> None:
         """The intent, where it is a fact of its own: of the kinds that always start, and of what was held."""
+        if attempt.target.secrets and not is_not_performed(attempt.verdict):
+            await self._hand_secrets(attempt)
         starts = attempt.target.proposal.effect in ALWAYS_STARTS and not is_not_performed(attempt.verdict)
         if not (starts or attempt.ticket or attempt.leans or attempt.is_held):
             return
         await self._outcomes.start(attempt, spends)
         if attempt.cancelled and attempt.given_up:
             raise await self._outcomes.fail(attempt, StepFailed(ErrorType.RAISED, _NOT_ACTED))
+
+    async def _hand_secrets(self, attempt: Attempt) -> None:
+        """One that is missing ends the step before anything starts."""
+        if (missing := self.secrets.hand(attempt)) is not None:
+            raise await self._refused(attempt, missing)
 
     async def _failed(self, attempt: Attempt, error: StepFailed | Retryable) -> Told | None:
         """After a failed attempt: wait for the next one, or end the step here; Told when it did happen after all."""
@@ -323,14 +320,10 @@ class Gate:
     async def _deny(self, attempt: Attempt) -> None:
         """A deny ends the step, unless an earlier attempt may have acted: then a person must look."""
         assert attempt.verdict is not None
-        verdict = attempt.verdict
         if attempt.may_have_acted:
-            reason = f"an earlier attempt may have acted, and rule {verdict.rule} denies another one"
+            reason = f"an earlier attempt may have acted, and rule {attempt.verdict.rule} denies another one"
             raise await self._doubt(attempt, reason)
-        why = f": {verdict.reason}" if verdict.reason else ""
-        message = f"{attempt.target.proposal.target} is denied by rule {verdict.rule} ({verdict.place}){why}"
-        error = StepFailed(ErrorType.DENIED, message, {"rule": verdict.rule, "place": verdict.place})
-        raise await self._outcomes.fail(attempt, error)
+        raise await self._outcomes.fail(attempt, denied(attempt, attempt.verdict))
 
     def _compare(self, attempt: Attempt, step: Step) -> None:
         """The program must do again what it did before; the first difference parks the run."""
@@ -340,7 +333,7 @@ class Gate:
         if (now.call, now.target, now.effect) != (then.call, then.target, then.effect):
             was, wants = (f"{it.call} {it.target} ({it.effect})" for it in (then, now))
             said = f"the record has {was}, the program now asks for {wants}"
-        elif attempt.data == step.input:
+        elif attempt.data == step.input or was_refused(step):
             return
         else:
             where = difference(self._values.decode(attempt.seat.leg.tree, step.input), attempt.value)

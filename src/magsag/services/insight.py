@@ -6,12 +6,22 @@ some questions need is imported where they are asked. Times are microseconds sin
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from pydantic_core import from_json
 
 from magsag.domain.errors import Invalid, StoreBroken
-from magsag.domain.facts import LateOutcome, ParkReason, RunEnded, RunScored, RunStarted, RunStatus, StepStatus, Verdict
+from magsag.domain.facts import (
+    LateOutcome,
+    ParkReason,
+    RunEnded,
+    RunScored,
+    RunStarted,
+    RunStatus,
+    SecretUsed,
+    StepStatus,
+    Verdict,
+)
 from magsag.domain.ids import RunId, StepId
 from magsag.engine.chain import unseal
 from magsag.engine.run import Run, Step
@@ -76,6 +86,8 @@ class RunView:
     """who had its payloads taken away: inputs, outputs and errors of it are None then"""
     scores: tuple[ScoreView, ...]
     steps: tuple[StepView, ...]
+    secrets: tuple[SecretUsed, ...] = ()
+    """which it used, by reference; of each version the first use"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +174,7 @@ class Insight:
             erased_by=folded.erased_by,
             scores=tuple(score for scored in folded.scores for score in _scores(scored, value(scored.output))),
             steps=tuple(self._step(row.run, step, value) for step in folded.steps.values()),
+            secrets=tuple(use for uses in folded.secrets.values() for use in uses),
         )
 
     def tree(self, run: RunId, now: int | None = None) -> TreeNode:
@@ -246,9 +259,12 @@ def _fact(stored: Stored, input: object, output: object) -> FactView:
     return FactView(stored.seq, stored.kind, body["at"], body, input, output)
 
 
+_CHANGES_NO_STEP: Final = frozenset({LateOutcome.__name__, SecretUsed.__name__})
+
+
 def _step_of(stored: Stored) -> str | None:
-    """The step that a fact is about; what came late changed nothing."""
-    step: str | None = from_json(stored.body).get("step") if stored.kind != LateOutcome.__name__ else None
+    """The step that a fact is about; what came late, and what it was handed, changed nothing."""
+    step: str | None = from_json(stored.body).get("step") if stored.kind not in _CHANGES_NO_STEP else None
     return step
 
 

@@ -12,6 +12,7 @@ from magsag.engine.run import Run
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Ledger
 from magsag.services.driven import Tree
+from magsag.services.masking import RESOLVED, Leak
 from magsag.services.recorder import Recorder
 
 
@@ -23,14 +24,21 @@ class Values:
         self._ledger = ledger
         self._clock = clock
 
-    def encode(self, tree: Tree, run: Run, value: object, what: str) -> tuple[bytes, object]:
-        """The bytes to record and the value to hand on. Raises StepFailed(invalid_value)."""
+    def encode(
+        self, tree: Tree, run: Run, value: object, what: str, may_not_leak: bool = False
+    ) -> tuple[bytes, object]:
+        """The bytes to record and the value to hand on.
+
+        Raises StepFailed(invalid_value); with `may_not_leak` also for what holds a secret.
+        """
         if tree.handles:
             data, copy = encode(_lifted(value, tree.handles, what), what, marks=True)
             if MARK_BYTES in data:
                 copy = lowered(copy, tree.handles.__getitem__)
         else:
             data, copy = encode(value, what)
+        if may_not_leak and (leak := RESOLVED.find(copy)) is not None:
+            raise _leaking(what, leak)
         return (data, copy) if len(data) <= LARGE_BYTES else self._split(tree, run, copy)
 
     def known(self, tree: Tree, run: Run, value: object) -> tuple[bytes, object]:
@@ -86,6 +94,12 @@ def set_apart(data: bytes, clock: Clock) -> tuple[bytes, dict[str, bytes]]:
         return data, {}
     id = blob_id(clock.chance(16), data)
     return encode_known({MARK: id}), {id: data}
+
+
+def _leaking(what: str, leak: Leak) -> StepFailed:
+    at = RESOLVED.clean(leak.pointer) or "/"
+    fix = "name it under `secrets` in the manifest of the skill that needs it, and read it there with ctx.secret"
+    return StepFailed(ErrorType.INVALID_VALUE, f"{what} holds the secret {leak.name} at {at}: {fix}")
 
 
 def _lifted(value: object, known: Container[str], what: str) -> object:

@@ -20,6 +20,7 @@ from magsag.ports.ledger import Record, TicketRow
 from magsag.ports.standing_approvals import Leaning
 from magsag.services.attempt import Acted, Attempt, HeldTicket, Switches, Told
 from magsag.services.large import Values
+from magsag.services.masking import RESOLVED
 from magsag.services.recorder import Recorder
 from magsag.services.targets import WaitAct
 
@@ -255,7 +256,11 @@ class Outcomes:
     def late(self, attempt: Attempt, result: object, error: StepFailed | Retryable | None) -> None:
         """What an act gave after it was given up: on record, and never adopted."""
         try:
-            output = encode(result, f"late output of step {attempt.id}")[0] if error is None else error_bytes(error)
+            output = (
+                encode(RESOLVED.cleaned(result), f"late output of step {attempt.id}")[0]
+                if error is None
+                else error_bytes(error)
+            )
         except StepFailed as fault:
             output = error_bytes(fault)
         if attempt.known:
@@ -297,7 +302,8 @@ def breach(contract: Contract, value: object, type: ErrorType) -> StepFailed | N
 
 
 def error_bytes(error: StepFailed | Retryable) -> bytes:
-    """The error as it is recorded: `{type, message, details, step}`."""
+    """The error as it is recorded: `{type, message, details, step}`, without secrets."""
+    error = RESOLVED.softened(error)
     details = error.details if isinstance(error, StepFailed) else {}
     step = error.step if isinstance(error, StepFailed) else None
     document = {"type": error.type.value, "message": error.message, "details": details, "step": step}

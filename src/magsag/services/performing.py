@@ -16,6 +16,7 @@ from magsag.services.outcomes import Outcomes
 from magsag.services.overseer import Overseer
 from magsag.services.records import RecordShelf
 from magsag.services.seat import Scope
+from magsag.services.secrets import SecretDesk
 from magsag.services.targets import ChildAct, FunctionAct, ModelAct, ShellAct, Target, WaitAct
 from magsag.services.waiting import Waits
 
@@ -34,6 +35,7 @@ class Performing:
         values: Values,
         clock: Clock,
         step_seconds: float,
+        secrets: SecretDesk,
         place: Place | None = None,
     ) -> None:
         """Without a `place` acts are performed in this process."""
@@ -44,6 +46,7 @@ class Performing:
         self._shelf = RecordShelf(values, clock)
         self._waits = Waits(values, clock)
         self._step_seconds = step_seconds
+        self._secrets = secrets
         self._place = place
         self._overseer = Overseer(step_seconds)
         self.children: Children | None = None
@@ -81,6 +84,8 @@ class Performing:
     async def look_up(self, attempt: Attempt) -> object:
         """Ask a reconcilable skill whether it has acted. Raises StepFailed, Retryable."""
         assert attempt.target.lookup is not None
+        if (missing := self._secrets.hand(attempt)) is not None:
+            raise missing
         scope = acts.LookupScope(attempt, self._outcomes, self._shelf)
         asked = self._placed(attempt.target.lookup, scope, attempt, is_lookup=True)
         return await self._timed(asked, self._limit(attempt.target), attempt)

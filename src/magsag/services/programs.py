@@ -32,6 +32,7 @@ from magsag.services.flows import FlowProgram
 from magsag.services.gate import Gate
 from magsag.services.large import Values, plain
 from magsag.services.leftovers import Leftovers
+from magsag.services.masking import RESOLVED
 from magsag.services.moment import moment
 from magsag.services.outcomes import breach, error_bytes
 from magsag.services.raised import raised
@@ -80,6 +81,8 @@ class Programs:
         """Give a run its place in a leg. Raises Invalid when its program is not in the bundle."""
         started = started_of(run)
         targets = self._targets(bundle, started.program)
+        if run.secrets:
+            self._gate.secrets.remember(run)
         lineage = (*(started.lineage or ()), started.program)
         seat = Seat(leg, run, targets, lineage, started.environment, started.mode, recorded=run.order)
         if above is not None:
@@ -122,7 +125,7 @@ class Programs:
         try:
             payload = self._values.decode(seat.leg.tree, started_of(seat.run).input)
             self._evaluate(seat, entry, "input", payload)
-            result = await self._program(seat, entry, payload)
+            result = RESOLVED.cleaned(await self._program(seat, entry, payload))
             output = self._checked(seat, entry, result)
         except StepFailed as error:
             return Ended(RunStatus.DENIED if error.type is ErrorType.DENIED else RunStatus.FAILED, error_bytes(error))

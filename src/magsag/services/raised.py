@@ -6,6 +6,7 @@ import traceback
 from typing import Final
 
 from magsag.domain.errors import ErrorType, MagsagError, StepFailed
+from magsag.services.masking import RESOLVED
 
 LIMIT: Final = 32 * 1024
 """how much of a traceback is kept, in characters"""
@@ -18,7 +19,10 @@ def raised(error: BaseException) -> StepFailed:
     """The error as `raised`, with `details.traceback` and `details.exception`."""
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_the_users(frame.filename)]
     where = f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
-    message = str(error).splitlines()[0] if str(error) else "without a message"
+    text = RESOLVED.clean(
+        str(error)
+    )  # before a line or a piece is taken of it, in which half a secret would be unknown
+    message = text.splitlines()[0] if text else "without a message"
     said = message if isinstance(error, MagsagError) else f"{type(error).__name__}: {message}"
     details = {"traceback": _shortened(error), "exception": type(error).__name__}
     return StepFailed(ErrorType.RAISED, f"{said}{where}", details)
@@ -26,7 +30,7 @@ def raised(error: BaseException) -> StepFailed:
 
 def _shortened(error: BaseException) -> str:
     text = "".join(traceback.format_exception(error))
-    text = text.encode("utf-8", "backslashreplace").decode()
+    text = RESOLVED.clean(text).encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= LIMIT else f"{text[: LIMIT // 2]}\n...\n{text[-LIMIT // 2 :]}"
 
 

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, NoReturn
 
 from magsag.domain.effects import Effect
-from magsag.domain.errors import ErrorType, StepFailed, Stopped
+from magsag.domain.errors import ErrorType, Invalid, StepFailed, Stopped
 from magsag.domain.facts import ParkedOn, RunStatus, StepStatus
 from magsag.domain.ids import StepId, child_run_id
+from magsag.domain.secret import SecretReference
 from magsag.domain.values import encode
-from magsag.engine.run import Step
+from magsag.engine.run import Run, Step
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Ledger
 from magsag.ports.model import ModelProvider, ModelReply
@@ -26,6 +27,7 @@ from magsag.services.notebook import Notebook
 from magsag.services.notes import Note, Notes
 from magsag.services.outcomes import failure
 from magsag.services.seat import Scope, Seat
+from magsag.services.secrets import SecretDesk
 from magsag.services.targets import DETACH, Target
 
 _LEFT_OPEN: Final = frozenset({StepStatus.NEW, StepStatus.STARTED, StepStatus.WAITING, StepStatus.CANCELLED})
@@ -39,6 +41,7 @@ class Reading(Gate):
         self._read_values = values
         self._ledger = ledger
         self.notes = _Notes(course, notebook, clock)
+        self.secrets = _NoSecrets(_NoKeeper(), notebook, clock, are_needed=False)
 
     def drive_children(self, children: Children) -> None:
         """Child runs are replayed by themselves."""
@@ -119,6 +122,25 @@ class Reading(Gate):
     def _stop(self, id: StepId, what: What, said: str, pointer: str | None = None) -> NoReturn:
         self._course.differ(id, what, said, pointer)
         raise Stopped(said)
+
+
+class _NoSecrets(SecretDesk):
+    """A replay acts nowhere, so it reads none."""
+
+    def remember(self, run: Run) -> None:
+        """Nothing that it could show holds one."""
+
+
+class _NoKeeper:
+    """Keeps none."""
+
+    def read(self, reference: SecretReference) -> str:
+        """Raises Invalid."""
+        raise Invalid(f"{reference}: a replay reads no secrets")
+
+    def version(self, value: str) -> str:
+        """Never asked."""
+        raise Invalid("a replay reads no secrets")
 
 
 class _Notes(Notes):

@@ -13,6 +13,7 @@ from magsag.ports.clock import Clock
 from magsag.ports.ledger import Record
 from magsag.services.beginnings import TENANT
 from magsag.services.large import Values
+from magsag.services.masking import RESOLVED
 
 LONGEST_KEY: Final = 512
 
@@ -30,6 +31,8 @@ class RecordShelf:
             said = f"ctx.put_record is for skills with effect: transactional; this one is {effect}"
             raise StepFailed(ErrorType.RAISED, said)
         data, _ = encode(value, f"record {_checked(key)}")
+        if (leak := RESOLVED.find({key: value})) is not None:
+            raise StepFailed(ErrorType.INVALID_VALUE, f"a record of the act holds the secret {leak.name}: leave it out")
         return Record(TENANT, key, data, self._clock.now())
 
     def get(self, effect: Effect, own: Sequence[Record], key: str, default: object) -> object:

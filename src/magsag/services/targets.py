@@ -96,6 +96,8 @@ class Target:
     lookup: FunctionAct | None = None
     """of a reconcilable skill: asked whether it has acted"""
     by: ByField | None = None
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    """what its act is handed: name -> where it is found"""
 
 
 @dataclass(slots=True)
@@ -193,6 +195,7 @@ class Targets:
             manifest.retry or ONCE,
             lookup=function_act(lookup) if lookup is not None else None,
             by=self._by_field(manifest, proposal, traits),
+            secrets=manifest.secrets,
         )
 
     def _by_field(self, manifest: Skill, proposal: Proposal, traits: Traits) -> ByField | None:

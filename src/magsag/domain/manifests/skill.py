@@ -1,12 +1,13 @@
 """The skill manifest: a packaged capability with a declared effect kind."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from magsag.domain.effects import Effect
 from magsag.domain.errors import ErrorType
 from magsag.domain.manifests.base import Contracts, Duration, Manifest, Retry, Slug, Version
+from magsag.domain.secret import reference_of
 
 DeclaredEffect = Literal[
     Effect.PURE,
@@ -18,6 +19,26 @@ DeclaredEffect = Literal[
 ]
 
 Capability = Literal["filesystem", "network", "shell", "workspace"]
+
+
+def _is_reference(value: Any) -> Any:
+    reference_of(value if isinstance(value, str) else "")
+    return value
+
+
+SecretName = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$", max_length=100)]
+SecretPlace = Annotated[
+    str,
+    BeforeValidator(_is_reference),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:[^?]+|keyring:[^/]+/[^?]+)\??$",
+            "examples": ["env:MAIL_TOKEN", "file:secrets/mail-token", "keyring:mail/token", "env:MAIL_TOKEN?"],
+        }
+    ),
+]
+"""where a secret is found, never the secret itself"""
 Word = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=100)]
 RepeatedEffect = Literal[Effect.PURE, Effect.READ, Effect.IDEMPOTENT, Effect.UNREPEATABLE]
 """kinds that need nothing else declared"""
@@ -53,6 +74,10 @@ class Skill(Manifest):
     """how bad a mistake would be; policies see `unknown` without it"""
     categories: tuple[Word, ...] = Field(default=(), strict=False)
     """words of your own for policies, e.g. `destructive`"""
+    secrets: dict[SecretName, SecretPlace] = Field(default_factory=dict)
+    """what it must know and nobody may read: name -> where it is found, `env:NAME`, `file:PATH` (from the project's
+    folder) or `keyring:SERVICE/NAME`, with a `?` behind it when it may be missing; read when an act starts, and handed
+    to it by `ctx.secret(NAME)`"""
     contracts: Contracts = Contracts()
     """what goes in and what comes out"""
     timeout: Duration | None = None

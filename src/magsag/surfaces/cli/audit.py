@@ -39,7 +39,7 @@ def log(
     since: str | None,
     limit: int,
 ) -> None:
-    """List verdicts and what people said, in the order of time."""
+    """List verdicts, what people said, and which secrets were used, in the order of time."""
     from magsag.services.audit import Asked
     from magsag.services.documents import iso
 

@@ -12,6 +12,7 @@ from typing import Final
 import click
 
 from magsag.domain.errors import Broken, Invalid, MagsagError, Refused, StepFailed
+from magsag.services.masking import RESOLVED
 from magsag.surfaces.cli.call import Call
 from magsag.surfaces.cli.signals import raise_interrupt
 from magsag.surfaces.cli.writing import complain, note, say, silence_stdout
@@ -95,7 +96,7 @@ def _failed(call: Call, error: MagsagError) -> int:
 
 
 def _told(call: Call, code: int, kind: str, message: str, as_json: bool = False) -> int:
-    complain(message, as_json=as_json or call.wants_json, type=kind, exit_code=code)
+    complain(RESOLVED.clean(message), as_json=as_json or call.wants_json, type=kind, exit_code=code)
     return code
 
 
@@ -115,4 +116,4 @@ def _show_traceback() -> None:
     if os.environ.get("MAGSAG_DEBUG"):
         import traceback
 
-        traceback.print_exc()
+        sys.stderr.write(RESOLVED.clean(traceback.format_exc()))

@@ -83,6 +83,9 @@ def _head(view: "RunView") -> Iterator[tuple[str, object]]:
         yield "updated", iso(view.row.updated)
     yield "environment", f"{view.started.environment}, mode {view.started.mode}"
     yield "bundle", view.row.bundle
+    for use in view.secrets:
+        changed = f", changed since {use.before}" if use.before else ""
+        yield f"secret {use.name}", f"{use.reference} version {use.version}, first used by {use.step}{changed}"
 
 
 def _score(one: Scored) -> tuple[str, ...]:

@@ -1,0 +1,81 @@
+"""How a secret may look in a text: as it is, in base64, in hex, URL-encoded, escaped. Pure.
+
+`forms` are what is looked for; `views` are what a text says once its escapes are undone, so that a value that was
+encoded only in part is seen as well. What is compressed, encrypted or cut into pieces is not seen.
+"""
+
+import html
+import re
+from base64 import b64encode
+from collections.abc import Iterator
+from typing import Final
+from urllib.parse import quote, quote_plus, unquote_plus
+
+from pydantic_core import to_json
+
+from magsag.domain.secret import SHORTEST
+
+_ESCAPE: Final = re.compile(
+    r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|U(000[0-9a-fA-F]{5}|0010[0-9a-fA-F]{4})|([\"'\\/nrt]))"
+)
+_LETTERS: Final = {"n": "\n", "r": "\r", "t": "\t"}
+_BREAKS: Final = re.compile(r"(?:\\[nr]|\s)+")
+_SURROGATES: Final = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+
+
+def forms(secret: str) -> tuple[str, ...]:
+    """What to look for, the longest first. Each line of a secret with several lines counts by itself."""
+    lines = [line for line in secret.splitlines() if len(line.strip()) >= SHORTEST]
+    found = {form for part in {secret, *lines} for form in _forms(part)}
+    return tuple(sorted((form for form in found if len(form) >= SHORTEST), key=lambda form: (-len(form), form)))
+
+
+def views(text: str) -> Iterator[str]:
+    """The text as it is first, then as it reads without its escapes and line breaks."""
+    yield text
+    if "%" in text or "+" in text:
+        yield unquote_plus(text)
+        yield unquote_plus(text.replace("+", "%2B"))
+    if "\\" in text:
+        once = _unescaped(text)
+        yield once
+        yield _unescaped(once)
+    if "&" in text:
+        yield html.unescape(text)
+    if _BREAKS.search(text):
+        yield _BREAKS.sub("", text)
+
+
+def _forms(part: str) -> Iterator[str]:
+    data = part.encode("utf-8", "surrogatepass")
+    yield part
+    yield quote(data, safe="")
+    yield quote(data)
+    yield quote_plus(data)
+    yield data.hex()
+    yield data.hex().upper()
+    yield to_json(part).decode()[1:-1]
+    yield ascii(part)[1:-1]
+    yield repr(data)[2:-1]
+    for shift in range(3):
+        middle = _aligned(data, shift)
+        yield middle
+        yield middle.replace("+", "-").replace("/", "_")
+
+
+def _aligned(data: bytes, shift: int) -> str:
+    """The letters of its base64 that stand there whatever comes before and after it, `shift` bytes into a group."""
+    text = b64encode(b"\0" * shift + data).decode().rstrip("=")
+    first = (0, 2, 3)[shift]
+    whole = (shift + len(data)) * 8 // 6
+    return text[first:whole]
+
+
+def _unescaped(text: str) -> str:
+    def read(match: re.Match[str]) -> str:
+        code, letter = match[1] or match[2] or match[3], match[4]
+        return chr(int(code, 16)) if code else _LETTERS.get(letter, letter)
+
+    return _SURROGATES.sub(
+        lambda pair: pair[0].encode("utf-16", "surrogatepass").decode("utf-16"), _ESCAPE.sub(read, text)
+    )

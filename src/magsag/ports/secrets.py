@@ -1,0 +1,16 @@
+"""Where secrets are kept, outside of MAGSAG: read at the moment of use, and never written by us."""
+
+from typing import Protocol
+
+from magsag.domain.secret import SecretReference
+
+
+class Secrets(Protocol):
+    """Reads what references name, as it is now."""
+
+    def read(self, reference: SecretReference) -> str:
+        """The value. Raises Invalid, naming the reference and the next move, for one that is not there or not safe."""
+
+    def version(self, value: str) -> str:
+        """Tells one value from another: salted, the same for the same value of one project, and of no use for
+        guessing without the salt, which stands outside the ledger."""

@@ -1,0 +1,106 @@
+"""Keeps secrets out of what this process says: every value that it resolved is known here, and masked where it shows.
+
+One for the whole process, since a secret must not leave by any door: neither by another run's output nor by a line
+of the log. `[secret NAME]` stands in its place. What a text may hide: `domain.disguises`.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from magsag.domain.errors import Retryable, StepFailed
+
+
+class Leak(NamedTuple):
+    """Where a secret was found in a value."""
+
+    name: str
+    pointer: str
+    """a JSON pointer to the text; empty for the value itself"""
+
+
+class Mask:
+    """The secrets that are known. Safe to use from any thread."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+        self._forms: tuple[tuple[str, str], ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self._forms)
+
+    def add(self, name: str, value: str) -> None:
+        """From here on this value is masked, whatever becomes of it."""
+        if value not in self._known:
+            from magsag.domain.disguises import forms
+
+            self._known = {**self._known, value: name}
+            found = {**dict.fromkeys(forms(value), name), **dict(self._forms)}
+            self._forms = tuple(sorted(found.items(), key=lambda one: (-len(one[0]), one[0])))
+
+    def holder(self, text: str) -> str | None:
+        """The name of a secret that the text holds in any form."""
+        known = self._forms
+        if not known:
+            return None
+        from magsag.domain.disguises import views
+
+        return next((name for view in views(text) for form, name in known if form in view), None)
+
+    def clean(self, text: str) -> str:
+        """The text without secrets; where one shows only once escapes are undone, nothing is left of it."""
+        for form, name in self._forms:
+            if form in text:
+                text = text.replace(form, shown(name))
+        hidden = self.holder(text)
+        return text if hidden is None else shown(hidden)
+
+    def cleaned(self, value: Any) -> Any:
+        """The value with clean texts and keys; the value itself where there is nothing to clean."""
+        return value if not self._forms or self.find(value) is None else self._copied(value)
+
+    def find(self, value: object) -> Leak | None:
+        """The first secret in a JSON value."""
+        if not self._forms:
+            return None
+        stack: list[tuple[object, str]] = [(value, "")]
+        while stack:
+            item, pointer = stack.pop()
+            if isinstance(item, str):
+                if (name := self.holder(item)) is not None:
+                    return Leak(name, pointer)
+            elif isinstance(item, Mapping):
+                for key, part in item.items():
+                    if isinstance(key, str) and (name := self.holder(key)) is not None:
+                        return Leak(name, pointer)
+                    stack.append((part, f"{pointer}/{key}"))
+            elif isinstance(item, list | tuple):
+                stack.extend((part, f"{pointer}/{index}") for index, part in enumerate(item))
+        return None
+
+    def softened(self, error: Retryable | StepFailed) -> Retryable | StepFailed:
+        """The error without secrets; the same one where it holds none."""
+        details = error.details if isinstance(error, StepFailed) else None
+        if not self._forms or (self.holder(error.message) is None and self.find(details) is None):
+            return error
+        message = self.clean(error.message)
+        if isinstance(error, StepFailed):
+            return StepFailed(error.type, message, self._copied(details), error.step)
+        return Retryable(error.type, message, error.retry_after_seconds)
+
+    def _copied(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self.clean(value)
+        if isinstance(value, Mapping):
+            return {self._copied(key): self._copied(part) for key, part in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._copied(part) for part in value]
+        return value
+
+
+def shown(name: str) -> str:
+    """What stands in the place of a secret."""
+    return f"[secret {name}]"
+
+
+RESOLVED: Final = Mask()
+"""what this process has resolved; it forgets nothing, since what was rotated must not be told either"""

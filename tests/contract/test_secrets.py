@@ -1,0 +1,128 @@
+"""Where secrets are read from: one suite over the environment, files and the keyring, then what each has of its own."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from magsag.adapters.secrets import SecretSources
+from magsag.adapters.secrets.salt import salt_at
+from magsag.domain.errors import Invalid
+from magsag.domain.secret import SecretReference, reference_of
+
+VALUE = "correct-horse-battery"
+
+
+class Kept:
+    """One place with one secret that a test can change."""
+
+    def __init__(self, source: str, folder: Path) -> None:
+        self.environ: dict[str, str] = {}
+        self.entries: dict[tuple[str, str], str] = {}
+        self.folder = folder
+        names = {"env": "MAIL_TOKEN", "file": "secrets/mail", "keyring": "mail/token"}
+        self.reference = SecretReference(source, names[source])
+        self.secrets = SecretSources(folder, folder / ".magsag" / "secrets.salt", self.environ, self._ask)
+
+    def put(self, value: str | None) -> None:
+        """Keep another value, or none."""
+        file = self.folder / "secrets" / "mail"
+        self.environ.clear()
+        self.entries.clear()
+        if value is not None:
+            self.environ["MAIL_TOKEN"] = self.entries["mail", "token"] = value
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(f"{value}\n", encoding="utf-8")
+            file.chmod(0o640)
+        else:
+            file.unlink(missing_ok=True)
+
+    def _ask(self, service: str, name: str) -> str | None:
+        return self.entries.get((service, name))
+
+
+@pytest.fixture(params=["env", "file", "keyring"])
+def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Kept:
+    return Kept(request.param, tmp_path)
+
+
+def test_a_secret_is_read_as_it_is_now(kept: Kept) -> None:
+    kept.put(VALUE)
+    assert kept.secrets.read(kept.reference) == VALUE
+    kept.put("another-value")
+    assert kept.secrets.read(kept.reference) == "another-value"
+
+
+def test_a_missing_one_is_refused_by_its_reference(kept: Kept) -> None:
+    kept.put(None)
+    with pytest.raises(Invalid, match=f"^{kept.reference}: ") as caught:
+        kept.secrets.read(kept.reference)
+    assert ";" in str(caught.value), "the next move is missing"
+
+
+def test_a_short_one_is_refused_and_not_repeated(kept: Kept) -> None:
+    kept.put("hunter2")
+    with pytest.raises(Invalid, match="fewer than 8 characters") as caught:
+        kept.secrets.read(kept.reference)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_versions_tell_values_apart_and_are_the_same_in_every_process(tmp_path: Path) -> None:
+    salt = tmp_path / ".magsag" / "secrets.salt"
+    one, two = SecretSources(tmp_path, salt), SecretSources(tmp_path, salt)
+    assert one.version(VALUE) == two.version(VALUE) != one.version("another-value")
+    assert salt.stat().st_mode & 0o077 == 0
+    foreign = SecretSources(tmp_path, tmp_path / "other.salt")
+    assert foreign.version(VALUE).split("-") != one.version(VALUE).split("-")
+    assert SecretSources(tmp_path, None).version(VALUE) != one.version(VALUE)
+
+
+def test_a_salt_that_is_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "salt").write_bytes(b"short")
+    with pytest.raises(Invalid, match="no salt of 32 bytes"):
+        salt_at(tmp_path / "salt")
+
+
+@pytest.mark.parametrize(
+    ("mode", "may"), [(0o600, True), (0o640, True), (0o444, False), (0o642, False), (0o604, False)]
+)
+def test_a_file_that_everybody_may_read_or_write_is_refused(tmp_path: Path, mode: int, may: bool) -> None:
+    (tmp_path / "token").write_text(VALUE, encoding="utf-8")
+    (tmp_path / "token").chmod(mode)
+    (tmp_path / "current").symlink_to("token")
+    for name in ("token", "current"):
+        if may:
+            assert SecretSources(tmp_path, None).read(reference_of(f"file:{name}")) == VALUE
+        else:
+            with pytest.raises(Invalid, match="chmod o-rw"):
+                SecretSources(tmp_path, None).read(reference_of(f"file:{name}"))
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [(b"", "empty"), (b"\xff\xfe" * 8, "no UTF-8"), (b"x" * 70_000, "more than 65536 bytes"), (None, "no such file")],
+)
+def test_what_is_no_secret_in_a_file_is_refused(tmp_path: Path, data: bytes | None, said: str) -> None:
+    if data is not None:
+        (tmp_path / "token").write_bytes(data)
+        (tmp_path / "token").chmod(0o600)
+    with pytest.raises(Invalid, match=said):
+        SecretSources(tmp_path, None).read(reference_of("file:token"))
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    os.mkdir(tmp_path / "folder")
+    with pytest.raises(Invalid, match="it cannot be read"):
+        SecretSources(tmp_path, None).read(reference_of("file:folder"))
+    with pytest.raises(Invalid, match="it is no file"):
+        SecretSources(tmp_path, None).read(reference_of("file:/dev/null"))
+
+
+def test_a_keyring_that_is_locked_is_refused_without_what_it_said(tmp_path: Path) -> None:
+    def locked(service: str, name: str) -> str | None:
+        raise RuntimeError(f"{service} {VALUE}")
+
+    with pytest.raises(Invalid, match=r"the keyring gives nothing \(RuntimeError\)") as caught:
+        SecretSources(tmp_path, None, {}, locked).read(reference_of("keyring:mail/token"))
+    assert VALUE not in str(caught.value)
+    assert caught.value.__cause__ is None

@@ -1,0 +1,275 @@
+"""Secrets at the gate: handed by name, read when an attempt starts, recorded by version only, and never told."""
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from magsag import Retryable, StepFailed
+from magsag.domain import facts
+from magsag.domain.facts import RunStatus
+from magsag.domain.ids import RunId
+from magsag.engine.chain import unseal
+from magsag.services.audit import Asked
+from magsag.services.runs import Order
+from tests.unit.world import WORLD, Bench, Files, agent, skill
+
+A, B = "first-value-1+/=", "second-value-2"
+SECRETS = "{TOKEN: file:token}"
+
+
+def files(body: str, **skills: str) -> Files:
+    """An agent with this body, and skills that declare the secret: slug -> effect."""
+    found: dict[str, str] = {
+        "policies/allow.yaml": "kind: policy\nschema: 1\nrules:\n  - {id: may, on: ['skill:*'], verdict: allow}\n"
+    }
+    for slug, effect in skills.items():
+        found |= skill(slug, effect, secrets=SECRETS)
+    return {**found, **agent("main", body, ", ".join(f"skill:{slug}" for slug in skills))}
+
+
+@pytest.fixture(autouse=True)
+def _world() -> Iterator[None]:
+    WORLD.reset()
+    yield
+    WORLD.reset()
+
+
+def keep(folder: Path, value: str) -> None:
+    file = folder / "token"
+    file.write_text(value, encoding="utf-8")
+    file.chmod(0o600)
+
+
+def used(made: Bench) -> list[facts.SecretUsed]:
+    return [fact for fact in made.facts() if isinstance(fact, facts.SecretUsed)]
+
+
+def told(made: Bench) -> str:
+    """Everything that the ledger holds of the run."""
+    return "\n".join(
+        part.decode("utf-8", "replace")
+        for stored in made.store.read(RunId("r"))
+        for part in (stored.body, stored.input or b"", stored.output or b"")
+    )
+
+
+def test_a_skill_is_handed_what_it_declares_and_the_record_has_its_version_alone(tmp_path: Path) -> None:
+    keep(tmp_path, A)
+    seen: list[object] = []
+    WORLD.on_act = lambda name, payload, ctx: seen.append(ctx.secret("TOKEN"))
+    made = Bench(
+        tmp_path, files("await ctx.skill('look')\nreturn await ctx.skill('idem')", look="read", idem="idempotent")
+    )
+    assert made.run().status is RunStatus.SUCCEEDED
+    assert seen == [A, A]
+    (use,) = used(made)
+    assert (use.step, use.name, use.reference, use.before) == ("look#1", "TOKEN", "file:token", None)
+    assert A not in told(made)
+
+
+def test_a_rotation_while_the_run_waits_takes_effect_and_is_on_record(tmp_path: Path) -> None:
+    keep(tmp_path, A)
+    seen: list[object] = []
+    WORLD.on_act = lambda name, payload, ctx: seen.append(ctx.secret("TOKEN"))
+    body = "await ctx.skill('look')\nawait ctx.wait_for('go')\nreturn await ctx.skill('idem')"
+    made = Bench(tmp_path, files(body, look="read", idem="idempotent"))
+    assert made.run().status is RunStatus.PARKED
+    keep(tmp_path, B)
+    made.app.events.signal(RunId("r"), "go", None, "ann")
+    assert made.resume(made.app).status is RunStatus.SUCCEEDED
+    assert seen == [A, B]
+    first, second = used(made)
+    assert (second.step, second.before) == ("idem#1", first.version)
+    assert first.version != second.version
+    assert not {A, B} & set(told(made).split('"'))
+
+
+def test_the_first_step_with_a_new_one_is_shown_and_audited_over_all_runs(tmp_path: Path) -> None:
+    keep(tmp_path, A)
+    made = Bench(tmp_path, files("await ctx.skill('look')\nreturn await ctx.skill('look')", look="read"))
+    for run, value in (("a", A), ("b", A), ("c", B)):
+        keep(tmp_path, value)
+        made.time.run(made.app.runs.run(Order("agent:main", None, run_id=run)))
+    (use,) = made.app.insight.show(RunId("c")).secrets
+    assert (use.step, use.before) == ("look#1", None)
+    log = [one for one in made.app.audit.log(Asked(tool="file:token")) if one.kind == "SecretUsed"]
+    assert [(one.run, one.step) for one in log] == [("a", "look#1"), ("b", "look#1"), ("c", "look#1")]
+    first, again, changed = (one.said for one in log)
+    assert first == again
+    assert changed == f"{use.version} changed since {first}"
+
+
+def test_a_retry_reads_it_anew(tmp_path: Path) -> None:
+    keep(tmp_path, A)
+    seen: list[object] = []
+
+    def act(name: str, payload: object, ctx: Any) -> None:
+        seen.append(ctx.secret("TOKEN"))
+        if len(seen) == 1:
+            keep(tmp_path, B)
+            raise Retryable("rate_limit", f"{A} was refused")
+
+    WORLD.on_act = act
+    found = {**files("return await ctx.skill('idem')", idem="idempotent")}
+    found |= skill("idem", "idempotent", secrets=SECRETS, retry="{attempts: 2}")
+    made = Bench(tmp_path, found)
+    assert made.run().status is RunStatus.SUCCEEDED
+    assert seen == [A, B]
+    assert A not in told(made)
+
+
+def test_an_undeclared_secret_is_refused_by_name(tmp_path: Path) -> None:
+    keep(tmp_path, A)
+    WORLD.on_act = lambda name, payload, ctx: ctx.secret("OTHER")
+    made = Bench(tmp_path, files("return await ctx.skill('look')", look="read"))
+    result = made.run()
+    assert result.error is not None
+    assert result.error.message.startswith("skill:look@1.0.0 does not declare the secret OTHER: add `secrets: {OTHER")
+
+
+def test_a_program_has_none(tmp_path: Path) -> None:
+    made = Bench(tmp_path, files("return ctx.secret('TOKEN')", look="read"))
+    result = made.run()
+    assert result.error is not None
+    assert "ctx.secret: TOKEN is for a skill" in result.error.message
+
+
+@pytest.mark.parametrize("effect", ["read", "idempotent", "unrepeatable"])
+def test_a_missing_one_fails_the_step_before_anything_starts(tmp_path: Path, effect: str) -> None:
+    made = Bench(tmp_path, files("return await ctx.skill('act')", act=effect))
+    result = made.run()
+    assert result.error is not None
+    assert (result.error.type, result.error.step) == ("unavailable", "act#1")
+    assert "secret TOKEN of skill:act@1.0.0 cannot be had: file:token: there is no such file" in result.error.message
+    assert not WORLD.calls
+    assert not [fact for fact in made.facts() if isinstance(fact, facts.StepStarted)]
+
+
+def test_an_optional_one_may_be_missing(tmp_path: Path) -> None:
+    seen: list[object] = []
+    WORLD.on_act = lambda name, payload, ctx: seen.append(ctx.secret("TOKEN"))
+    found = {
+        **files("return await ctx.skill('look')", look="read"),
+        **skill("look", "read", secrets="{TOKEN: 'file:token?'}"),
+    }
+    made = Bench(tmp_path, found)
+    assert made.run().status is RunStatus.SUCCEEDED
+    assert seen == [None]
+    assert not used(made)
+
+
+def test_an_output_that_holds_one_is_masked_for_the_program_and_the_record(tmp_path: Path) -> None:
+    keep(tmp_path, A)
+    WORLD.on_act = lambda name, payload, ctx: {
+        "echo": f"Bearer {A}",
+        "b64": base64.b64encode(f"u:{A}".encode()).decode(),
+    }
+    made = Bench(tmp_path, files("return await ctx.skill('once')", once="unrepeatable"))
+    result = made.run()
+    assert result.output["echo"] == "Bearer [secret TOKEN]"
+    assert "[secret TOKEN]" in result.output["b64"]
+    assert A not in told(made)
+
+
+def test_an_input_that_holds_one_is_refused_with_its_place_and_a_resume_agrees(tmp_path: Path) -> None:
+    keep(tmp_path, A)
+    body = """
+        await ctx.skill('look')
+        try:
+            await ctx.skill('idem', {'header': [payload]})
+        except Exception as error:
+            said = str(error)
+        await ctx.wait_for('go')
+        return said
+    """
+    made = Bench(tmp_path, files(body, look="read", idem="idempotent"))
+    assert made.run(quote(A, safe="")).status is RunStatus.PARKED
+    assert [name for name, _ in WORLD.calls] == ["look"]
+    keep(tmp_path, B)
+    made.app.events.signal(RunId("r"), "go", None, "ann")
+    result = made.resume(made.app)
+    assert result.output == (
+        "step idem#1: invalid_value: input of step idem#1 holds the secret TOKEN at /header/0: name it under `secrets` "
+        "in the manifest of the skill that needs it, and read it there with ctx.secret"
+    )
+
+
+def test_an_input_that_was_recorded_before_anybody_knew_is_no_divergence(tmp_path: Path) -> None:
+    keep(tmp_path, early := "told-before-it-was-read")
+    found = {**files("", look="read"), **skill("plain", "read")}
+    body = "await ctx.skill('plain', payload)\nawait ctx.skill('look')\nawait ctx.wait_for('go')\nreturn 1"
+    found |= agent("main", body, "skill:look, skill:plain")
+    made = Bench(tmp_path, found)
+    assert made.run({"a": early}).status is RunStatus.PARKED
+    made.app.events.signal(RunId("r"), "go", None, "ann")
+    assert made.resume().status is RunStatus.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    "raising",
+    [
+        lambda: StepFailed("raised", f"refused {A}", {"headers": {"auth": A}}),
+        lambda: ValueError(f"line one\n{quote(A)} {'x' * 40_000}{A}"),
+        lambda: Retryable("unavailable", A),
+    ],
+)
+def test_errors_hold_none(tmp_path: Path, raising: Any) -> None:
+    keep(tmp_path, A)
+
+    def act(name: str, payload: object, ctx: Any) -> None:
+        raise raising()
+
+    WORLD.on_act = act
+    made = Bench(tmp_path, files("return await ctx.skill('look')", look="read"))
+    assert made.run().status is RunStatus.FAILED
+    text = told(made)
+    assert "[secret TOKEN]" in text
+    assert A not in text
+    assert quote(A) not in text
+
+
+def test_a_record_that_holds_one_is_refused(tmp_path: Path) -> None:
+    keep(tmp_path, A)
+    WORLD.on_act = lambda name, payload, ctx: ctx.put_record("k", {"v": A})
+    made = Bench(tmp_path, files("return await ctx.skill('trans')", trans="transactional"))
+    result = made.run()
+    assert result.error is not None
+    assert result.error.message == "a record of the act holds the secret TOKEN: leave it out"
+
+
+def test_a_lookup_is_handed_it_too_and_a_missing_one_is_a_doubt(tmp_path: Path) -> None:
+    keep(tmp_path, A)
+    seen: list[object] = []
+    found = {**files("return await ctx.skill('recon')", recon="reconcilable")}
+    found |= skill(
+        "recon", "reconcilable", """
+        from tests.unit.world import WORLD
+        async def run(payload, ctx):
+            return await WORLD.act('recon', payload, ctx)
+        async def find(payload, ctx):
+            return await WORLD.act('find', payload, ctx)
+        """, lookup="skill.py:find", secrets=SECRETS,
+    )  # fmt: skip
+
+    def act(name: str, payload: object, ctx: Any) -> Any:
+        seen.append((name, ctx.secret("TOKEN")))
+        if name == "recon":
+            raise StepFailed("timeout", "no answer")
+        return {"found": True, "output": ctx.secret("TOKEN")}
+
+    WORLD.on_act = act
+    made = Bench(tmp_path, found)
+    result = made.run()
+    assert seen == [("recon", A), ("find", A)]
+    assert result.output == "[secret TOKEN]"
+
+
+def test_every_fact_that_is_written_reads_back(tmp_path: Path) -> None:
+    keep(tmp_path, A)
+    made = Bench(tmp_path, files("return await ctx.skill('look')", look="read"))
+    made.run()
+    assert [type(unseal(one)).__name__ for one in made.store.read(RunId("r"))].count("SecretUsed") == 1
