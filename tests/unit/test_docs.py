@@ -19,6 +19,7 @@ from magsag.domain.manifests import KINDS
 from magsag.domain.manifests.flow import FlowStep, Loop
 from magsag.domain.manifests.policy import AgentBlock, Environment, FlowGovernance, Hours, ModelLimits, Rule, StepLimits
 from magsag.domain.manifests.policy_cases import PolicyCase
+from magsag.domain.manifests.slo import Slo
 from tests.unit.pages import ROOT, Block, blocks, differences, pages, typed
 
 DOCS = ROOT / "docs"
@@ -61,6 +62,7 @@ WORDS = {
         for name, field in model.model_fields.items()
     ],
     "durable-run.md": [*map(str, DECLARABLE), *map(str, ParkedOn)],
+    "guides/slo.md": [*Slo.model_fields],
     "guides/troubleshooting.md": [*map(str, ErrorType), "| 0 |", "| 1 |", "| 2 |", "| 3 |", "| 4 |", "| 130 |"],
 }
 

@@ -129,8 +129,9 @@ class Running(Given):
         from magsag.services.runs import Runs
 
         return Runs(
-            self.store, self.recorder, self.values, self.drive, self.runner, self.bundles, self.clock, self.settings
-        )
+            self.store, self.recorder, self.values, self.drive, self.runner, self.bundles, self.clock, self.settings,
+            lambda: self.catalog.policies.hash,
+        )  # fmt: skip
 
     @cached_property
     def doubts(self) -> "Doubts":

@@ -165,6 +165,8 @@ class RunStarted:
     """the run, and every run below it, has ended by then: it fails with `timeout`"""
     lineage: tuple[str, ...] | None = None
     """of a detached child run, whose tree is its own: the programs above it, the root's first"""
+    verdict: "Verdict | None" = None
+    """what the program's objectives said of the start of a root run; absent where they were kept"""
     input: bytes
 
 

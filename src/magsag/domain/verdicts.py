@@ -3,9 +3,14 @@
 from typing import Final
 
 from magsag.domain.facts import Verdict
+from magsag.domain.ids import StepId
 
 BUILT_IN: Final = "built-in"
 """the place of what no policy says"""
+DETACH: Final = "detach"
+"""the verb of a delegation whose child run is a tree of its own"""
+START: Final = StepId("@start")
+"""the step that a run takes before its program, when its start has to be approved"""
 NOT_PERFORMED: Final = "dry-run"
 """the rule of a verdict that lets nothing happen"""
 

@@ -19,6 +19,7 @@ from magsag.domain.facts import ParkedOn, RunStatus
 from magsag.domain.ids import RunId, StepId
 from magsag.domain.sealed import Fault, Sealed, Stored
 from magsag.domain.standing import Course, Standing
+from magsag.ports.measures import Measures
 from magsag.ports.standing_approvals import KeptStanding, Leaning, StandingReads, StandingRow
 from magsag.ports.throttles import Throttles
 
@@ -475,5 +476,5 @@ class Moving(Protocol):
         """Put pieces of another ledger into a FILLING one, as they are, in one commit."""
 
 
-class Store(Ledger, Leases, Runs, Tickets, StandingReads, Throttles, Wakes, Upkeep, Moving, Protocol):
+class Store(Ledger, Leases, Runs, Tickets, StandingReads, Throttles, Measures, Wakes, Upkeep, Moving, Protocol):
     """All of it; what `app` builds and services take a part of."""

@@ -17,6 +17,7 @@ from magsag.domain.facts import ENDS, Proposal
 from magsag.domain.ids import RunId, StepId
 from magsag.domain.large import LARGE_BYTES
 from magsag.domain.values import encode, encode_known
+from magsag.domain.verdicts import START
 from magsag.engine.chain import seal
 from magsag.policy.approval import Given, binding, decide, is_escalated
 from magsag.policy.people import People
@@ -175,8 +176,9 @@ class Approvals:
         """Other arguments as they are recorded: as the contract wants them, with its marked fields redacted."""
         if said.arguments is None:
             return None
-        if said.answer is Answer.DENY:
-            raise Invalid("a denied step is done with no arguments: leave them out, or approve")
+        if said.answer is Answer.DENY or row.step == START:
+            what = "a denied step" if said.answer is Answer.DENY else "the start of a run"
+            raise Invalid(f"{what} is done with no other arguments: leave them out")
         try:
             data, value = encode(said.arguments[0], "the arguments")
         except StepFailed as error:

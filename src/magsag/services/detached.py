@@ -15,6 +15,7 @@ from magsag.domain.facts import ENDS, ParkedOn, ParkReason, RunStatus, StepStatu
 from magsag.domain.ids import RunId, child_run_id
 from magsag.domain.large import MARK_BYTES
 from magsag.domain.values import encode_known
+from magsag.domain.verdicts import DETACH
 from magsag.engine.chain import seal, unseal
 from magsag.engine.run import Run, Step, evolve
 from magsag.ports.clock import Clock
@@ -25,7 +26,7 @@ from magsag.services.below import error_below, started_below
 from magsag.services.driven import Tree
 from magsag.services.large import plain, set_apart
 from magsag.services.recorder import Recorder
-from magsag.services.targets import DETACH, ChildAct
+from magsag.services.targets import ChildAct
 
 _ENDED: Final = "ended"
 """what a strand that waits for a child run listens for"""

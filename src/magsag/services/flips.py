@@ -17,12 +17,13 @@ from magsag.domain.facts import Count, Proposal, Verdict
 from magsag.domain.ids import RunId, StepId
 from magsag.domain.manifests import Agent
 from magsag.domain.sealed import Stored
-from magsag.domain.verdicts import BUILT_IN
+from magsag.domain.verdicts import BUILT_IN, START
 from magsag.engine.chain import unseal
 from magsag.engine.run import Run, evolve
 from magsag.policy.judge import judge
 from magsag.policy.record import PLAIN, Traits
 from magsag.policy.rules import Counted, Policies
+from magsag.policy.slo import is_of_objectives, stricter
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import RunQuery, RunRow, Store
 from magsag.services.judging import APPROVALS_OFF, concluded, record_of
@@ -145,7 +146,7 @@ class PolicyReplay:
     def _try(self, tried: Tried, known: "_Known", row: RunRow, run: Run, decided: _Decided, course: "_Course") -> None:
         tried.decisions += 1
         step, was = decided.fact.step, decided.verdict
-        if was.place == BUILT_IN and was.rule in NO_POLICY:
+        if (was.place == BUILT_IN and was.rule in NO_POLICY) or step == START:
             tried.equal += 1
             return
         try:
@@ -172,6 +173,8 @@ class PolicyReplay:
         verdict = judge(record, found, known.policies.hash)
         verdict = replace(verdict, counts=counts) if counts else verdict
         approvals = not decided.verdict.reason.endswith(APPROVALS_OFF)
+        if is_of_objectives(decided.verdict):
+            verdict = stricter(verdict, decided.verdict)
         return concluded(verdict, record.mode, decided.proposal, traits, approvals)
 
 

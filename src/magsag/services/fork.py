@@ -12,7 +12,7 @@ from typing import Any
 from magsag.catalog.bundle import Bundle
 from magsag.domain import facts
 from magsag.domain.effects import EFFECTFUL, Effect, Level
-from magsag.domain.errors import ErrorType, Invalid
+from magsag.domain.errors import ErrorType, Invalid, Refused
 from magsag.domain.facts import StepStatus
 from magsag.domain.ids import RunId, StepId, child_run_id, is_given_run_id, run_id
 from magsag.domain.settings import Mode, Settings
@@ -25,8 +25,10 @@ from magsag.services.bundles import Bundles
 from magsag.services.copying import Copies
 from magsag.services.detached import waits_for_detached
 from magsag.services.large import plain
+from magsag.services.objectives import Objectives
 from magsag.services.outcomes import breach
 from magsag.services.setting import INPUT, Setting, parse_setting
+from magsag.services.starting import refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ class Forks:
         self._bundles = bundles
         self._clock = clock
         self._settings = settings
+        self._objectives = Objectives(store, clock)
 
     def fork(self, origin: RunId, step: str, sets: Sequence[str] = (), id: str | None = None) -> Forked:
         """Put the new run on record, not yet driven; this process holds its lease.
@@ -80,6 +83,7 @@ class Forks:
         """
         original = self._original(origin, step)
         self._require_same_reality(original)
+        self._require_objectives(original)
         settings = [parse_setting(text, original.begun) for text in sets]
         children = self._children(original)
         new = self._new_id(id)
@@ -97,6 +101,14 @@ class Forks:
         if any(isinstance(answer, Declined) for answer in self._store.write(copies.writes(), Level.SYNCED)):
             raise Invalid(f"run {new} exists already: choose another --run-id")
         return Forked(new, origin, original.step, len(original.begun))
+
+    def _require_objectives(self, original: _Original) -> None:
+        """A fork is a new run too: nobody can approve its start, since it begins in the middle."""
+        assert original.run.started is not None
+        program = original.run.started.program
+        verdict = self._objectives.of_start(original.bundle.find(program), "")
+        if verdict is not None and verdict.decision is not facts.Decision.ALLOW:
+            raise Refused(refusal(program, verdict).message)
 
     def _original(self, origin: RunId, step: str) -> _Original:
         row = self._store.row(origin)
@@ -165,6 +177,7 @@ class Forks:
         now = self._clock.now()
         return replace(
             started,
+            verdict=None,
             deadline=None if started.deadline is None else now + started.deadline - started.at,
             actor=today.actor,
             requester=today.actor,

@@ -63,7 +63,7 @@ class Gate:
         self._values = values
         self._covering = covering
         self._clock = clock
-        self._judging = Judging(switches)
+        self._judging = Judging(switches, store, clock)
         self._asking = Asking(store, clock)
         self._outcomes = Outcomes(recorder, values, clock, switches)
         self.secrets = SecretDesk(secrets, recorder, clock, are_needed=place is None)

@@ -1,4 +1,4 @@
-"""The verdict on an attempt: the built-in refusals first, then the policy in force. Records nothing."""
+"""The verdict on an attempt: the built-in refusals, the policy in force, the child's objectives. Records nothing."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,9 +11,13 @@ from magsag.engine.run import Run
 from magsag.policy.judge import judge
 from magsag.policy.modes import under
 from magsag.policy.record import Record, Traits
+from magsag.policy.slo import stricter
+from magsag.ports.clock import Clock
+from magsag.ports.ledger import Store
 from magsag.services.attempt import Attempt, Switches
 from magsag.services.beginnings import started_of
 from magsag.services.moment import moment
+from magsag.services.objectives import Objectives
 from magsag.services.tally import Tally
 from magsag.services.targets import ChildAct, WaitAct
 
@@ -23,13 +27,16 @@ APPROVALS_OFF: Final = "approvals are switched off: an ask is a deny"
 class Judging:
     """Judges attempts for all runs of this process."""
 
-    def __init__(self, switches: Switches) -> None:
+    def __init__(self, switches: Switches, store: Store, clock: Clock) -> None:
         self._switches = switches
+        self._objectives = Objectives(store, clock)
 
     def verdict(self, attempt: Attempt, now: int) -> Verdict:
         """What the gate says of this attempt at this time, in its mode; with approvals off an ask is a deny."""
         target = attempt.target
         judged, approvals = self._verdict(attempt, now), self._switches.approvals
+        if isinstance(target.act, ChildAct) and judged.decision is not Decision.DENY:
+            judged = stricter(judged, self._objectives.of_delegation(target.act.entry, judged.policy))
         verdict = concluded(judged, attempt.seat.mode, target.proposal, target.found.traits, approvals)
         if attempt.seat.tally is not None and verdict.decision is not Decision.DENY:
             attempt.seat.tally.reserve(attempt.id, target.proposal.target)

@@ -38,6 +38,7 @@ from magsag.services.outcomes import breach, error_bytes
 from magsag.services.raised import raised
 from magsag.services.recorder import Recorder
 from magsag.services.seat import Ended, Leg, Scope, Seat
+from magsag.services.starting import admit
 from magsag.services.targets import Targets
 from magsag.services.threads import in_thread
 from magsag.services.whereabouts import WHEREABOUTS
@@ -123,6 +124,7 @@ class Programs:
     async def _to_its_end(self, seat: Seat) -> Ended:
         entry = seat.targets.entry
         try:
+            await admit(self._gate, seat)
             payload = self._values.decode(seat.leg.tree, started_of(seat.run).input)
             self._evaluate(seat, entry, "input", payload)
             result = RESOLVED.cleaned(await self._program(seat, entry, payload))

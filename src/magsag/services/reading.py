@@ -13,6 +13,7 @@ from magsag.domain.facts import ParkedOn, RunStatus, StepStatus
 from magsag.domain.ids import StepId, child_run_id
 from magsag.domain.secret import SecretReference
 from magsag.domain.values import encode
+from magsag.domain.verdicts import DETACH
 from magsag.engine.run import Run, Step
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Ledger
@@ -28,7 +29,7 @@ from magsag.services.notes import Note, Notes
 from magsag.services.outcomes import failure
 from magsag.services.seat import Scope, Seat
 from magsag.services.secrets import SecretDesk
-from magsag.services.targets import DETACH, Target
+from magsag.services.targets import Target
 
 _LEFT_OPEN: Final = frozenset({StepStatus.NEW, StepStatus.STARTED, StepStatus.WAITING, StepStatus.CANCELLED})
 

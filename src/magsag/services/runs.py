@@ -1,6 +1,7 @@
 """Starting, resuming and cancelling runs: what every surface calls."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,6 +26,7 @@ from magsag.services.bundles import Bundles
 from magsag.services.drive import Drive
 from magsag.services.driven import Tree
 from magsag.services.large import Values, plain
+from magsag.services.objectives import Objectives
 from magsag.services.outcomes import breach
 from magsag.services.recorder import Recorder, RunExists
 
@@ -67,7 +69,9 @@ class Runs:
         bundles: Bundles,
         clock: Clock,
         settings: Settings,
+        policies: Callable[[], str],
     ) -> None:
+        """`policies` gives the content hash of those in force."""
         self._store = store
         self._recorder = recorder
         self._values = values
@@ -76,6 +80,8 @@ class Runs:
         self._bundles = bundles
         self._clock = clock
         self._settings = settings
+        self._policies = policies
+        self._objectives = Objectives(store, clock)
 
     async def run(self, order: Order) -> RunResult:
         """Start a run and drive it to its end or park.
@@ -118,6 +124,7 @@ class Runs:
             select=order.select,
             continues=order.continues,
             deadline=_deadline(entry, now),
+            verdict=self._objectives.of_start(entry, self._policies()),
             input=data,
         )
         id = RunId(order.run_id) if order.run_id else run_id(now // 1000, self._clock.chance(7))

@@ -12,15 +12,13 @@ from magsag.domain.effects import Effect
 from magsag.domain.errors import Invalid
 from magsag.domain.facts import Decision, Proposal, Verdict
 from magsag.domain.manifests import Agent, Flow, FlowStep, Retry, Skill
-from magsag.domain.verdicts import BUILT_IN
+from magsag.domain.verdicts import BUILT_IN, DETACH
 from magsag.policy.judge import Applicable, applicable, settled
 from magsag.policy.record import PLAIN, Traits
 from magsag.policy.rules import Policies
 from magsag.ports.model import ModelProvider
 
 ONCE: Final = Retry(attempts=1)
-DETACH: Final = "detach"
-"""the verb of a delegation whose child run is a tree of its own"""
 SHELL: Final = Traits(capabilities=("shell",))
 """of a program in a flow"""
 _UNNAMED: Final = frozenset({"call", "shell", "sleep", "wait_for"})

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Final, assert_never
 
+from magsag.adapters.store.memory_measures import MeasuresInMemory
 from magsag.adapters.store.memory_standing import MemoryStanding
 from magsag.adapters.store.throttled import MemoryThrottles
 from magsag.adapters.store.tombstones import require_all
@@ -83,11 +84,12 @@ class _Held:
     until: float
 
 
-class MemoryStore(MemoryThrottles):
+class MemoryStore(MemoryThrottles, MeasuresInMemory):
     """All of `ports.ledger.Store`, in dicts."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
+        self._measures = {}
         self._runs: dict[RunId, _Run] = {}
         self._leases: dict[RunId, _Held] = {}
         self._blobs: dict[RunId, dict[str, bytes]] = {}

@@ -7,6 +7,7 @@ from magsag.adapters.store.anchors import Anchors
 from magsag.adapters.store.database import Database
 from magsag.adapters.store.erasing import ErasingPart
 from magsag.adapters.store.leasing import LeasingPart
+from magsag.adapters.store.measuring import MeasuresInSqlite
 from magsag.adapters.store.moving import MovingPart
 from magsag.adapters.store.processlock import ProcessLock
 from magsag.adapters.store.reading import ReadingPart
@@ -39,6 +40,7 @@ class SqliteStore(
     ErasingPart,
     MovingPart,
     ThrottlingPart,
+    MeasuresInSqlite,
 ):
     """All of `ports.ledger.Store` in one SQLite file, for any number of threads and processes of one machine."""
 

@@ -11,7 +11,7 @@ MISSING: Final = 0.6
 """how close a key must be to a missing one to count as its misspelling"""
 
 LATER: Final = frozenset(
-    {"budget", "budgets", "slo", "model", "instructions", "handoffs", "memory"}
+    {"budget", "budgets", "model", "instructions", "handoffs", "memory"}
     | {"isolation", "permissions", "rate_limit", "breaker", "durability", "detached"}
 )
 """keys that later versions enforce"""

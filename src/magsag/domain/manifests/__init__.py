@@ -12,6 +12,7 @@ from magsag.domain.manifests.policy import FlowGovernance, Policy, Rule
 from magsag.domain.manifests.policy_cases import PolicyCase, PolicyTest
 from magsag.domain.manifests.proof import Proof, StandIn, ToldSignal
 from magsag.domain.manifests.skill import Skill
+from magsag.domain.manifests.slo import Slo
 
 KINDS: dict[str, type[Manifest]] = {
     "agent": Agent,
@@ -46,6 +47,7 @@ __all__ = [
     "Retry",
     "Rule",
     "Skill",
+    "Slo",
     "StandIn",
     "ToldSignal",
 ]

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from magsag.domain.manifests.base import Contracts, Duration, Manifest, Retry, Slug, Version
+from magsag.domain.manifests.slo import Slo
 
 
 class Agent(Manifest):
@@ -33,6 +34,8 @@ class Agent(Manifest):
     """how long a run of it may take, with all its waits: the deadline of the run and of all below it"""
     retry: Retry | None = None
     """how often a delegation to it is tried"""
+    slo: Slo | None = None
+    """what its runs have to show together, and what follows when they do not"""
     deprecated: str | None = None
     """why not to use it any more, and what instead"""
 

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from magsag.domain.effects import Effect
 from magsag.domain.manifests.base import Contracts, Duration, Expression, Manifest, Part, Retry, Slug, Version
 from magsag.domain.manifests.skill import DeclaredEffect
+from magsag.domain.manifests.slo import Slo
 
 
 class Fallback(Part):
@@ -107,5 +108,7 @@ class Flow(Manifest):
     """each starts when what it reads and `needs` is there"""
     output: Expression | None = None
     """CEL over `input` and `steps`; without it the outputs of all steps by id"""
+    slo: Slo | None = None
+    """what its runs have to show together, and what follows when they do not"""
     deprecated: str | None = None
     """why not to use it any more, and what instead"""

@@ -14,6 +14,7 @@ from magsag.adapters.store.postgres.database import Database
 from magsag.adapters.store.postgres.erasing import ErasingPart
 from magsag.adapters.store.postgres.failures import broken
 from magsag.adapters.store.postgres.leasing import LeasingPart
+from magsag.adapters.store.postgres.measuring import MeasuresInPostgres
 from magsag.adapters.store.postgres.migrations import state_of
 from magsag.adapters.store.postgres.moving import MovingPart
 from magsag.adapters.store.postgres.owner import Owner
@@ -58,6 +59,7 @@ class PostgresStore(
     ErasingPart,
     MovingPart,
     ThrottlingPart,
+    MeasuresInPostgres,
 ):
     """All of `ports.ledger.Store` in one schema, for any number of processes on any number of machines."""
 

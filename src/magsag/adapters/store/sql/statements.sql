@@ -416,3 +416,15 @@ where throttles.version = excluded.version - 1 returning version;
 
 -- throttles: all
 select name, version, body from throttles order by name;
+
+-- ended_runs: the newest ended runs of a program, with what they show as far as that is noted
+select r.run, r.root, m.shown, m.ended, m.took, m.nano_usd, m.waits
+from runs r left join measures m on m.run = r.run
+where substr(r.program, 1, instr(r.program, '@') - 1) = :program and r.status not in ('running', 'parked')
+  and r.updated >= :since
+order by r.updated desc, r.run desc limit :limit;
+
+-- keep_measure: what is known of a run stays; of one that was vacuumed meanwhile nothing is noted
+insert into measures(run, shown, ended, took, nano_usd, waits)
+select :run, :shown, :ended, :took, :nano_usd, :waits
+where exists (select 1 from runs where run = :run) on conflict do nothing;

@@ -270,7 +270,7 @@ where owner <> '' and until > clock_ms_{v}() and not is_dead_{v}(owner) order by
 select 1 where exists(select 1 from runs) or exists(select 1 from bundles) or exists(select 1 from records);
 
 -- empty_all: what an earlier attempt put in
-truncate facts, blobs, records, approvals, standing_approvals, bundles, anchored, search_index, searched, runs;
+truncate facts, blobs, records, approvals, standing_approvals, bundles, anchored, search_index, searched, measures, runs;
 
 -- take_bundle: of another ledger; wanted from now on
 insert into bundles(hash, body, put) values(%s, %s, clock_ms_{v}() * 1000);
@@ -338,3 +338,18 @@ select name, version, body from throttles order by name;
 
 -- pieces_standing_approvals: by id
 select id, run, root, step, target, revoked, version, made, until from standing_approvals order by id;
+
+-- ended_runs: the newest ended runs of a program, with what they show as far as that is noted
+select r.run, r.root, m.shown, m.ended, m.took, m.nano_usd, m.waits
+from runs r left join measures m on m.run = r.run
+where split_part(r.program, '@', 1) = %(program)s and r.status not in ('running', 'parked') and r.updated >= %(since)s
+order by r.updated desc, r.run desc limit %(limit)s;
+
+-- keep_measures: what is known of a run stays; of one that was vacuumed meanwhile nothing is noted
+insert into measures
+select g.run, g.shown, g.ended, g.took, g.nano_usd, g.waits
+from jsonb_to_recordset(convert_from(%s, 'UTF8')::jsonb)
+     as g(run text, shown text, ended bigint, took bigint, nano_usd bigint, waits text)
+join runs r on r.run = g.run
+order by g.run for key share of r
+on conflict do nothing;

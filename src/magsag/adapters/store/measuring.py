@@ -1,0 +1,54 @@
+"""`ports.measures` in SQL: rows to values and back, and how SQLite keeps them."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from pydantic_core import from_json, to_json
+
+from magsag.adapters.store.part import Part
+from magsag.adapters.store.reading import Answers
+from magsag.domain.effects import Level
+from magsag.domain.errors import StoreBroken
+from magsag.domain.ids import RunId
+from magsag.domain.measures import Measure, Shown
+from magsag.ports.measures import EndedRun
+
+_SHOWN: Final = {str(one): one for one in Shown}
+
+
+class MeasuresInSqlite(Part):
+    """`ports.measures.Measures`."""
+
+    def ended_runs(self, program: str, since: int, limit: int) -> list[EndedRun]:
+        return ended_runs(self._reads, program, since, limit)
+
+    def keep_measures(self, measures: Sequence[Measure]) -> None:
+        with self._database.writing(Level.WRITTEN) as connection:
+            connection.executemany(self._database.sql["keep_measure"], map(measure_values, measures))
+
+
+def ended_runs(reads: Answers, program: str, since: int, limit: int) -> list[EndedRun]:
+    """What both databases read in the same way."""
+    rows = reads.all("ended_runs", {"program": program, "since": since, "limit": limit})
+    return [EndedRun(row[0], row[1], _measure(row[0], row[2:])) for row in rows]
+
+
+def measure_values(measure: Measure) -> dict[str, object]:
+    """The row of a measure, by column."""
+    return {
+        "run": measure.run,
+        "shown": str(measure.shown),
+        "ended": measure.ended,
+        "took": measure.took,
+        "nano_usd": measure.nano_usd,
+        "waits": to_json(measure.waits).decode(),
+    }
+
+
+def _measure(run: RunId, row: tuple[Any, ...]) -> Measure | None:
+    shown, ended, took, nano_usd, waits = row
+    if shown is None:
+        return None
+    if shown not in _SHOWN:
+        raise StoreBroken(f"run {run}: its measure is {shown!r}, which is unknown; install a newer magsag")
+    return Measure(run, _SHOWN[shown], ended, took, nano_usd, () if waits == "[]" else tuple(from_json(waits)))

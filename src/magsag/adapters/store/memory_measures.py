@@ -1,0 +1,50 @@
+"""`ports.measures` in dicts: the part of the store in memory that objectives are judged from."""
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from magsag.domain.facts import ENDS, RunStatus
+from magsag.domain.ids import RunId
+from magsag.domain.measures import Measure
+from magsag.ports.measures import EndedRun
+
+
+class _Row(Protocol):
+    """What a run's row has."""
+
+    run: RunId
+    root: RunId
+    program: str
+    status: RunStatus
+    updated: int
+
+
+class MeasuresInMemory:
+    """What ended runs show."""
+
+    _lock: threading.RLock
+    _runs: Mapping[RunId, _Row]
+    _measures: "dict[RunId, tuple[_Row, Measure]]"
+    """with the run that was measured: another one may have its id once it was vacuumed"""
+
+    def ended_runs(self, program: str, since: int, limit: int) -> list[EndedRun]:
+        with self._lock:
+            found = [
+                run
+                for run in self._runs.values()
+                if run.program.partition("@")[0] == program and run.status in ENDS and run.updated >= since
+            ]
+            found.sort(key=lambda run: (run.updated, run.run), reverse=True)
+            return [EndedRun(run.run, run.root, self._measure(run)) for run in found[:limit]]
+
+    def keep_measures(self, measures: Sequence[Measure]) -> None:
+        with self._lock:
+            for measure in measures:
+                run = self._runs.get(measure.run)
+                if run is not None and self._measure(run) is None:
+                    self._measures[measure.run] = (run, measure)
+
+    def _measure(self, run: _Row) -> Measure | None:
+        of, measure = self._measures.get(run.run, (None, None))
+        return measure if of is run else None

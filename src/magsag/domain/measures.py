@@ -1,0 +1,33 @@
+"""What one ended run shows to those who judge runs together."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from magsag.domain.ids import RunId
+
+
+class Shown(StrEnum):
+    """How a run counts."""
+
+    GOOD = "good"
+    """it succeeded"""
+    BAD = "bad"
+    """it ended otherwise"""
+    REFUSED = "refused"
+    """its own objectives refused its start: it shows nothing of the program, so it does not count"""
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One ended run. Times are microseconds."""
+
+    run: RunId
+    shown: Shown
+    ended: int
+    """when, since 1970"""
+    took: int
+    """from its start to its end, without the time in which a step of it or below it waited for a person"""
+    nano_usd: int
+    """what it cost with all child runs of its tree, in 1e-9 USD"""
+    waits: tuple[int, ...] = ()
+    """how long each approval in it and below it was waited for, from the ask to what followed"""

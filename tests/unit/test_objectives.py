@@ -1,0 +1,195 @@
+"""Objectives at work: new runs are warned about, asked for or refused, root and child alike, from the ledger."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from magsag.adapters.store.memory import MemoryStore
+from magsag.domain.approval import Acting, Answer, Proof
+from magsag.domain.errors import ErrorType, Refused
+from magsag.domain.facts import Decision, ParkedOn, RunStarted, RunStatus, StepStatus, Verdict
+from magsag.domain.ids import RunId
+from magsag.domain.settings import Features
+from magsag.domain.verdicts import START
+from magsag.ports.ledger import TicketQuery
+from magsag.services.approvals import Decision as Says
+from magsag.services.objectives import Objectives
+from magsag.services.runs import Order, RunResult
+from tests.unit.world import KINDS, Bench, agent
+
+PEOPLE = "kind: people\nschema: 1\npeople:\n  - {id: maria, proof: os_user}\n"
+BODY = """
+await ctx.skill("pure", payload)
+if payload == "boom":
+    raise ValueError("boom")
+return payload
+"""
+ABOVE = 'return await ctx.delegate("main", payload)'
+Make = Callable[..., Bench]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    def made(action: str = "block", **settings: Any) -> Bench:
+        slo = f"{{success_rate: 0.5, window: 1h, min_runs: 2, action: {action}}}"
+        files = {**KINDS, **agent("main", BODY, "skill:pure", slo=slo), **agent("above", ABOVE, "agent:main")}
+        return Bench(tmp_path, {**files, "people.yaml": PEOPLE}, **{"actor": "tester", **settings})
+
+    return made
+
+
+def run(bench: Bench, id: str, payload: object = "fine", program: str = "agent:main") -> RunResult:
+    return bench.time.run(bench.app.runs.run(Order(program, payload, run_id=id)))
+
+
+def missed(bench: Bench) -> None:
+    for id in ("bad1", "bad2"):
+        assert run(bench, id, "boom").status is RunStatus.FAILED
+
+
+def decide(bench: Bench, answer: Answer) -> str:
+    (view,) = bench.app.approvals.list(TicketQuery(waiting=True))
+    by = Acting("maria", Proof.OS_USER)
+    bench.app.approvals.decide(view.id, Says(by, answer))
+    return view.id
+
+
+def recorded(bench: Bench) -> Verdict:
+    """What the start of the run `r` was told."""
+    first = bench.facts()[0]
+    assert isinstance(first, RunStarted)
+    assert first.verdict is not None
+    return first.verdict
+
+
+def test_new_runs_are_refused_once_an_objective_is_missed(make: Make) -> None:
+    bench = make()
+    assert run(bench, "good").status is RunStatus.SUCCEEDED
+    missed(bench)
+    refused = run(bench, "r")
+    assert refused.status is RunStatus.DENIED
+    assert refused.error is not None
+    assert refused.error.type is ErrorType.DENIED
+    assert "success_rate 0.333333 is less than 0.5" in refused.error.message
+    assert "bad2, bad1" in refused.error.message
+    assert refused.error.details == {"rule": "slo:success_rate", "place": "agents/main/main/agent.yaml:8"}
+
+
+def test_a_refusal_is_on_record_and_counts_for_nothing(make: Make) -> None:
+    bench = make()
+    missed(bench)
+    for id in ("r", "s", "t"):
+        assert run(bench, id).status is RunStatus.DENIED
+    assert (recorded(bench).decision, bench.kinds()) == (Decision.DENY, ["RunStarted", "RunEnded"])
+    entry = bench.app.shelf.entry("agent:main")
+    stands = Objectives(bench.store, bench.app.clock).standing(entry)
+    assert stands is not None
+    assert stands.runs == 2
+
+
+def test_runs_start_again_when_the_bad_ones_have_left_the_window(make: Make) -> None:
+    bench = make()
+    missed(bench)
+    assert run(bench, "r").status is RunStatus.DENIED
+    bench.time.passed += 3_600
+    assert run(bench, "s").status is RunStatus.SUCCEEDED
+
+
+def test_a_warning_lets_the_run_go_on_and_is_on_record(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    bench = make("warn")
+    missed(bench)
+    with caplog.at_level(logging.WARNING, "magsag.slo"):
+        assert run(bench, "r").status is RunStatus.SUCCEEDED
+    assert "agent:main: success_rate 0 is less than 0.5" in caplog.text
+    verdict = recorded(bench)
+    assert (verdict.decision, verdict.rule) == (Decision.ALLOW, "slo:success_rate")
+
+
+def test_a_start_that_asks_waits_for_its_approval(make: Make) -> None:
+    bench = make("ask")
+    missed(bench)
+    parked = run(bench, "r")
+    assert parked.status is RunStatus.PARKED
+    assert [(reason.on, reason.step) for reason in parked.reasons] == [(ParkedOn.APPROVAL, START)]
+    ticket = decide(bench, Answer.APPROVE)
+    assert bench.resume().status is RunStatus.SUCCEEDED
+    step = bench.step(START)
+    assert (step.status, step.approval) == (StepStatus.SUCCEEDED, ticket)
+    assert bench.resume().output == "fine"
+
+
+def test_a_start_that_people_refuse_never_began(make: Make) -> None:
+    bench = make("ask")
+    missed(bench)
+    run(bench, "r")
+    decide(bench, Answer.DENY)
+    assert bench.resume().status is RunStatus.DENIED
+    stands = Objectives(bench.store, bench.app.clock).standing(bench.app.shelf.entry("agent:main"))
+    assert stands is not None
+    assert stands.runs == 2
+
+
+def test_without_approvals_a_start_that_asks_is_refused(make: Make) -> None:
+    bench = make("ask", features=Features(approvals=False))
+    missed(bench)
+    refused = run(bench, "r")
+    assert refused.status is RunStatus.DENIED
+    assert refused.error is not None
+    assert "approvals are switched off" in refused.error.message
+
+
+def test_a_delegation_is_refused_at_the_gate(make: Make) -> None:
+    bench = make()
+    missed(bench)
+    refused = run(bench, "r", program="agent:above")
+    assert refused.status is RunStatus.DENIED
+    step = bench.step("main#1")
+    assert step.verdict.rule == "slo:success_rate"
+    assert bench.store.row(RunId("r.main#1")) is None
+
+
+def test_a_delegation_that_asks_opens_a_ticket(make: Make) -> None:
+    bench = make("ask")
+    missed(bench)
+    assert run(bench, "r", program="agent:above").status is RunStatus.PARKED
+    decide(bench, Answer.APPROVE)
+    assert bench.resume().status is RunStatus.SUCCEEDED
+
+
+def test_child_runs_count(make: Make) -> None:
+    bench = make()
+    for id in ("a", "b"):
+        assert run(bench, id, "boom", program="agent:above").status is RunStatus.FAILED
+    bench.time.passed += 1
+    assert run(bench, "r").status is RunStatus.DENIED
+
+
+def test_a_fork_is_a_new_run_too(make: Make) -> None:
+    bench = make()
+    missed(bench)
+    with pytest.raises(Refused, match="starts no run"):
+        bench.app.forks.fork(RunId("bad1"), "pure#1", id="f")
+    assert bench.store.row(RunId("f")) is None
+
+
+def test_a_run_is_measured_once(make: Make) -> None:
+    class Counting(MemoryStore):
+        reads = 0
+
+        def read(self, run: RunId, after: int = 0) -> Any:
+            self.reads += 1
+            return super().read(run, after)
+
+    bench, store = make(), Counting()
+    bench.store = store
+    bench.app = bench.process(store)
+    missed(bench)
+    objectives, entry = Objectives(store, bench.app.clock), bench.app.shelf.entry("agent:main")
+    first = objectives.standing(entry)
+    before = store.reads
+    assert Objectives(store, bench.app.clock).standing(entry) == first
+    assert store.reads == before
+    assert objectives.standing(bench.app.shelf.entry("agent:above")) is None
