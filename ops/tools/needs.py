@@ -35,6 +35,9 @@ NEEDS: Final[Mapping[str, Need]] = {
     "strace": Need(("strace", "-f", "-qq", "-e", "trace=none", "true"), "strace", "counting syncs, failing disks"),
     "unshare": Need(("unshare", "-n", "true"), "util-linux", "replays without a network"),
     "postgres": Need(_POSTGRES, "postgresql", "ledgers in Postgres; every test session starts its own server"),
+    "bwrap": Need(
+        ("bwrap", "--unshare-all", "--ro-bind", "/", "/", "true"), "bubblewrap", "acts in sandboxes of their own"
+    ),
     "setpriv": Need(("setpriv", "--bounding-set=-dac_override", "true"), "util-linux", "directories without rights"),
 }
 

@@ -123,7 +123,9 @@ class TestFunctions:
 
 class TestPrograms:
     def test_a_program_runs_without_a_shell(self, shop: Shop) -> None:
-        result = shop.flow('- {id: say, run: [echo, "$HOME; ls", "=input.n"], effect: pure}', {"n": 3})
+        result = shop.flow(
+            '- {id: say, run: [echo, "$HOME; ls", "=input.n"], effect: pure, isolation: in_process}', {"n": 3}
+        )
         assert result.output == {"say": {"code": 0, "stdout": "$HOME; ls 3\n", "stderr": ""}}
 
     def test_a_program_is_not_handed_what_opens_the_ledger(self, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,34 +133,38 @@ class TestPrograms:
         for name in ("MAGSAG_LEDGER", "AGDD_LEDGER", "AGDD_Ledger", "MAGSAG_API_KEY", "PGPASSWORD"):
             monkeypatch.setenv(name, secret)
         monkeypatch.setenv("SHOP", "open")
-        stdout = shop.flow("- {id: all, run: [env], effect: read}").output["all"]["stdout"]
+        stdout = shop.flow("- {id: all, run: [env], effect: read, isolation: in_process}").output["all"]["stdout"]
         assert "SHOP=open" in stdout
         assert "hidden-word" not in stdout
 
     def test_a_code_other_than_0_fails_the_step_with_the_last_line(self, shop: Shop) -> None:
-        result = shop.flow('- {id: bad, run: [sh, -c, "echo first; echo why >&2; exit 3"], effect: read}')
+        result = shop.flow(
+            '- {id: bad, run: [sh, -c, "echo first; echo why >&2; exit 3"], effect: read, isolation: in_process}'
+        )
         assert result.error is not None
         assert (result.error.step, result.error.message) == ("bad", "sh ended with code 3: why")
         assert result.error.details == {"code": 3, "stdout": "first\n", "stderr": "why\n"}
 
     def test_a_program_that_is_not_there_fails_the_step(self, shop: Shop) -> None:
-        result = shop.flow("- {id: bad, run: [no-such-program-here], effect: pure}")
+        result = shop.flow("- {id: bad, run: [no-such-program-here], effect: pure, isolation: in_process}")
         assert result.error is not None
         assert "cannot start 'no-such-program-here'" in result.error.message
 
     def test_output_is_kept_up_to_64_kilobytes(self, shop: Shop) -> None:
-        result = shop.flow('- {id: much, run: [sh, -c, "yes | head -c 300000"], effect: pure}')
+        result = shop.flow('- {id: much, run: [sh, -c, "yes | head -c 300000"], effect: pure, isolation: in_process}')
         assert len(result.output["much"]["stdout"]) == 64 * 1024
 
     def test_output_that_is_no_text_is_made_one(self, shop: Shop) -> None:
-        result = shop.flow("- {id: odd, run: [printf, '\\377ok'], effect: pure}")
+        result = shop.flow("- {id: odd, run: [printf, '\\377ok'], effect: pure, isolation: in_process}")
         assert result.output["odd"]["stdout"] == "\ufffdok"
 
     def test_a_program_that_overstays_is_killed_with_what_it_started(self, shop: Shop, tmp_path: Path) -> None:
         alive = tmp_path / "alive"
         code = f"(sleep 1; echo still >> {alive}) & sleep 30"
         began = time.monotonic()
-        result = shop.flow(f'- {{id: slow, run: [sh, -c, "{code}"], effect: read, timeout: 200ms}}')
+        result = shop.flow(
+            f'- {{id: slow, run: [sh, -c, "{code}"], effect: read, isolation: in_process, timeout: 200ms}}'
+        )
         assert result.error is not None
         assert result.error.type is ErrorType.TIMEOUT
         assert time.monotonic() - began < 5

@@ -71,7 +71,7 @@ def test_no_policy_leaves_the_built_in_rules(tmp_path: Path) -> None:
         ("verdict: ask", "verdict: aks", "7:14", 'cannot be "aks"; write allow, ask or deny; did you mean "ask"?'),
         (
             "    reason: A person looks at these.\n",
-            "    isolation: sandbox\n",
+            "    durability: every_step\n",
             "8:5",
             "not enforced by this version",
         ),

@@ -8,12 +8,15 @@ from magsag.app.proving import Proving
 from magsag.domain.settings import Settings
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Store
+from magsag.ports.sandbox import Sandbox
 
 
 class App(Proving):
     """One process's services, wired for its settings."""
 
 
-def build(settings: Settings, store: Store | None = None, clock: Clock | None = None) -> App:
-    """The app for these settings; tests hand in a store or a clock of their own."""
-    return App(settings, store, clock)
+def build(
+    settings: Settings, store: Store | None = None, clock: Clock | None = None, sandbox: Sandbox | None = None
+) -> App:
+    """The app for these settings; tests hand in a store, a clock or a sandbox of their own."""
+    return App(settings, store, clock, sandbox=sandbox)

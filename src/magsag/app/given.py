@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING
 from magsag.app.ledgers import is_there, ledger_at
 from magsag.domain.condition import Conditions
 from magsag.domain.errors import Invalid
-from magsag.domain.location import shown
+from magsag.domain.location import is_postgres, shown
 from magsag.domain.settings import Settings
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Store
+from magsag.ports.means import Means
 from magsag.ports.model import ModelProvider
 from magsag.ports.place import Place
+from magsag.ports.sandbox import Sandbox
 from magsag.ports.secrets import Secrets
 
 if TYPE_CHECKING:
     from magsag.catalog.beside import Beside
     from magsag.catalog.load import Loaded
+    from magsag.services.apart import Enforcing
     from magsag.services.bundles import Bundles
     from magsag.services.people import Identity
 
@@ -27,12 +30,18 @@ class Given:
     """What everything else is made from: settings, time, the ledger, the catalog."""
 
     def __init__(
-        self, settings: Settings, store: Store | None = None, clock: Clock | None = None, place: Place | None = None
+        self,
+        settings: Settings,
+        store: Store | None = None,
+        clock: Clock | None = None,
+        place: Place | None = None,
+        sandbox: Sandbox | None = None,
     ) -> None:
         self.settings = settings
         self._given_store = store
         self._given_clock = clock
         self._given_place = place
+        self._given_sandbox = sandbox
         self.reach: str | None = None
         """what is going to run: the rest of the catalog is checked less closely"""
         self.beside: Beside | None = None
@@ -97,6 +106,40 @@ class Given:
         return SecretSources(Path(self.settings.project), salt)
 
     @cached_property
+    def sandbox(self) -> Sandbox:
+        """What holds acts in processes of their own: the best way that works on this machine."""
+        from magsag.adapters.sandbox.machine import MachineSandbox
+        from magsag.adapters.sandbox.places import Places
+
+        places = Places(self._workspace, self.settings.sandbox.read, self._own)
+        return self._given_sandbox or MachineSandbox(places)
+
+    @property
+    def _workspace(self) -> str:
+        return self.settings.workspace or str(Path(self.settings.project) / "workspace")
+
+    @property
+    def _own(self) -> tuple[str, ...]:
+        """Files and folders that no act may change: what decides about acts, and what was decided."""
+        from magsag.adapters.settings.file import FILE
+
+        settings, project = self.settings, Path(self.settings.project)
+        ledger = (settings.ledger,) if not is_postgres(settings.ledger) else ()
+        return (str(self._folder), *ledger, settings.catalog, str(project / FILE))
+
+    @cached_property
+    def enforcing(self) -> "Enforcing":
+        """Whether this machine can hold what a program reaches."""
+        from magsag.services.apart import Enforcing
+
+        return Enforcing(lambda: self.sandbox)
+
+    @cached_property
+    def means(self) -> Means:
+        """What acts have at hand."""
+        return Means(self.sandbox, self.secrets, self._given_place)
+
+    @cached_property
     def conditions(self) -> Conditions:
         """The expression language."""
         from magsag.adapters.conditions import CelConditions
@@ -129,7 +172,7 @@ class Given:
         def thaw(data: bytes) -> Bundle:
             return Bundle.from_bytes(data, self.conditions)
 
-        return Bundles(lambda: self.catalog.bundle, store, thaw, self.clock, self.settings.packages)
+        return Bundles(lambda: self.catalog.bundle, store, thaw, self.clock, self.settings.packages, self.enforcing)
 
     @cached_property
     def identity(self) -> "Identity":

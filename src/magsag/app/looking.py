@@ -177,7 +177,14 @@ class Looking(Running):
         from magsag.adapters.machine import probe
         from magsag.services.health import Health, Openers
 
-        openers = Openers(lambda: self.store, lambda: self.catalog, lambda: self.models, probe, is_there)
+        openers = Openers(
+            lambda: self.store,
+            lambda: self.catalog,
+            lambda: self.models,
+            probe,
+            is_there,
+            self.sandbox.abilities,
+        )
         return Health(self.settings, openers, self.clock)
 
     def _governance(self) -> "FlowGovernance":

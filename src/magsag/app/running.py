@@ -67,16 +67,7 @@ class Running(Given):
         from magsag.services.gate import Gate
 
         covering = Covering(self.store, lambda: self.catalog.people, self.conditions)
-        return Gate(
-            self.recorder,
-            self.store,
-            self.values,
-            self.clock,
-            self.switches,
-            self.secrets,
-            self._given_place,
-            covering,
-        )
+        return Gate(self.recorder, self.store, self.values, self.clock, self.switches, self.means, covering)
 
     @cached_property
     def programs(self) -> "Programs":

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar
 
-from magsag.catalog.code import Modules, callable_of, split_entrypoint
+from magsag.catalog.code import FrozenCode, Modules, callable_of, split_entrypoint
 from magsag.catalog.contracts import Contract
 from magsag.catalog.document import Document, Pointer
 from magsag.catalog.findings import Notes
@@ -188,13 +188,19 @@ class Bundle:
         entrypoint = getattr(entry.manifest, "entrypoint", None)
         if not entrypoint:
             raise Invalid(f"{entry.ref} has no entrypoint: its program is a flow")
-        return self._loaded(entry, entrypoint, name)
+        return self.loaded(entry, entrypoint, name)
 
-    def lookup(self, entry: Entry[Skill]) -> Callable[..., Any] | None:
-        """What a reconcilable skill is asked with; None for any other. Raises Invalid."""
-        return self._loaded(entry, entry.manifest.lookup) if entry.manifest.lookup else None
+    def code(self, entry: Entry[Any], entrypoint: str) -> FrozenCode:
+        """A function of an entry, not loaded: for a process that shall load it in our place."""
+        path, function = split_entrypoint(entry.path, entrypoint)
+        return FrozenCode(self._python, self.root, self.hash, path, function)
 
-    def _loaded(self, entry: Entry[Any], entrypoint: str, name: str | None = None) -> Callable[..., Any]:
+    @cached_property
+    def _python(self) -> Mapping[str, bytes]:
+        return {path: data for path, data in self.files.items() if path.endswith(".py")}
+
+    def loaded(self, entry: Entry[Any], entrypoint: str, name: str | None = None) -> Callable[..., Any]:
+        """The function that an entrypoint of an entry names; `name` gives it where that does not. Raises Invalid."""
         path, function = split_entrypoint(entry.path, entrypoint)
         key = (path, name or function)
         if key not in self._functions:

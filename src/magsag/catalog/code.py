@@ -9,6 +9,7 @@ import itertools
 import sys
 import weakref
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.abc import InspectLoader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -22,6 +23,19 @@ from magsag.domain.errors import Invalid
 
 _serial: Final = itertools.count(1)
 _installing: Final = Lock()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrozenCode:
+    """A function of a bundle that is still to be loaded, as its own frozen files have it."""
+
+    files: Mapping[str, bytes]
+    """the Python of the bundle, by path"""
+    root: str
+    """what tracebacks put before the paths"""
+    hash: str
+    path: str
+    function: str
 
 
 class Modules:

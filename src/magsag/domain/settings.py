@@ -37,6 +37,14 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Sandboxing:
+    """What acts in a sandbox find there."""
+
+    read: tuple[str, ...] = ()
+    """paths that they may read besides the system's programs, this Python and the workspace"""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings of one process."""
 
@@ -59,7 +67,11 @@ class Settings:
     """who runs this process: the OS user"""
     lease_seconds: float = 10.0
     """how long a run tree stays with a process that other machines cannot see die"""
+    workspace: str = ""
+    """the folder of acts: skills for files and acts in a sandbox write nowhere else; it may hold neither the ledger nor
+    the catalog nor `magsag.toml`, and is made when it is first needed"""
     features: Features = Features()
+    sandbox: Sandboxing = Sandboxing()
     limits: Limits = Limits()
     models: Mapping[str, str] = field(default_factory=dict)
     """alias -> `provider:model`"""

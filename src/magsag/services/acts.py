@@ -13,15 +13,18 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-from magsag.domain.errors import ErrorType, Retryable, StepFailed
+from magsag.domain.errors import ErrorType, Invalid, Retryable, StepFailed
+from magsag.domain.manifests.isolation import Isolation
 from magsag.ports.ledger import Record
+from magsag.ports.sandbox import Confines, Sandbox
+from magsag.services.apart import act_apart, said_of
 from magsag.services.attempt import Attempt
 from magsag.services.masking import RESOLVED
 from magsag.services.outcomes import Outcomes
 from magsag.services.raised import raised
 from magsag.services.records import RecordShelf
 from magsag.services.secrets import given, handed
-from magsag.services.targets import FunctionAct, ModelAct, ShellAct
+from magsag.services.targets import ApartAct, FunctionAct, ModelAct, ShellAct
 from magsag.services.threads import in_thread
 from magsag.services.whereabouts import WHEREABOUTS
 
@@ -75,9 +78,9 @@ class ActScope:
         return handed(self._attempt, name)
 
     @property
-    def secrets(self) -> Mapping[str, str]:
+    def secrets(self) -> Mapping[str, str | None]:
         """All that the act is handed: what an act in a process of its own is given."""
-        return given(self._attempt.secrets)
+        return given(self._attempt)
 
     def log(self, message: str, **fields: object) -> None:
         """Write a line to the log of the process; no fact."""
@@ -101,10 +104,13 @@ class LookupScope(ActScope):
         """Drop it."""
 
 
-async def perform(act: FunctionAct | ShellAct | ModelAct, value: Any, scope: ActScope) -> object:
+Performed = FunctionAct | ApartAct | ShellAct | ModelAct
+
+
+async def perform(act: Performed, value: Any, scope: ActScope, sandbox: Sandbox) -> object:
     """Act; no secret comes out of it. Raises Retryable, StepFailed; lets CancelledError through."""
     try:
-        return RESOLVED.cleaned(await _performed(act, value, scope))
+        return RESOLVED.cleaned(await _performed(act, value, scope, sandbox))
     except (Retryable, StepFailed) as error:
         soft = RESOLVED.softened(error)
         if soft is error:
@@ -112,11 +118,13 @@ async def perform(act: FunctionAct | ShellAct | ModelAct, value: Any, scope: Act
         raise soft from None
 
 
-async def _performed(act: FunctionAct | ShellAct | ModelAct, value: Any, scope: ActScope) -> object:
+async def _performed(act: Performed, value: Any, scope: ActScope, sandbox: Sandbox) -> object:
     if isinstance(act, FunctionAct):
         return await _function(act, value, scope)
+    if isinstance(act, ApartAct):
+        return await act_apart(sandbox, act.name, act.code, act.confines, value, scope)
     if isinstance(act, ShellAct):
-        return await _shell(value)
+        return await _shell(value, act.confines, sandbox)
     return await _model(act, value)
 
 
@@ -140,9 +148,33 @@ def _ours(error: BaseException) -> Retryable | StepFailed:
     return error if isinstance(error, Retryable | StepFailed) else raised(error)
 
 
-async def _shell(value: Mapping[str, Any]) -> object:
+async def _shell(value: Mapping[str, Any], confines: Confines, sandbox: Sandbox) -> object:
     """Run `{run: [program, arguments...]}`. Output `{code, stdout, stderr}`; a code other than 0 fails."""
     argv = [str(part) for part in value["run"]]
+    if confines.isolation is Isolation.IN_PROCESS:
+        return _program_output(argv[0], *await _unconfined(argv))
+    try:
+        ended = await sandbox.program(argv, confines, OUTPUT_LIMIT)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise StepFailed(ErrorType.RAISED, f"cannot start {argv[0]!r}: {why}") from error
+    except Invalid as error:
+        raise StepFailed(ErrorType.RAISED, f"{argv[0]} is not started: {error}") from error
+    stdout, stderr = (data.decode("utf-8", "replace") for data in (ended.stdout, ended.stderr))
+    return _program_output(argv[0], stdout, stderr, ended.code)
+
+
+def _program_output(program: str, stdout: str, stderr: str, code: int) -> object:
+    output = {"code": code, "stdout": stdout, "stderr": stderr}
+    if code != 0:
+        said = (stderr.strip() or stdout.strip()).splitlines()
+        why = f": {said[-1]}" if said else ""
+        raise StepFailed(ErrorType.RAISED, f"{program} {said_of(code)}{why}", output)
+    return output
+
+
+async def _unconfined(argv: list[str]) -> tuple[str, str, int]:
+    """As whoever drives the run would start it: stdout, stderr, code."""
     try:
         process = await asyncio.create_subprocess_exec(
             *argv,
@@ -162,13 +194,7 @@ async def _shell(value: Mapping[str, Any]) -> object:
             async with asyncio.timeout(_REAP_SECONDS):
                 await asyncio.gather(_capped(process.stdout), _capped(process.stderr), process.wait())
         raise
-    output = {"code": code, "stdout": stdout, "stderr": stderr}
-    if code != 0:
-        said = (stderr.strip() or stdout.strip()).splitlines()
-        raise StepFailed(
-            ErrorType.RAISED, f"{argv[0]} ended with code {code}" + (f": {said[-1]}" if said else ""), output
-        )
-    return output
+    return stdout, stderr, code
 
 
 async def _capped(stream: asyncio.StreamReader | None) -> str:

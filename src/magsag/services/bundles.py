@@ -10,6 +10,7 @@ from magsag.domain.errors import Invalid, StoreBroken
 from magsag.domain.ids import RunId
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Ledger
+from magsag.services.apart import Enforcing
 
 _AGAIN_MICROS: Final = 60_000_000
 """how often a bundle that runs begin with is put again: a vacuum leaves alone what was put in the last hour"""
@@ -26,12 +27,17 @@ class Bundles:
         thaw: Callable[[bytes], Bundle],
         clock: Clock,
         packages: str = "compatible",
+        enforcing: Enforcing | None = None,
     ) -> None:
-        """`packages` says what other packages than those on record mean: `exact`, `compatible` or `ignore`."""
+        """`packages` says what other packages than those on record mean: `exact`, `compatible` or `ignore`.
+
+        `enforcing` is for those who drive runs.
+        """
         self._current = current
         self._ledger = ledger
         self._thaw = thaw
         self._packages = packages
+        self._enforcing = enforcing
         self._clock = clock
         self._known: dict[str, Bundle] = {}
         self._put: dict[str, int] = {}
@@ -64,6 +70,11 @@ class Bundles:
             raise StoreBroken(f"bundle {hash[:12]} does not match its hash: it was changed; run `magsag data check`")
         self._known[hash] = thawed
         return thawed
+
+    def require_enforceable(self, bundle: Bundle, program: str) -> None:
+        """Raises Invalid when this machine cannot hold what the program reaches within its confines."""
+        if self._enforcing is not None:
+            self._enforcing.require(bundle, program)
 
     def find_fit(self, hash: str, run: RunId) -> Bundle:
         """The bundle of a run that is to go on here. Raises as `find`, and Invalid when other packages forbid it."""

@@ -132,7 +132,10 @@ class Drive:
         """Raises StoreBroken, Invalid when the bundle of the run cannot be had; the lease is given back then."""
         leg = Leg(tree, resumed=run.count > 1, cancelled_by=run.cancel_by, began=self._clock.now())
         try:
-            return leg, self._programs.seat(leg, run, self._bundles.find_fit(started_of(run).bundle, run.id))
+            started = started_of(run)
+            bundle = self._bundles.find_fit(started.bundle, run.id)
+            self._bundles.require_enforceable(bundle, started.program)
+            return leg, self._programs.seat(leg, run, bundle)
         except BaseException:
             self._give_back(tree.lease)
             raise

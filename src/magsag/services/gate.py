@@ -21,8 +21,7 @@ from magsag.engine.run import Step
 from magsag.policy.approval import expires_at
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Store, TicketRow
-from magsag.ports.place import Place
-from magsag.ports.secrets import Secrets
+from magsag.ports.means import Means
 from magsag.services.admitting import admit
 from magsag.services.asking import Asking, Goes, Over, Waits
 from magsag.services.attempt import Acted, Attempt, Children, HeldTicket, Switches, Told
@@ -55,8 +54,7 @@ class Gate:
         values: Values,
         clock: Clock,
         switches: Switches,
-        secrets: Secrets,
-        place: Place | None = None,
+        means: Means,
         covering: Covering | None = None,
     ) -> None:
         """Without `covering` no standing approval answers anything."""
@@ -66,9 +64,9 @@ class Gate:
         self._judging = Judging(switches, store, clock)
         self._asking = Asking(store, clock)
         self._outcomes = Outcomes(recorder, values, clock, switches)
-        self.secrets = SecretDesk(secrets, recorder, clock, are_needed=place is None)
+        self.secrets = SecretDesk(means.secrets, recorder, clock, are_needed=means.place is None)
         seconds = switches.step_seconds
-        self._performing = Performing(self._outcomes, store, values, clock, seconds, self.secrets, place)
+        self._performing = Performing(self._outcomes, store, values, clock, seconds, self.secrets, means)
         self._lookups = Lookups(clock, self._performing.look_up)
         self.notes = Notes(recorder, clock)
 

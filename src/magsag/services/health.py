@@ -5,7 +5,7 @@ made, chains are not verified (`data check` does that).
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from magsag.domain.errors import MagsagError
 from magsag.domain.location import is_postgres, shown
+from magsag.domain.manifests.isolation import Isolation
 from magsag.domain.settings import Settings
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Store
@@ -64,6 +65,8 @@ class Openers:
     machine: Callable[[str], Machine]
     is_there: Callable[[str], bool] = lambda ledger: Path(ledger).exists()
     """whether somebody has made the ledger"""
+    abilities: Callable[[], Sequence[tuple[Isolation, str, bool]]] = tuple
+    """as `ports.sandbox` says them"""
 
 
 class Health:
@@ -76,7 +79,7 @@ class Health:
 
     def lines(self) -> list[Line]:
         """All lines, in the order in which a newcomer would mend them."""
-        looks = (self._machine, self._settings_line, self._ledger, self._catalog, self._models)
+        looks = (self._machine, self._isolation, self._settings_line, self._ledger, self._catalog, self._models)
         return [line for look in looks for line in look()]
 
     def _machine(self) -> Iterator[Line]:
@@ -93,6 +96,11 @@ class Health:
             text = f"{machine.sqlite} was built without FTS5: `magsag run search` cannot work"
             yield Line("sqlite", State.WARN, text, "use a Python whose SQLite has FTS5")
         yield _disk(machine.free_bytes, is_postgres(settings.ledger))
+
+    def _isolation(self) -> Iterator[Line]:
+        for isolation, text, is_enforced in self._open.abilities():
+            state = State.OK if is_enforced else State.WARN
+            yield Line(isolation, state, text, "" if is_enforced else "docs/guides/sandbox.md")
 
     def _settings_line(self) -> Iterator[Line]:
         settings = self._settings

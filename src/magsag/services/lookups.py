@@ -88,7 +88,7 @@ class Lookups:
 def is_abandoned(attempt: Attempt, error: StepFailed | Retryable) -> bool:
     """Whether the attempt was a sync function that was left behind in its thread, where it may still act."""
     act = attempt.target.act
-    return isinstance(error.__cause__, TimeoutError) and not (isinstance(act, FunctionAct) and act.is_async)
+    return isinstance(error.__cause__, TimeoutError) and isinstance(act, FunctionAct) and not act.is_async
 
 
 def _answer(attempt: Attempt, said: Any) -> Answer:

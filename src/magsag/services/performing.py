@@ -8,7 +8,8 @@ from magsag.domain.effects import EFFECTFUL
 from magsag.domain.errors import ErrorType, LeaseLost, StepFailed
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Leases
-from magsag.ports.place import ActCall, Place
+from magsag.ports.means import Means
+from magsag.ports.place import ActCall
 from magsag.services import acts
 from magsag.services.attempt import Acted, Attempt, ChildPlace, Children
 from magsag.services.large import Values
@@ -17,7 +18,7 @@ from magsag.services.overseer import Overseer
 from magsag.services.records import RecordShelf
 from magsag.services.seat import Scope
 from magsag.services.secrets import SecretDesk
-from magsag.services.targets import ChildAct, FunctionAct, ModelAct, ShellAct, Target, WaitAct
+from magsag.services.targets import ChildAct, Target, WaitAct
 from magsag.services.waiting import Waits
 
 T = TypeVar("T")
@@ -36,9 +37,9 @@ class Performing:
         clock: Clock,
         step_seconds: float,
         secrets: SecretDesk,
-        place: Place | None = None,
+        means: Means,
     ) -> None:
-        """Without a `place` acts are performed in this process."""
+        """Without a place among the means acts are performed in this process."""
         self._outcomes = outcomes
         self._leases = leases
         self._values = values
@@ -47,7 +48,7 @@ class Performing:
         self._waits = Waits(values, clock)
         self._step_seconds = step_seconds
         self._secrets = secrets
-        self._place = place
+        self._sandbox, self._place = means.sandbox, means.place
         self._overseer = Overseer(step_seconds)
         self.children: Children | None = None
         self.limits: list[float] = []
@@ -91,13 +92,13 @@ class Performing:
         return await self._timed(asked, self._limit(attempt.target), attempt)
 
     def _placed(
-        self, act: FunctionAct | ShellAct | ModelAct, scope: acts.ActScope, attempt: Attempt, is_lookup: bool = False
+        self, act: acts.Performed, scope: acts.ActScope, attempt: Attempt, is_lookup: bool = False
     ) -> Coroutine[Any, Any, object]:
         if self._place is None:
-            return acts.perform(act, attempt.value, scope)
+            return acts.perform(act, attempt.value, scope, self._sandbox)
         proposal, run = attempt.target.proposal, attempt.seat.run.id
         call = ActCall(run, attempt.id, attempt.number, proposal, attempt.key, attempt.value, is_lookup)
-        return self._place.act(call, lambda: acts.perform(act, attempt.value, scope))
+        return self._place.act(call, lambda: acts.perform(act, attempt.value, scope, self._sandbox))
 
     async def _effect(self, act: Coroutine[Any, Any, Any], attempt: Attempt) -> object:
         """An act with an effect is not broken off: it has its time, and its real outcome is recorded."""

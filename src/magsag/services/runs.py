@@ -154,6 +154,7 @@ class Runs:
                 raise Invalid(f"input of {entry.ref} {fault.message}")
             if contract.redacts:
                 data = encode_known(contract.redact(value))
+        self._bundles.require_enforceable(bundle, entry.ref)
         return entry, data
 
     async def resume(self, run: RunId) -> RunResult:

@@ -91,9 +91,9 @@ def handed(attempt: Attempt, name: str) -> str | None:
     return value
 
 
-def given(secrets: Mapping[str, str] | None) -> Mapping[str, str]:
-    """What an act in a process of its own is to be given: by name, only what its own skill declares and is there."""
-    return dict(secrets or {})
+def given(attempt: Attempt) -> Mapping[str, str | None]:
+    """What an act in a process of its own is given: what its own skill declares, None for one that is missing."""
+    return {name: (attempt.secrets or {}).get(name) for name in attempt.target.secrets}
 
 
 def _missing(attempt: Attempt, name: str, error: Invalid) -> StepFailed:

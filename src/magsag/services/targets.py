@@ -6,17 +6,22 @@ from inspect import iscoroutinefunction, signature
 from typing import Any, Final
 
 from magsag.catalog.bundle import Bundle, Entry
+from magsag.catalog.code import FrozenCode
 from magsag.catalog.contracts import Contract
+from magsag.catalog.reach import all_steps
 from magsag.catalog.references import Reference
 from magsag.domain.effects import Effect
 from magsag.domain.errors import Invalid
 from magsag.domain.facts import Decision, Proposal, Verdict
 from magsag.domain.manifests import Agent, Flow, FlowStep, Retry, Skill
+from magsag.domain.manifests.isolation import Isolation
 from magsag.domain.verdicts import BUILT_IN, DETACH
 from magsag.policy.judge import Applicable, applicable, settled
 from magsag.policy.record import PLAIN, Traits
 from magsag.policy.rules import Policies
 from magsag.ports.model import ModelProvider
+from magsag.ports.sandbox import Confines
+from magsag.services.apart import confines_of_skill, confines_of_step
 
 ONCE: Final = Retry(attempts=1)
 SHELL: Final = Traits(capabilities=("shell",))
@@ -37,8 +42,19 @@ class FunctionAct:
 
 
 @dataclass(frozen=True, slots=True)
+class ApartAct:
+    """Python code of the catalog that acts, and is loaded, in a process of its own."""
+
+    name: str
+    code: FrozenCode
+    confines: Confines
+
+
+@dataclass(frozen=True, slots=True)
 class ShellAct:
     """A program, started without a shell; the input is `{run: [...]}`."""
+
+    confines: Confines
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +81,7 @@ class WaitAct:
     seconds: float | None
 
 
-Act = FunctionAct | ShellAct | ModelAct | ChildAct | WaitAct
+Act = FunctionAct | ApartAct | ShellAct | ModelAct | ChildAct | WaitAct
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +107,7 @@ class Target:
     retry: Retry = ONCE
     paid: bool = False
     """its outcome is written at once"""
-    lookup: FunctionAct | None = None
+    lookup: FunctionAct | ApartAct | None = None
     """of a reconcilable skill: asked whether it has acted"""
     by: ByField | None = None
     secrets: Mapping[str, str] = field(default_factory=dict)
@@ -170,7 +186,8 @@ class Targets:
             case "delegate" | "detach":
                 return self.child(proposal.target, proposal.call == DETACH)
             case _:
-                return Target(proposal.target, proposal, self._found(proposal, SHELL), ShellAct())
+                act = ShellAct(confines_of_step(self._program(proposal.target.partition(":")[2])))
+                return Target(proposal.target, proposal, self._found(proposal, SHELL), act)
 
     def _keep(self, call: str, ref: str, target: Target) -> Target:
         self._known[call, ref] = target
@@ -181,20 +198,34 @@ class Targets:
         manifest = entry.manifest
         proposal = Proposal("skill", entry.ref, Effect(manifest.effect))
         traits = traits_of(self.bundle, entry)
-        lookup = self.bundle.lookup(entry)
         return Target(
             manifest.slug,
             proposal,
             self.permitted(proposal, traits),
-            function_act(self.bundle.function(entry)),
+            self._function(entry, manifest.entrypoint),
             self._contract(manifest.contracts.input),
             self._contract(manifest.contracts.output),
             manifest.timeout,
             manifest.retry or ONCE,
-            lookup=function_act(lookup) if lookup is not None else None,
+            lookup=self._function(entry, manifest.lookup) if manifest.lookup else None,
             by=self._by_field(manifest, proposal, traits),
             secrets=manifest.secrets,
         )
+
+    def _function(self, entry: Entry[Skill], entrypoint: str) -> FunctionAct | ApartAct:
+        """What acts apart is not even loaded here."""
+        confines = confines_of_skill(entry.manifest)
+        if confines.isolation is not Isolation.IN_PROCESS:
+            return ApartAct(entry.ref, self.bundle.code(entry, entrypoint), confines)
+        return function_act(self.bundle.loaded(entry, entrypoint))
+
+    def _program(self, id: str) -> FlowStep | None:
+        """The `run` step of that id; None where the flow has none any more."""
+        manifest = self.entry.manifest
+        if isinstance(manifest, Agent) and manifest.flow is not None:
+            manifest = self.bundle.find(manifest.flow, "flow").manifest
+        steps = all_steps(manifest.steps) if isinstance(manifest, Flow) else ()
+        return next((step for step in steps if step.id == id and step.run is not None), None)
 
     def _by_field(self, manifest: Skill, proposal: Proposal, traits: Traits) -> ByField | None:
         for name, effects in (manifest.effect_by or {}).items():
@@ -233,7 +264,7 @@ class Targets:
 
     def _shell(self, step: FlowStep) -> Target:
         proposal = Proposal("shell", f"shell:{step.id}", Effect(step.effect or Effect.UNREPEATABLE))
-        return Target(step.id, proposal, self._found(proposal, SHELL), ShellAct())
+        return Target(step.id, proposal, self._found(proposal, SHELL), ShellAct(confines_of_step(step)))
 
     def _contract(self, name: str | None) -> Contract | None:
         return self.bundle.contract(name) if name else None

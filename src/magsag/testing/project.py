@@ -9,6 +9,7 @@ from magsag.app import App, build
 from magsag.domain.settings import Settings
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Store
+from magsag.ports.sandbox import Sandbox
 
 
 def build_app(
@@ -17,6 +18,7 @@ def build_app(
     *,
     store: Store | None = None,
     clock: Clock | None = None,
+    sandbox: Sandbox | None = None,
     sound: bool = True,
     **settings: Any,
 ) -> App:
@@ -31,7 +33,7 @@ def build_app(
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(dedent(text), encoding="utf-8")
     place = {"project": str(folder), "catalog": str(catalog), "ledger": str(folder / ".magsag" / "ledger.db")}
-    app = build(Settings(**{**place, "actor": "tester", **settings}), store, clock)
+    app = build(Settings(**{**place, "actor": "tester", **settings}), store, clock, sandbox)
     if sound:
         faults = [str(finding) for finding in app.catalog.findings if finding.severity == "error"]
         assert not faults, "\n".join(faults)

@@ -14,7 +14,7 @@ from magsag.adapters.settings.file import FILE, Written, read_file
 from magsag.adapters.settings.keys import FLAGS, KEYS, LATER_FEATURES, check, guess, key_of, parse
 from magsag.domain.errors import Invalid
 from magsag.domain.location import is_postgres
-from magsag.domain.settings import Features, Limits, Settings
+from magsag.domain.settings import Features, Limits, Sandboxing, Settings
 
 __all__ = ["API_KEY", "IS_SHIPPED", "Found", "os_user", "packaged_catalog", "read_settings"]
 
@@ -145,11 +145,14 @@ def _settings(search: _Search, project: _Project, cwd: Path) -> Settings:
     values["project"] = _Value(str(project.folder), project.source)
     values["actor"] = _Value(os_user(), "user of the operating system")
     values["catalog"] = _catalog(values["catalog"], project.folder, cwd)
-    values["ledger"] = _placed(values["ledger"], project.folder, cwd)
+    for key in ("ledger", "workspace"):
+        values[key] = _placed(values[key], project.folder, cwd)
+    values["sandbox.read"] = _all_placed(values["sandbox.read"], project.folder, cwd)
     own = {key: value.value for key, value in values.items() if "." not in key}
     return Settings(
         **own,
         features=Features(**_section(values, "features")),
+        sandbox=Sandboxing(**_section(values, "sandbox")),
         limits=Limits(**_section(values, "limits")),
         models=_section(values, "models"),
         sources={key: values[key].source for key in sorted(values)},
@@ -180,6 +183,11 @@ def _placed(given: _Value, project: Path, cwd: Path) -> _Value:
         return given
     base = project if given.in_file or given.source == "default" else cwd
     return _Value(os.path.normpath(base / os.path.expanduser(given.value)), given.source)
+
+
+def _all_placed(given: _Value, project: Path, cwd: Path) -> _Value:
+    placed = [_placed(_Value(path, given.source, given.in_file), project, cwd) for path in given.value]
+    return _Value(tuple(one.value for one in placed), given.source)
 
 
 def _shown(path: Path, cwd: Path) -> str:

@@ -102,6 +102,12 @@ def _path(given: object) -> object:
     raise ValueError(f"is {_said(given)}; write a path")
 
 
+def _paths(given: object) -> object:
+    if isinstance(given, str) or not isinstance(given, list | tuple):
+        raise ValueError(f"is {_said(given)}; write a list of paths")
+    return tuple(_path(path) for path in given)
+
+
 def _ledger(given: object) -> object:
     if not isinstance(given, str) or "://" not in given:
         return _path(given)
@@ -147,6 +153,11 @@ def _truth(text: str) -> object:
     return _TRUTH.get(text.lower(), text)
 
 
+def _several(text: str) -> object:
+    """`a, b` as a list."""
+    return tuple(filter(None, (part.strip() for part in text.split(","))))
+
+
 def _number(text: str) -> object:
     for kind in (int, float):
         try:
@@ -168,9 +179,11 @@ KEYS: Final[dict[str, Key]] = {
     "packages": Key(_DEFAULTS.packages, _packages),
     "catalog": Key(None, _path),
     "ledger": Key(".magsag/ledger.db", _ledger),
+    "workspace": Key("workspace", _path),
     "lease_seconds": Key(_DEFAULTS.lease_seconds, _seconds(10, 3600), _number),
     "features.approvals": Key(_DEFAULTS.features.approvals, _switch, _truth),
     "features.durable": Key(_DEFAULTS.features.durable, _switch, _truth),
+    "sandbox.read": Key(_DEFAULTS.sandbox.read, _paths, _several),
     "limits.depth": Key(_DEFAULTS.limits.depth, _whole(1, 100), _number),
     "limits.children": Key(_DEFAULTS.limits.children, _whole(0, 1_000_000), _number),
     "limits.step_seconds": Key(_DEFAULTS.limits.step_seconds, _seconds(0.001, 604_800), _number),

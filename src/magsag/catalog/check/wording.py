@@ -12,7 +12,7 @@ MISSING: Final = 0.6
 
 LATER: Final = frozenset(
     {"budget", "budgets", "model", "instructions", "handoffs", "memory"}
-    | {"isolation", "permissions", "rate_limit", "breaker", "durability", "detached"}
+    | {"permissions", "rate_limit", "breaker", "durability", "detached"}
 )
 """keys that later versions enforce"""
 

@@ -1,11 +1,12 @@
 """The flow manifest: a graph of steps, as data."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from magsag.domain.effects import Effect
 from magsag.domain.manifests.base import Contracts, Duration, Expression, Manifest, Part, Retry, Slug, Version
+from magsag.domain.manifests.isolation import Isolation, Resources, VariableName
 from magsag.domain.manifests.skill import DeclaredEffect
 from magsag.domain.manifests.slo import Slo
 
@@ -56,6 +57,15 @@ class FlowStep(Part):
     """steps to wait for besides those that it reads"""
     on_error: OnError = "fail"
     """what a failure does: `fail` the flow, `retry`, `skip` the step, `collect` item errors, or `{fallback: ID}`"""
+    isolation: Annotated[Isolation, Field(strict=False)] | None = None
+    """of a `run` step: `sandbox` when left out, only the workspace and no network; `process`, with limits and few
+    variables; `in_process`, as whoever drives the run would start it"""
+    network: bool = False
+    """of a `run` step in a sandbox: it may reach the network"""
+    resources: Resources | None = None
+    """what a `run` step may use up"""
+    environment: tuple[VariableName, ...] = Field(default=(), strict=False)
+    """variables that a `run` step is handed beside PATH, HOME, TZ and the language"""
     timeout: Duration | None = None
     """how long one attempt may take"""
     retry: Retry | None = None
@@ -75,6 +85,7 @@ class FlowStep(Part):
             raise ValueError("`effect` belongs to `run` steps and to skill:http-request; a skill declares its own")
         if self.run is not None and self.with_ is not None:
             raise ValueError("a shell step takes no `with`: put values into `run`")
+        self._apart_only_programs()
         if self.on_error == "collect" and self.for_each is None:
             raise ValueError("`on_error: collect` belongs to a step with `for_each`")
         if self.on_error == "retry" and self.retry is None:
@@ -82,6 +93,15 @@ class FlowStep(Part):
         if self.concurrency is not None and self.for_each is None:
             raise ValueError("`concurrency` belongs to a step with `for_each`")
         return self
+
+    def _apart_only_programs(self) -> None:
+        given = self.model_fields_set & {"isolation", "network", "resources", "environment"}
+        if given and self.run is None:
+            raise ValueError(f"`{min(given)}` belongs to `run` steps: a skill declares its own")
+        if self.isolation is Isolation.IN_PROCESS and given - {"isolation"}:
+            raise ValueError(f"`{min(given - {'isolation'})}` is for a process of its own: `isolation: process`")
+        if self.network and self.isolation is Isolation.PROCESS:
+            raise ValueError("`network` is for `isolation: sandbox`: nothing else keeps a program off it")
 
 
 def _is_request(uses: str | None) -> bool:

@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from magsag.domain.effects import Effect
 from magsag.domain.errors import ErrorType
 from magsag.domain.manifests.base import Contracts, Duration, Manifest, Retry, Slug, Version
+from magsag.domain.manifests.isolation import Isolation, Resources, VariableName
 from magsag.domain.secret import reference_of
 
 DeclaredEffect = Literal[
@@ -78,6 +79,13 @@ class Skill(Manifest):
     """what it must know and nobody may read: name -> where it is found, `env:NAME`, `file:PATH` (from the project's
     folder) or `keyring:SERVICE/NAME`, with a `?` behind it when it may be missing; read when an act starts, and handed
     to it by `ctx.secret(NAME)`"""
+    isolation: Annotated[Isolation, Field(strict=False)] = Isolation.IN_PROCESS
+    """where it acts: `in_process`, in a `process` of its own, or in a `sandbox`: only the workspace, no network without
+    the capability `network`"""
+    resources: Resources = Resources()
+    """what it may use up in a process of its own"""
+    environment: tuple[VariableName, ...] = Field(default=(), strict=False)
+    """variables that a process of its own is handed beside PATH, HOME, TZ and the language"""
     contracts: Contracts = Contracts()
     """what goes in and what comes out"""
     timeout: Duration | None = None
@@ -86,6 +94,18 @@ class Skill(Manifest):
     """how often it is tried, and after which errors"""
     deprecated: str | None = None
     """why not to use it any more, and what instead"""
+
+    @model_validator(mode="after")
+    def _apart_only_what_can_be(self) -> "Skill":
+        if self.isolation is Isolation.IN_PROCESS:
+            if idle := {"resources", "environment"} & self.model_fields_set:
+                raise ValueError(f"`{min(idle)}` is for a process of its own: add `isolation: process` or `sandbox`")
+        elif self.effect is Effect.TRANSACTIONAL:
+            raise ValueError(
+                "a transactional skill puts records into the store, which no other process reaches: "
+                "write `isolation: in_process`"
+            )
+        return self
 
     @model_validator(mode="after")
     def _retries_what_may_be_tried_again(self) -> "Skill":

@@ -1,0 +1,1 @@
+"""Processes of acts, by what a machine can enforce: bubblewrap, Landlock, or limits alone."""

@@ -1,0 +1,252 @@
+"""Starts the process of an act and listens to it: what every adapter of `ports.sandbox` shares.
+
+The process is watched from inside (`enter`); it ends when this end of a pipe, its life, is closed, by us or by our
+death. Killing it from here is for the case that even that does not help.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from magsag.catalog.code import FrozenCode
+from magsag.domain.errors import Invalid
+from magsag.domain.manifests.isolation import Isolation
+from magsag.ports.sandbox import Confines, Ended
+
+HANDED_ON: Final = ("PATH", "LANG", "LANGUAGE", "TZ", "TERM", "USER", "LOGNAME", "HOME")
+"""variables that every act is handed, with those that begin with LC_"""
+LONGEST_LINE: Final = 64 * 1024 * 1024
+"""the longest answer that is read, in bytes"""
+LONGEST_TAIL: Final = 64 * 1024
+_REAP_SECONDS: Final = 2.0
+_PIECE: Final = 65536
+_HOME: Final = str(Path(__file__).parents[3])
+"""the folder that `magsag` is imported from"""
+_ENTER: Final = "import sys; sys.path.append(sys.argv.pop()); from magsag.adapters.sandbox.enter import main; main()"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """How one adapter holds a process."""
+
+    folder: str
+    """where it begins"""
+    wrap: Sequence[str] = ()
+    """what stands before the command"""
+    files: Mapping[str, Sequence[str]] | None = None
+    """paths to `read` and to `write`, where Landlock holds it to them"""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """what it sees in the place of ours"""
+
+
+async def run_program(argv: Sequence[str], confines: Confines, held: Held, keep: int) -> Ended:
+    """As `Sandbox.program`."""
+    said: list[dict[str, Any]] = []
+    with _Pipes() as pipes:
+        process = await _started(argv, confines, held, pipes, asyncio.subprocess.DEVNULL)
+        async with _Watched(process, pipes):
+            listening = pipes.lines(lambda line: said.append(json.loads(line)), 4096)
+            streams = _kept(process.stdout, keep), _kept(process.stderr, keep)
+            stdout, stderr, _, _ = await asyncio.gather(*streams, listening, process.wait())
+    return Ended(_code(said, process.returncode, stderr), stdout, stderr)
+
+
+async def run_code(
+    code: FrozenCode, given: bytes, confines: Confines, held: Held, heard: Callable[[bytes], None]
+) -> Ended:
+    """As `Sandbox.code`."""
+    said: list[dict[str, Any]] = []
+
+    def hear(line: bytes) -> None:
+        if line.startswith((b'{"ended"', b'{"cannot"')):
+            with suppress(ValueError):
+                said.append(json.loads(line))
+        else:
+            heard(line)
+
+    with _Pipes() as pipes:
+        process = await _started(None, confines, held, pipes, asyncio.subprocess.PIPE)
+        async with _Watched(process, pipes):
+            telling = _told(process.stdin, _request(code, given))
+            streams = _drained(process.stdout), _last(process.stderr)
+            listening = pipes.lines(hear, LONGEST_LINE)
+            _, _, stderr, _, _ = await asyncio.gather(telling, *streams, listening, process.wait())
+    return Ended(_code(said, process.returncode, stderr), stderr=stderr)
+
+
+def _request(code: FrozenCode, given: bytes) -> bytes:
+    files = {path: data.decode("latin-1") for path, data in code.files.items() if path.endswith(".py")}
+    about = {"files": files, "root": code.root, "hash": code.hash, "path": code.path, "function": code.function}
+    return json.dumps(about).encode()[:-1] + b", " + given[1:]
+
+
+async def _started(
+    argv: Sequence[str] | None, confines: Confines, held: Held, pipes: "_Pipes", stdin: int
+) -> asyncio.subprocess.Process:
+    config = {
+        "argv": argv,
+        "life": pipes.life,
+        "answer": pipes.answer,
+        "folder": held.folder,
+        "sandbox": confines.isolation is Isolation.SANDBOX,
+        "network": confines.network,
+        "resources": confines.resources.model_dump(),
+        "files": held.files,
+    }
+    flags = ["-I", "-S"] if argv is not None else ["-I"]
+    command = [*held.wrap, sys.executable, *flags, "-c", _ENTER, json.dumps(config), _HOME]
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=stdin,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+            pass_fds=(pipes.life, pipes.answer),
+            env={**variables(confines), **held.variables},
+        )
+    finally:
+        pipes.hand_over()
+    return process
+
+
+def variables(confines: Confines) -> dict[str, str]:
+    """Of this process's variables those that an act is handed."""
+    wanted = {*HANDED_ON, *confines.environment}
+    return {name: value for name, value in os.environ.items() if name in wanted or name.startswith("LC_")}
+
+
+class _Pipes:
+    """The life of a process and the way of its answer."""
+
+    def __init__(self) -> None:
+        self.life, self._ours = os.pipe()
+        self._heard, self.answer = os.pipe()
+
+    def __enter__(self) -> "_Pipes":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.hand_over()
+        self.end()
+        if self._heard >= 0:
+            os.close(self._heard)
+
+    def hand_over(self) -> None:
+        """The other ends are the process's now."""
+        for number in (self.life, self.answer):
+            if number >= 0:
+                os.close(number)
+        self.life = self.answer = -1
+
+    def end(self) -> None:
+        """Let go of its life."""
+        if self._ours >= 0:
+            os.close(self._ours)
+        self._ours = -1
+
+    async def lines(self, heard: Callable[[bytes], None], longest: int) -> None:
+        """Each line of the answer until there are no more. Raises Invalid for one that is too long."""
+        reader = asyncio.StreamReader()
+        stream = os.fdopen(self._heard, "rb", buffering=0)
+        self._heard = -1
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), stream
+        )
+        rest = bytearray()
+        try:
+            while piece := await reader.read(_PIECE):
+                rest += piece
+                if b"\n" in piece:
+                    *lines, last = bytes(rest).split(b"\n")
+                    rest = bytearray(last)
+                    for line in filter(None, lines):
+                        heard(line)
+                if len(rest) > longest:
+                    raise Invalid(f"its answer is longer than {longest} bytes")
+        finally:
+            transport.close()
+
+
+class _Watched:
+    """However we leave, the process has ended first."""
+
+    def __init__(self, process: asyncio.subprocess.Process, pipes: _Pipes) -> None:
+        self._process = process
+        self._pipes = pipes
+
+    async def __aenter__(self) -> None:
+        pass
+
+    async def __aexit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            return
+        self._pipes.end()
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_REAP_SECONDS):
+                    await asyncio.gather(
+                        _drained(self._process.stdout), _drained(self._process.stderr), self._process.wait()
+                    )
+        finally:
+            if self._process.returncode is None:
+                with suppress(ProcessLookupError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
+
+
+def _code(said: list[dict[str, Any]], code: int | None, stderr: bytes) -> int:
+    """How the act ended, as its watcher says. Raises OSError when it never began."""
+    for one in said:
+        if "cannot" in one:
+            raise OSError(str(one["cannot"]))
+    for one in said:
+        if isinstance(one.get("ended"), int):
+            return int(one["ended"])
+    if code == 0:
+        return -signal.SIGKILL
+    last = stderr.decode("utf-8", "replace").strip().splitlines()
+    raise OSError(last[-1] if last else f"it ended with code {code} before it began")
+
+
+async def _told(stream: asyncio.StreamWriter | None, data: bytes) -> None:
+    assert stream is not None
+    with suppress(BrokenPipeError, ConnectionResetError):
+        stream.write(data)
+        await stream.drain()
+    stream.close()
+
+
+async def _kept(stream: asyncio.StreamReader | None, most: int) -> bytes:
+    """Read to the end, keep the first bytes."""
+    kept = bytearray()
+    while stream is not None and (piece := await stream.read(_PIECE)):
+        kept += piece[: max(0, most - len(kept))]
+    return bytes(kept)
+
+
+async def _last(stream: asyncio.StreamReader | None) -> bytes:
+    """Read to the end, keep the last bytes."""
+    kept = b""
+    while stream is not None and (piece := await stream.read(_PIECE)):
+        kept = (kept + piece)[-LONGEST_TAIL:]
+    return kept
+
+
+async def _drained(stream: asyncio.StreamReader | None) -> None:
+    await _kept(stream, 0)
+
+
+@contextmanager
+def private_folder() -> Iterator[str]:
+    """A folder for the temporary files of one act."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="magsag-act-", ignore_cleanup_errors=True) as folder:
+        yield folder

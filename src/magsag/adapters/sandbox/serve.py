@@ -1,0 +1,109 @@
+"""Runs a function of the catalog inside the confines: the request comes on stdin, the answer goes out line by line.
+
+The lines are JSON objects with one key: `say`, `progress`, and last `gave`, `failed` or `retry`. Whoever reads them
+believes nothing but their form: they come from code that may be anybody's.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping
+from inspect import iscoroutinefunction, signature
+from typing import Any, NoReturn
+
+from magsag.catalog.code import Modules, callable_of
+from magsag.domain.errors import Invalid, Retryable, StepFailed
+from magsag.services.raised import raised
+
+
+def serve(answer: int) -> int:
+    """Read the request, act, answer. The exit code."""
+    request = json.loads(sys.stdin.buffer.read())
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    context = _Context(answer, request["key"], request["secrets"])
+    try:
+        context.tell("gave", _json(_acted(request, context)))
+    except Retryable as error:
+        context.tell("retry", [error.type, error.message, error.retry_after_seconds])
+    except (Exception, SystemExit) as error:
+        failed = error if isinstance(error, StepFailed) else raised(error)
+        context.tell("failed", [failed.type, failed.message, failed.details])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return 0
+
+
+class _Context:
+    """The `ctx` of a skill in a process of its own."""
+
+    def __init__(self, answer: int, key: str, secrets: Mapping[str, str | None]) -> None:
+        self._answer = answer
+        self._secrets = secrets
+        self.idempotency_key = key
+
+    def log(self, message: str, **fields: object) -> None:
+        """Write a line to the log of the process that drives the run; no fact."""
+        self.tell("say", [str(message), {name: _plain(value) for name, value in fields.items()}])
+
+    def progress(self, done: float, total: float | None = None, message: str = "") -> None:
+        """Say how far the act is; no fact."""
+        self.tell("progress", [done, total, message])
+
+    def secret(self, name: str) -> str | None:
+        """A secret that the skill declares; None for an optional one that is missing."""
+        if name not in self._secrets:
+            said = (
+                f"the skill does not declare the secret {name}: add `secrets: {{{name}: env:{name}}}` to its manifest"
+            )
+            raise StepFailed("denied", said)
+        return self._secrets[name]
+
+    def put_record(self, key: str, value: object) -> NoReturn:
+        """Not from here."""
+        self._refuse("put_record")
+
+    def get_record(self, key: str, default: object = None) -> NoReturn:
+        """Not from here."""
+        self._refuse("get_record")
+
+    def tell(self, kind: str, said: object) -> None:
+        line = memoryview(json.dumps({kind: said}).encode() + b"\n")
+        while line:
+            line = line[os.write(self._answer, line) :]
+
+    def _refuse(self, verb: str) -> NoReturn:
+        raise Invalid(f"ctx.{verb} needs the store, which a process of its own does not reach: `isolation: in_process`")
+
+
+def _acted(request: dict[str, Any], context: _Context) -> object:
+    files = {path: text.encode("latin-1") for path, text in request["files"].items()}
+    modules = Modules(files, request["root"], request["hash"])
+    path = request["path"]
+    try:
+        module = modules.module(path)
+        function: Callable[..., Any] = callable_of(module, request["function"], modules.shown(path))
+    except Invalid as error:
+        raise StepFailed("raised", str(error)) from error
+    arguments = [request["input"], context] if len(signature(function).parameters) > 1 else [request["input"]]
+    given: object = asyncio.run(function(*arguments)) if iscoroutinefunction(function) else function(*arguments)
+    return given
+
+
+def _json(value: object) -> object:
+    """The value, if JSON holds it as it is. Raises StepFailed with its first part that JSON cannot hold."""
+    try:
+        if json.loads(json.dumps(value, allow_nan=False)) == value:
+            return value
+    except (TypeError, ValueError, RecursionError):
+        pass
+    from magsag.domain.values import encode
+
+    return encode(value, "what it gave")[1]
+
+
+def _plain(value: object) -> object:
+    return value if isinstance(value, str | int | float | bool | None) else repr(value)

@@ -1,0 +1,17 @@
+"""What acts of a process have at hand: what holds those that act apart, secrets, and where acts are performed."""
+
+from dataclasses import dataclass
+
+from magsag.ports.place import Place
+from magsag.ports.sandbox import Sandbox
+from magsag.ports.secrets import Secrets
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What the acts of one process reach the world with."""
+
+    sandbox: Sandbox
+    secrets: Secrets
+    place: Place | None = None
+    """where acts are performed in the place of this process"""
