@@ -1,5 +1,6 @@
 """`magsag config`: the settings in force."""
 
+import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -46,4 +47,6 @@ def _said(value: object) -> str:
     """As the settings file would say it."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, tuple):
+        return json.dumps(value)
     return f"{value:g}" if isinstance(value, float) else str(value)
