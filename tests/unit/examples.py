@@ -3,6 +3,7 @@
 from typing import Final
 
 from magsag.domain.approval import Answer, ApprovalRule, Ask, OnExpire, Proof, Reach
+from magsag.domain.breaking import BreakerMoved, BreakerState
 from magsag.domain.effects import Effect
 from magsag.domain.errors import ErrorType
 from magsag.domain.facts import (
@@ -101,6 +102,7 @@ FACTS: Final[tuple[Fact, ...]] = (
     CancelRequested(at=9, by="ann"),
     SignalReceived(at=9, event="paid", by="ann", input=b"3"),
     SecretUsed(at=9, step=STEP, name="TOKEN", reference="env:TOKEN", version="ab12-0123abcd", before="ab12-4567cdef"),
+    BreakerMoved(at=9, step=STEP, name="skill:a", state=BreakerState.OPEN, reason="5 of 5 calls failed"),
     PayloadErased(at=9, seq=3, by="ann"),
     RunEnded(at=10, status=RunStatus.CANCELLED, output=ERROR),
 )

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from pydantic import ValidationError
 
+from magsag.domain.breaking import BreakerState
 from magsag.domain.manifests.throttling import BreakerRule, RateRule
-from magsag.policy.breaker import Breaker, BreakerState, Call, Passes, Shut, ask, closed, hear, state_of
-from magsag.policy.throttle import Admitted, Busy, Later, Limited, Limits, Throttle, admit, left, settle
+from magsag.policy.breaker import Breaker, Call, Passes, Shut, ask, closed, hear, state_of
+from magsag.policy.throttle import Admitted, Busy, Later, Limited, Limits, Throttle, admit, calls_left, settle
 
 SECOND = 1_000_000
 RULE = BreakerRule.model_validate({"failures": 2, "of": 3, "open": "10s", "within": "60s"})
@@ -87,11 +88,11 @@ def test_a_bucket_gives_its_calls_at_once_and_then_evenly() -> None:
         answer = admit(throttle, limits, "c", SECOND, 0)
         assert isinstance(answer, Admitted)
         throttle = answer.throttle
-        assert left(throttle, limits.rate, SECOND) == number
+        assert calls_left(throttle, limits.rate, SECOND) == number
     assert admit(throttle, limits, "c", SECOND, 0) == Later(Limited.RATE, 11 * SECOND)
     assert admit(throttle, limits, "c", 11 * SECOND - 1, 0) == Later(Limited.RATE, 11 * SECOND)
     assert isinstance(admit(throttle, limits, "c", 11 * SECOND, 0), Admitted)
-    assert left(throttle, limits.rate, 3600 * SECOND) == 3
+    assert calls_left(throttle, limits.rate, 3600 * SECOND) == 3
 
 
 def test_a_clock_that_was_set_back_keeps_a_bucket_empty_for_one_filling_at_most() -> None:

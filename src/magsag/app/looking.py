@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from magsag.catalog.bundle import Bundle
     from magsag.domain.manifests.policy import FlowGovernance
     from magsag.policy.rules import Policies
+    from magsag.services.agents import Agents
     from magsag.services.approvals import Approvals
     from magsag.services.archive import Archives
     from magsag.services.audit import Audit
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from magsag.services.shelf import Shelf
     from magsag.services.standing_approvals import StandingApprovals
     from magsag.services.summary import Summary
+    from magsag.services.throttles import ThrottleStates
     from magsag.services.upkeep import Upkeep
 
 
@@ -93,6 +95,20 @@ class Looking(Running):
         store = self._looked_at()
         bundles = self.bundles if self.has_ledger else self._bundles_of(store)
         return StandingApprovals(store, bundles, lambda: self.catalog.people, self.conditions, self.clock)
+
+    @property
+    def agents(self) -> "Agents":
+        """Agents, and how what they call stands."""
+        from magsag.services.agents import Agents
+
+        return Agents(lambda: self.catalog.bundle, self._looked_at())
+
+    @property
+    def throttles(self) -> "ThrottleStates":
+        """How breakers stand."""
+        from magsag.services.throttles import ThrottleStates
+
+        return ThrottleStates(self._looked_at())
 
     @property
     def insight(self) -> "Insight":

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from magsag.domain.approval import Answer, Ask, Proof, Reach
+from magsag.domain.breaking import BreakerMoved
 from magsag.domain.effects import Effect
 from magsag.domain.errors import ErrorType
 from magsag.domain.ids import RunId, StepId
@@ -438,7 +439,17 @@ class PayloadErased:
     by: str
 
 
-RunFact = RunStarted | RunEnded | RunParked | RunScored | CancelRequested | SignalReceived | SecretUsed | PayloadErased
+RunFact = (
+    RunStarted
+    | RunEnded
+    | RunParked
+    | RunScored
+    | CancelRequested
+    | SignalReceived
+    | SecretUsed
+    | PayloadErased
+    | BreakerMoved
+)
 StepFact = (
     StepHeld
     | ApprovalDecided

@@ -11,6 +11,7 @@ from typing import Any, Final, get_args
 from pydantic_core import from_json
 
 from magsag.domain.approval import Answer, ApprovalRule, Ask, OnExpire, Proof, Reach
+from magsag.domain.breaking import BreakerState
 from magsag.domain.effects import Effect
 from magsag.domain.errors import ErrorType, StoreBroken
 from magsag.domain.facts import (
@@ -129,6 +130,7 @@ _NESTED: Final[Mapping[str, Callable[[Any], object]]] = {
     "type": ErrorType,
     "status": RunStatus,
     "how": StepStatus,
+    "state": BreakerState,
     "on": _parked_on,
     "select": tuple,
     "lineage": tuple,

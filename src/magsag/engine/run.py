@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from magsag.domain import facts
 from magsag.domain.approval import Ask
+from magsag.domain.breaking import BreakerMoved
 from magsag.domain.effects import Effect
 from magsag.domain.errors import ErrorType
 from magsag.domain.facts import ParkReason, RunStatus, StepStatus
@@ -159,6 +160,8 @@ def _whole(run: Run, fact: facts.RunFact) -> None:
         case facts.SecretUsed():
             run.aside += 1
             run.secrets[fact.reference] = (*run.secrets.get(fact.reference, ()), fact)
+        case BreakerMoved():
+            run.aside += 1
         case facts.PayloadErased():
             run.aside += 1
             run.erased_by = fact.by

@@ -9,22 +9,14 @@ epoch, and what calls of an earlier epoch have to say is not heard any more. Tim
 """
 
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import NamedTuple
 
+from magsag.domain.breaking import BreakerState
 from magsag.domain.errors import ErrorType
 from magsag.domain.manifests.throttling import BreakerRule
 
 FAILURES = frozenset({ErrorType.TIMEOUT, ErrorType.UNAVAILABLE, ErrorType.RAISED, ErrorType.OUTPUT_CONTRACT})
 """errors by which a call says that what it called does not work; all others say nothing of it"""
-
-
-class BreakerState(StrEnum):
-    """What a breaker does with the next call."""
-
-    CLOSED = "closed"
-    OPEN = "open"
-    HALF_OPEN = "half_open"
 
 
 class Call(NamedTuple):

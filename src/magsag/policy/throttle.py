@@ -20,13 +20,18 @@ class Limits:
     rate: RateRule | None = None
     concurrency: int | None = None
 
-    @property
-    def are_declared(self) -> bool:
-        """Whether anything is."""
-        return self != _UNLIMITED
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """Limits, and what they are of: all that is called by this name shares one throttle."""
+
+    name: str
+    limits: Limits
 
 
-_UNLIMITED = Limits()
+def declared(name: str, limits: Limits) -> Declared | None:
+    """None where nothing is limited, so that it costs nothing."""
+    return None if limits == Limits() else Declared(name, limits)
 
 
 class Busy(NamedTuple):
@@ -45,6 +50,9 @@ class Throttle:
     full_at: int = 0
     """when the bucket is full again"""
     busy: tuple[Busy, ...] = ()
+    closed_by: str = ""
+    """who closed the breaker by hand, and when"""
+    closed_at: int = 0
 
 
 class Limited(StrEnum):
@@ -90,7 +98,7 @@ def admit(throttle: Throttle, limits: Limits, caller: str, now: int, until: int)
         if len(busy) >= limits.concurrency:
             return Later(Limited.CONCURRENCY, min(one.until for one in busy))
         busy += (Busy(caller, until),)
-    return Admitted(Throttle(breaker, full_at, busy), breaker.epoch, is_probe)
+    return Admitted(replace(throttle, breaker=breaker, full_at=full_at, busy=busy), breaker.epoch, is_probe)
 
 
 def settle(throttle: Throttle, limits: Limits, caller: str, epoch: int, failed: bool | None, now: int) -> Throttle:
@@ -102,7 +110,7 @@ def settle(throttle: Throttle, limits: Limits, caller: str, epoch: int, failed: 
     return replace(throttle, breaker=breaker, busy=busy)
 
 
-def left(throttle: Throttle, rate: RateRule, now: int) -> int:
+def calls_left(throttle: Throttle, rate: RateRule, now: int) -> int:
     """How many calls may go at once now."""
     missing = max(0, min(throttle.full_at, now + _span(rate)) - now)
     return rate.calls - -(-missing // _one(rate))

@@ -61,6 +61,15 @@ class HeldTicket:
     row: TicketRow
 
 
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """The leave to call what is limited, to be given back with how that went."""
+
+    caller: str
+    epoch: int
+    """of the breaker"""
+
+
 @dataclass(slots=True)
 class Attempt:
     """One step, one attempt after the other."""
@@ -88,6 +97,10 @@ class Attempt:
     """the standing approval that answers its ask instead"""
     secrets: Mapping[str, str] | None = None
     """what its act was handed, by name; None before anything was read"""
+    admission: Admission | None = None
+    """of what has a breaker, a rate or a concurrency: the leave to act"""
+    waits: int = 0
+    """how often it has waited for a rate or a concurrency"""
 
     @property
     def acted(self) -> bytes:

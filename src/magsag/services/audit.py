@@ -1,7 +1,7 @@
 """The record as a risk person reads it: every verdict, every word of a person, in the order of time.
 
 What counts as a decision: a fact with a verdict, and a fact that names who brought it about. Beside them stand the
-secrets that runs used, and which of them had been changed. Reads the ledger only,
+secrets that runs used, and which of them had been changed, and the breakers that they moved. Reads the ledger only,
 so it answers for runs whose catalog is gone.
 """
 
@@ -12,10 +12,12 @@ from typing import Any, Final
 from pydantic_core import from_json
 
 from magsag.domain.approval import Answer
+from magsag.domain.breaking import BreakerMoved
 from magsag.domain.facts import ENDS, Decision, PayloadErased, SecretUsed
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import RunQuery, RunRow, Store, Stored
 
+_BESIDE: Final = frozenset({SecretUsed.__name__, BreakerMoved.__name__})
 _ANSWERS: Final = {str(Answer.APPROVE): str(Decision.ALLOW), str(Answer.DENY): str(Decision.DENY)}
 
 
@@ -89,13 +91,13 @@ class Audit:
             body = from_json(stored.body)
             if "proposal" in body:
                 targets[body["step"]] = body["proposal"]["target"]
-            is_secret = stored.kind == SecretUsed.__name__
-            entry = _entry(row, stored, body, None if is_secret else targets.get(body.get("step", "")))
+            is_beside = stored.kind in _BESIDE
+            entry = _entry(row, stored, body, None if is_beside else targets.get(body.get("step", "")))
             if stored.kind == PayloadErased.__name__:
                 if entry.at == erased_at:
                     continue  # one erasure of a run, a fact for each payload
                 erased_at = entry.at
-            if entry.decision is not None or entry.by is not None or is_secret:
+            if entry.decision is not None or entry.by is not None or is_beside:
                 yield entry
 
 
@@ -109,7 +111,7 @@ def _entry(row: RunRow, stored: Stored, body: dict[str, Any], target: str | None
         seq=stored.seq,
         kind=stored.kind,
         step=body.get("step"),
-        target=target or body.get("reference"),
+        target=target or body.get("reference") or body.get("name"),
         decision=verdict.get("decision") or _ANSWERS.get(body.get("answer", "")),
         rule=verdict.get("rule"),
         place=verdict.get("place"),
@@ -138,6 +140,8 @@ def _said(body: dict[str, Any]) -> str | None:
     if "version" in body:
         before = body.get("before")
         return f"{body['version']} changed since {before}" if before else str(body["version"])
+    if body["kind"] == BreakerMoved.__name__:
+        return f"breaker {body['state'].replace('_', '-')}"
     answer: str | None = body.get("answer") or body.get("how")
     return f"{answer} with other arguments" if answer is not None and body.get("binding") else answer
 

@@ -1,5 +1,6 @@
 """What is said of a step that cannot go on: what it asks, what is in doubt, where a program departs from its record."""
 
+from collections.abc import Callable
 from itertools import zip_longest
 from typing import Any, Final
 
@@ -23,6 +24,20 @@ def in_doubt(step: Step, why: str = "") -> str:
     """Why a person has to look."""
     target = step.proposal.target if step.proposal else step.id
     return f"{target} may have acted and has no outcome" + (f": {why}" if why else "")
+
+
+def departure(attempt: Attempt, step: Step, decode: Callable[[bytes], Any]) -> str | None:
+    """Where the program asks for something else than what is on record; None when it is the same."""
+    now, then = attempt.target.proposal, step.proposal
+    if then is None or step.input is None:
+        return None
+    if (now.call, now.target, now.effect) != (then.call, then.target, then.effect):
+        was, wants = (f"{it.call} {it.target} ({it.effect})" for it in (then, now))
+        return f"the record has {was}, the program now asks for {wants}"
+    if attempt.data == step.input or was_refused(step):
+        return None
+    where = difference(decode(step.input), attempt.value)
+    return None if where is None else f"{then.target} was called with another input before; it differs at {where}"
 
 
 def difference(before: Any, now: Any, pointer: str = "") -> str | None:

@@ -1,8 +1,8 @@
 """The gate: the one place where an act is judged, started and settled. One straight way for every step.
 
-Order, fail closed at each: values and input contract, redaction, policy verdict, approval, secrets, intent, act under
-its timeout, output contract, outcome. A step that the ledger knows is answered from the record after its call,
-target and input were compared with it. Stopping a run is decided here, never by the caller.
+Order, fail closed at each: values and input contract, redaction, policy verdict, approval, secrets, breaker and rate,
+intent, act under its timeout, output contract, outcome. A step that the ledger knows is answered from the record after
+its call, target and input were compared with it. Stopping a run is decided here, never by the caller.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from magsag.ports.means import Means
 from magsag.services.admitting import admit
 from magsag.services.asking import Asking, Goes, Over, Waits
 from magsag.services.attempt import Acted, Attempt, Children, HeldTicket, Switches, Told
-from magsag.services.comparing import asks, denied, difference, in_doubt, was_refused
+from magsag.services.comparing import asks, denied, departure, in_doubt
 from magsag.services.covering import Covering
 from magsag.services.judging import Judging
 from magsag.services.large import Values
@@ -37,6 +37,7 @@ from magsag.services.recorder import Recorder
 from magsag.services.seat import Scope, Seat
 from magsag.services.secrets import SecretDesk
 from magsag.services.targets import ONCE, Target, for_input
+from magsag.services.throttling import Throttling
 
 ALWAYS_STARTS: Final = EFFECTFUL | {Effect.DELEGATE, Effect.WAIT}
 """kinds whose intent is a fact of its own"""
@@ -66,7 +67,8 @@ class Gate:
         self._outcomes = Outcomes(recorder, values, clock, switches)
         self.secrets = SecretDesk(means.secrets, recorder, clock, are_needed=means.place is None)
         seconds = switches.step_seconds
-        self._performing = Performing(self._outcomes, store, values, clock, seconds, self.secrets, means)
+        self._throttling = throttling = Throttling(store, recorder, clock, seconds)
+        self._performing = Performing(self._outcomes, throttling, store, values, clock, seconds, self.secrets, means)
         self._lookups = Lookups(clock, self._performing.look_up)
         self.notes = Notes(recorder, clock)
 
@@ -267,9 +269,12 @@ class Gate:
 
     async def _start(self, attempt: Attempt, spends: HeldTicket | None) -> None:
         """The intent, where it is a fact of its own: of the kinds that always start, and of what was held."""
-        if attempt.target.secrets and not is_not_performed(attempt.verdict):
+        acts = not is_not_performed(attempt.verdict)
+        if acts and attempt.target.secrets:
             await self._hand_secrets(attempt)
-        starts = attempt.target.proposal.effect in ALWAYS_STARTS and not is_not_performed(attempt.verdict)
+        if acts and attempt.target.throttled is not None and not await self._may_go(attempt):
+            return
+        starts = acts and attempt.target.proposal.effect in ALWAYS_STARTS
         if not (starts or attempt.ticket or attempt.leans or attempt.is_held):
             return
         await self._outcomes.start(attempt, spends)
@@ -280,6 +285,16 @@ class Gate:
         """One that is missing ends the step before anything starts."""
         if (missing := self.secrets.hand(attempt)) is not None:
             raise await self._refused(attempt, missing)
+
+    async def _may_go(self, attempt: Attempt) -> bool:
+        """Whether breaker, rate and concurrency let it act; False when it had to wait, and was judged again."""
+        refused = self._throttling.admit(attempt)
+        if isinstance(refused, StepFailed):
+            raise await self._outcomes.fail(attempt, refused)
+        if refused is not None:
+            await self._pause(attempt, refused)
+            await self._judged(attempt)
+        return refused is None
 
     async def _failed(self, attempt: Attempt, error: StepFailed | Retryable) -> Told | None:
         """After a failed attempt: wait for the next one, or end the step here; Told when it did happen after all."""
@@ -325,20 +340,9 @@ class Gate:
 
     def _compare(self, attempt: Attempt, step: Step) -> None:
         """The program must do again what it did before; the first difference parks the run."""
-        now, then = attempt.target.proposal, step.proposal
-        if then is None or step.input is None:
-            return
-        if (now.call, now.target, now.effect) != (then.call, then.target, then.effect):
-            was, wants = (f"{it.call} {it.target} ({it.effect})" for it in (then, now))
-            said = f"the record has {was}, the program now asks for {wants}"
-        elif attempt.data == step.input or was_refused(step):
-            return
-        else:
-            where = difference(self._values.decode(attempt.seat.leg.tree, step.input), attempt.value)
-            if where is None:
-                return
-            said = f"{then.target} was called with another input before; it differs at {where}"
-        raise attempt.park(ParkedOn.DIVERGENCE, f"step {attempt.id}: {said}")
+        said = departure(attempt, step, lambda data: self._values.decode(attempt.seat.leg.tree, data))
+        if said is not None:
+            raise attempt.park(ParkedOn.DIVERGENCE, f"step {attempt.id}: {said}")
 
     def _answer(self, seat: Seat, step: Step) -> Told:
         """What the record says of a step that has ended. Raises the recorded StepFailed."""

@@ -17,6 +17,8 @@ from magsag.domain.manifests.isolation import Isolation
 from magsag.domain.settings import Settings
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Store
+from magsag.services.moment import spoken
+from magsag.services.throttles import ThrottleStates, ThrottleView
 
 if TYPE_CHECKING:
     from magsag.catalog.load import Loaded
@@ -124,6 +126,7 @@ class Health:
             about = store.describe()
             standing = store.standing()
             stranded = store.due(self._clock.now(), 10) if standing is None else []
+            throttles = ThrottleStates(store).all()
         except MagsagError as error:
             # What keeps a database from being opened keeps `data check` from it too.
             mend = "magsag config show" if is_postgres(ledger) else "magsag data check"
@@ -142,6 +145,7 @@ class Health:
         elif "journal_mode" in about:
             yield Line("journal", State.OK, "write-ahead log")
         yield self._locks(store)
+        yield from map(_breaker, (one for one in throttles if one.since is not None))
         for run in stranded:
             yield Line("run", State.WARN, f"{run} has no driver", f"magsag agent run --resume {run}")
 
@@ -176,6 +180,11 @@ class Health:
         yield Line(
             "models", State.OK, f"bound: {', '.join(names)}" if names else "no alias is bound; none is needed yet"
         )
+
+
+def _breaker(view: ThrottleView) -> Line:
+    text = f"{view.name} is {view.state.value.replace('_', '-')}; it failed at {spoken(view.since or 0)}"
+    return Line("breaker", State.WARN, text, f"once it works: magsag agent close-breaker {view.name}")
 
 
 def _disk(free: int, is_elsewhere: bool) -> Line:

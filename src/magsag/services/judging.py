@@ -66,7 +66,7 @@ class Judging:
         children = seat.leg.tree.children
         if seat.run.id not in children:
             children[seat.run.id] = _begun(seat.run)
-        if attempt.number == 1:
+        if attempt.number == 1 and not attempt.waits:
             children[seat.run.id] += 1
         name = target.proposal.target.partition("@")[0]
         if any(above.partition("@")[0] == name for above in seat.lineage):

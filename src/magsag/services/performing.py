@@ -19,6 +19,7 @@ from magsag.services.records import RecordShelf
 from magsag.services.seat import Scope
 from magsag.services.secrets import SecretDesk
 from magsag.services.targets import ChildAct, Target, WaitAct
+from magsag.services.throttling import Throttling
 from magsag.services.waiting import Waits
 
 T = TypeVar("T")
@@ -32,6 +33,7 @@ class Performing:
     def __init__(
         self,
         outcomes: Outcomes,
+        throttling: Throttling,
         leases: Leases,
         values: Values,
         clock: Clock,
@@ -41,6 +43,7 @@ class Performing:
     ) -> None:
         """Without a place among the means acts are performed in this process."""
         self._outcomes = outcomes
+        self._throttling = throttling
         self._leases = leases
         self._values = values
         self._clock = clock
@@ -56,6 +59,11 @@ class Performing:
 
     async def act(self, attempt: Attempt) -> Acted:
         """Perform. Raises StepFailed, Retryable, CancelledError, Stopped."""
+        if attempt.admission is not None:
+            return await self._throttling.watched(attempt, self._act(attempt))
+        return await self._act(attempt)
+
+    async def _act(self, attempt: Attempt) -> Acted:
         target = attempt.target
         if isinstance(target.act, ChildAct):
             return await self._delegate(attempt)

@@ -19,9 +19,11 @@ from magsag.domain.verdicts import BUILT_IN, DETACH
 from magsag.policy.judge import Applicable, applicable, settled
 from magsag.policy.record import PLAIN, Traits
 from magsag.policy.rules import Policies
+from magsag.policy.throttle import Declared
 from magsag.ports.model import ModelProvider
 from magsag.ports.sandbox import Confines
 from magsag.services.apart import confines_of_skill, confines_of_step
+from magsag.services.limits import limits_of
 
 ONCE: Final = Retry(attempts=1)
 SHELL: Final = Traits(capabilities=("shell",))
@@ -112,6 +114,8 @@ class Target:
     by: ByField | None = None
     secrets: Mapping[str, str] = field(default_factory=dict)
     """what its act is handed: name -> where it is found"""
+    throttled: Declared | None = None
+    """its breaker, rate and concurrency, where it has any"""
 
 
 @dataclass(slots=True)
@@ -210,6 +214,7 @@ class Targets:
             lookup=self._function(entry, manifest.lookup) if manifest.lookup else None,
             by=self._by_field(manifest, proposal, traits),
             secrets=manifest.secrets,
+            throttled=limits_of(manifest),
         )
 
     def _function(self, entry: Entry[Skill], entrypoint: str) -> FunctionAct | ApartAct:
@@ -248,6 +253,7 @@ class Targets:
             None,
             timeout,
             retry or ONCE,
+            throttled=limits_of(manifest),
         )
 
     def _model(self, alias: str) -> Target:

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from magsag.domain.manifests.base import Contracts, Duration, Manifest, Retry, Slug, Version
 from magsag.domain.manifests.slo import Slo
+from magsag.domain.manifests.throttling import BreakerRule, RateRule
 
 
 class Agent(Manifest):
@@ -34,6 +35,10 @@ class Agent(Manifest):
     """how long a run of it may take, with all its waits: the deadline of the run and of all below it"""
     retry: Retry | None = None
     """how often a delegation to it is tried"""
+    breaker: BreakerRule | None = None
+    """when nothing is delegated to it for a while, because its runs fail; all processes share what is known"""
+    rate: RateRule | None = None
+    """how often others may delegate to it, in all runs together"""
     slo: Slo | None = None
     """what its runs have to show together, and what follows when they do not"""
     deprecated: str | None = None

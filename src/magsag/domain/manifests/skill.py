@@ -8,6 +8,7 @@ from magsag.domain.effects import Effect
 from magsag.domain.errors import ErrorType
 from magsag.domain.manifests.base import Contracts, Duration, Manifest, Retry, Slug, Version
 from magsag.domain.manifests.isolation import Isolation, Resources, VariableName
+from magsag.domain.manifests.throttling import BreakerRule, RateRule
 from magsag.domain.secret import reference_of
 
 DeclaredEffect = Literal[
@@ -92,6 +93,12 @@ class Skill(Manifest):
     """how long one attempt may take"""
     retry: Retry | None = None
     """how often it is tried, and after which errors"""
+    breaker: BreakerRule | None = None
+    """when it is not tried for a while, because it does not work; all processes share what is known"""
+    rate: RateRule | None = None
+    """how often it may be called, by all runs together"""
+    concurrency: int | None = Field(default=None, ge=1, le=1000)
+    """so many calls of it may be under way at once, in all runs together"""
     deprecated: str | None = None
     """why not to use it any more, and what instead"""
 

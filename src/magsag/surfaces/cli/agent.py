@@ -9,7 +9,7 @@ from magsag.domain.ids import RunId
 from magsag.surfaces.cli.call import Call
 from magsag.surfaces.cli.groups import Noun
 from magsag.surfaces.cli.making import put_made
-from magsag.surfaces.cli.writing import put_json, put_table
+from magsag.surfaces.cli.writing import put_json, put_pairs, put_table, say
 
 if TYPE_CHECKING:
     from magsag.services.runs import Order
@@ -75,6 +75,36 @@ def list_agents(call: Call) -> None:
         put_json([{"ref": item.ref, "about": item.about, "path": item.path} for item in items])
     else:
         put_table(("agent", "about"), [(item.ref.removeprefix("agent:"), item.about) for item in items])
+
+
+@command.command("show")
+@click.argument("slug")
+@click.pass_obj
+def show(call: Call, slug: str) -> None:
+    """Show an agent: what it may call, and how breakers, rates and concurrency of all that it reaches stand."""
+    from magsag.surfaces.cli.limiting import agent_document, limited_row
+
+    view = call.app.agents.view(_reference(slug))
+    if call.wants_json:
+        put_json(agent_document(view))
+        return
+    about = {"agent": view.ref, "role": view.role, "about": view.about, "path": view.path}
+    put_pairs({**about, "uses": ", ".join(view.uses) or "nothing"})
+    if view.limited:
+        say("")
+        put_table(("limited", "breaker", "rate", "concurrency"), map(limited_row, view.limited))
+
+
+@command.command("close-breaker")
+@click.argument("name")
+@click.pass_obj
+def close_breaker(call: Call, name: str) -> None:
+    """Close the breaker of NAME by hand, for all processes: skill:SLUG, agent:SLUG or provider:NAME."""
+    call.app.throttles.reset(name, call.app.settings.actor)
+    if call.wants_json:
+        put_json({"name": name, "state": "closed"})
+    else:
+        say(f"the breaker of {name} is closed")
 
 
 @command.command("new")

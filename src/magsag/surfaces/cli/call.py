@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from magsag.domain.ids import RunId
     from magsag.domain.settings import Settings
     from magsag.ports.runner import Runner, Server, Told
+    from magsag.services.agents import Agents
     from magsag.services.approvals import Approvals
     from magsag.services.archive import Archives
     from magsag.services.audit import Audit
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from magsag.services.standing_approvals import StandingApprovals
     from magsag.services.staying import Staying
     from magsag.services.summary import Summary
+    from magsag.services.throttles import ThrottleStates
     from magsag.services.upkeep import Upkeep
     from magsag.services.watch import Watch
 
@@ -58,6 +60,10 @@ class Services(Protocol):
     def audit(self) -> "Audit": ...
     @property
     def erasing(self) -> "Erasing": ...
+    @property
+    def agents(self) -> "Agents": ...
+    @property
+    def throttles(self) -> "ThrottleStates": ...
     @property
     def approvals(self) -> "Approvals": ...
     @property

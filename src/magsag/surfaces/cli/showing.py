@@ -55,9 +55,8 @@ def put_run(view: "RunView", scores: Sequence[Scored], traceback: bool) -> None:
 
 def fact_line(fact: "FactView") -> str:
     """`  3  2026-01-31T…Z  StepDone  task-decomposition#1  …`."""
-    about = [
-        str(fact.body[key]) for key in ("program", "step", "status", "type", "event", "by", "on") if fact.body.get(key)
-    ]
+    told = ("program", "step", "name", "state", "status", "type", "event", "by", "on")
+    about = [str(fact.body[key]) for key in told if fact.body.get(key)]
     verdict = fact.body.get("verdict")
     if isinstance(verdict, dict):
         about.append(f"{verdict.get('decision')} by {verdict.get('rule')}")

@@ -1,0 +1,26 @@
+"""What a breaker does with the next call, and the fact that this has changed."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from magsag.domain.ids import StepId
+
+
+class BreakerState(StrEnum):
+    """What a breaker does with the next call."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerMoved:
+    """A step of the run changed a breaker, which all runs share. It says nothing of how the step ended."""
+
+    at: int
+    step: StepId
+    name: str
+    """whose breaker, e.g. `skill:send-offer`"""
+    state: BreakerState
+    reason: str

@@ -1,0 +1,293 @@
+"""Breaker, rate and concurrency at the gate, in virtual time: what is refused, what waits, and what is on record."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from magsag.adapters.store.memory import MemoryStore
+from magsag.domain.breaking import BreakerMoved, BreakerState
+from magsag.domain.errors import ErrorType, Invalid, Retryable, StepFailed, StoreBroken
+from magsag.domain.facts import RunStatus
+from magsag.ports.clock import Clock
+from magsag.ports.throttles import ThrottleRow
+from magsag.services.runs import Order, RunResult
+from magsag.services.throttles import ThrottleStates, throttle_of
+from tests.unit.world import ALLOW, WORLD, Bench, agent, skill
+
+BREAKER = "{failures: 5, of: 10, open: 30s}"
+CALLS = """\
+    told = []
+    for wait in payload:
+        await ctx.sleep(wait)
+        try:
+            await ctx.skill("skill:SLUG", {})
+            told.append("ok")
+        except Exception as error:
+            told.append(error.type)
+    return told
+"""
+TOGETHER = """\
+    async def one(n):
+        try:
+            await ctx.skill("skill:look", {})
+            return "ok"
+        except Exception as error:
+            return error.type
+    return await ctx.map(one, list(range(payload)))
+"""
+
+
+class Clocked(MemoryStore):
+    """A store whose clock is that of the test."""
+
+    clock: Clock
+    asked = 0
+
+    def throttle(self, name: str) -> tuple[int, ThrottleRow | None]:
+        self.asked += 1
+        return self.clock.now(), super().throttle(name)[1]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
+    made: list[Bench] = []
+
+    def make(*parts: dict[str, str], **settings: Any) -> Bench:
+        store = Clocked()
+        files = {name: text for part in (ALLOW, *parts) for name, text in part.items()}
+        made.append(Bench(tmp_path / f"p{len(made)}", files, store, **settings))
+        store.clock = made[-1].time.clock
+        return made[-1]
+
+    WORLD.reset()
+    yield make
+    for one in made:
+        one.close()
+
+
+def calling(slug: str, effect: str = "read", **limits: str) -> tuple[dict[str, str], dict[str, str]]:
+    """A skill with these limits, and an agent that calls it after each of the waits that it is given."""
+    program = agent("main", CALLS.replace("SLUG", slug), uses=f"skill:{slug}")
+    return skill(slug, effect, **limits), program
+
+
+def fails(error: Exception) -> None:
+    def act(*_: Any) -> None:
+        raise error
+
+    WORLD.on_act = act
+
+
+def through(bench: Bench, payload: list[int]) -> RunResult:
+    """The run to its end: whenever it sleeps, time goes on, and another process takes it up."""
+    result = bench.run(payload)
+    while result.status is RunStatus.PARKED:
+        due = min(reason.due for reason in result.reasons if reason.due is not None)
+        bench.time.passed += max(0, due - bench.time.clock.now()) / 1e6
+        result = bench.resume()
+    return result
+
+
+def moves(bench: Bench) -> list[BreakerState]:
+    return [fact.state for fact in bench.facts() if isinstance(fact, BreakerMoved)]
+
+
+@pytest.mark.parametrize(("slug", "effect"), [("look", "read"), ("idem", "idempotent"), ("once", "unrepeatable")])
+def test_five_failures_and_the_sixth_is_refused_without_contact(
+    bench: Callable[..., Bench], slug: str, effect: str
+) -> None:
+    made = bench(*calling(slug, effect, breaker=BREAKER))
+    fails(ValueError("broken"))
+    result = made.run([0] * 7)
+    assert result.output == ["raised"] * 5 + ["unavailable"] * 2
+    assert len(WORLD.calls) == 5
+    error = made.step(f"{slug}#6")
+    assert error.error_type is ErrorType.UNAVAILABLE
+    assert b"its breaker is open since 20" in error.output
+    assert b'"throttle":"skill:' in error.output
+    assert moves(made) == [BreakerState.OPEN]
+
+
+def test_after_the_cool_down_one_call_tries_and_closes_it(bench: Callable[..., Bench]) -> None:
+    made = bench(*calling("look", breaker=BREAKER))
+
+    def act(*_: Any) -> str:
+        if len(WORLD.calls) <= 6:
+            raise ValueError("broken")
+        return "fine"
+
+    WORLD.on_act = act
+    result = through(made, [0] * 6 + [31, 0, 31, 0, 0])
+    assert result.output == ["raised"] * 5 + ["unavailable", "raised", "unavailable"] + ["ok"] * 3
+    state = BreakerState
+    assert moves(made) == [state.OPEN, state.HALF_OPEN, state.OPEN, state.HALF_OPEN, state.CLOSED]
+
+
+def test_another_process_finds_it_open(bench: Callable[..., Bench]) -> None:
+    made = bench(*calling("look", breaker=BREAKER))
+    fails(ValueError("broken"))
+    made.run([0] * 5)
+    other = made.process()
+    told = made.time.run(other.runs.run(Order("agent:main", [0], run_id="r2")))
+    assert told.output == ["unavailable"]
+    assert len(WORLD.calls) == 5
+
+
+@pytest.mark.parametrize(
+    ("error", "counts"),
+    [
+        (StepFailed("timeout", "too long"), True),
+        (StepFailed("unavailable", "away"), True),
+        (Retryable("unavailable", "away"), True),
+        (Retryable("rate_limit", "slower"), False),
+        (StepFailed("denied", "not yours"), False),
+        (StepFailed("input_contract", "wrong"), False),
+    ],
+)
+def test_only_what_says_that_it_does_not_work_counts(
+    bench: Callable[..., Bench], error: Exception, counts: bool
+) -> None:
+    made = bench(*calling("look", breaker="{failures: 1}"))
+    fails(error)
+    made.run([0, 0])
+    assert len(WORLD.calls) == (1 if counts else 2)
+
+
+def test_a_slow_call_counts_though_its_result_is_used(bench: Callable[..., Bench]) -> None:
+    made = bench(*calling("look", breaker="{failures: 2, slow: 2s}"))
+
+    async def act(*_: Any) -> str:
+        await asyncio.sleep(3)
+        return "late"
+
+    WORLD.on_act = act
+    assert made.run([0, 0, 0]).output == ["ok", "ok", "unavailable"]
+
+
+def test_an_open_breaker_is_not_waited_for(bench: Callable[..., Bench]) -> None:
+    made = bench(*calling("look", breaker="{failures: 2, open: 1h}", retry="{attempts: 9, backoff: 1s}"))
+    fails(Retryable("unavailable", "away"))
+    began = made.time.passed
+    assert made.run([0]).output == ["unavailable"]
+    assert len(WORLD.calls) == 2
+    assert b"2 attempts of this step had failed before" in made.step("look#1").output
+    assert made.time.passed - began < 5
+
+
+def test_a_rate_refuses_what_comes_too_early_and_says_when(bench: Callable[..., Bench]) -> None:
+    made = bench(*calling("look", rate="{calls: 2, per: 20s}"))
+    assert through(made, [0, 0, 0, 10, 0]).output == ["ok", "ok", "rate_limit", "ok", "rate_limit"]
+    assert b"the next call may go in 10.000 s" in made.step("look#3").output
+    assert b'"retry_after":10.0' in made.step("look#3").output
+
+
+def test_a_retry_on_rate_limit_waits_that_long(bench: Callable[..., Bench]) -> None:
+    made = bench(*calling("idem", "idempotent", rate="{calls: 1, per: 60s}", retry="{attempts: 2, backoff: 1ms}"))
+    began = made.time.passed
+    assert made.run([0, 0]).output == ["ok", "ok"]
+    assert made.time.passed - began == pytest.approx(60)
+    assert len(WORLD.calls) == 2
+    assert made.step("idem#2").attempt == 1
+
+
+def test_a_concurrency_holds_for_all_branches(bench: Callable[..., Bench]) -> None:
+    most = under_way = 0
+
+    async def act(*_: Any) -> None:
+        nonlocal most, under_way
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(1)
+        under_way -= 1
+
+    WORLD.on_act = act
+    limited = skill("look", "read", concurrency="2", retry="{attempts: 20, backoff: 1s, max_backoff: 1s}")
+    made = bench(limited, agent("main", TOGETHER, uses="skill:look"))
+    assert made.run(6).output == ["ok"] * 6
+    assert most == 2
+
+
+def test_a_concurrency_without_retry_refuses(bench: Callable[..., Bench]) -> None:
+    made = bench(skill("look", "read", concurrency="1"), agent("main", TOGETHER, uses="skill:look"))
+
+    async def act(*_: Any) -> None:
+        await asyncio.sleep(1)
+
+    WORLD.on_act = act
+    assert sorted(made.run(3).output) == ["ok", "rate_limit", "rate_limit"]
+
+
+def test_a_breaker_of_an_agent_keeps_others_from_delegating_to_it(bench: Callable[..., Bench]) -> None:
+    sub = agent("sub", 'raise ValueError("broken")', breaker="{failures: 2, open: 30s}")
+    main = agent(
+        "main", CALLS.replace('ctx.skill("skill:SLUG", {})', 'ctx.delegate("agent:sub", {})'), uses="agent:sub"
+    )
+    made = bench(sub, main)
+    assert made.run([0, 0, 0]).output == ["raised", "raised", "unavailable"]
+    assert moves(made) == [BreakerState.OPEN]
+
+
+def test_a_dry_run_takes_nothing(bench: Callable[..., Bench]) -> None:
+    made = bench(*calling("idem", "idempotent", rate="{calls: 1, per: 1h}"), mode="dry_run")
+    assert made.run([0, 0]).output == ["ok", "ok"]
+    assert made.store.throttles() == []
+
+
+def test_a_denied_act_takes_nothing(bench: Callable[..., Bench]) -> None:
+    made = bench(*calling("look", rate="{calls: 1, per: 1h}"), agent("main", CALLS.replace("SLUG", "look")))
+    assert made.run([0]).output == ["denied"]
+    assert made.store.throttles() == []
+
+
+def test_what_has_no_limits_asks_no_store(bench: Callable[..., Bench]) -> None:
+    made = bench(*calling("look"))
+    assert made.run([0]).output == ["ok"]
+    assert isinstance(made.store, Clocked)
+    assert made.store.asked == 0
+
+
+def test_what_works_writes_nothing_for_its_breaker(bench: Callable[..., Bench]) -> None:
+    made = bench(*calling("look", breaker=BREAKER))
+    assert made.run([0, 0]).output == ["ok", "ok"]
+    assert made.store.throttles() == []
+
+
+def test_a_damaged_throttle_lets_nothing_through(bench: Callable[..., Bench]) -> None:
+    made = bench(*calling("look", breaker=BREAKER))
+    made.store.put_throttle(ThrottleRow("skill:look", 1, b"[]"))
+    with pytest.raises(StoreBroken, match="throttle skill:look is damaged"):
+        made.run([0])
+    assert WORLD.calls == []
+    ThrottleStates(made.store).reset("skill:look", "ann")
+    assert made.resume().output == ["ok"]
+    with pytest.raises(StoreBroken, match="agent close-breaker skill:look"):
+        throttle_of(ThrottleRow("skill:look", 1, b'{"breaker": 1}'))
+
+
+def test_a_resumed_run_counts_nothing_again(bench: Callable[..., Bench]) -> None:
+    made = bench(*calling("look", rate="{calls: 10, per: 1h}", breaker=BREAKER))
+    fails(ValueError("broken"))
+    made.run([0, 0, 0])
+    before = made.store.throttles()
+    made.resume()
+    assert made.store.throttles() == before
+    assert len(WORLD.calls) == 3
+
+
+def test_a_reset_closes_it(bench: Callable[..., Bench]) -> None:
+    made = bench(*calling("look", breaker="{failures: 1}"))
+    fails(ValueError("broken"))
+    made.run([0])
+    states = ThrottleStates(made.store)
+    stood = states.view("skill:look")
+    assert stood is not None
+    assert stood.state is BreakerState.OPEN
+    states.reset("skill:look", "ann")
+    now = states.view("skill:look")
+    assert now is not None
+    assert (now.state, now.since, now.failures, now.closed_by) == (BreakerState.CLOSED, None, 0, "ann")
+    with pytest.raises(Invalid, match="there are: skill:look"):
+        states.reset("skill:unknown", "ann")
