@@ -1,6 +1,6 @@
 """What proves promises, on ledgers of its own."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from magsag.catalog.load import Loaded
     from magsag.services.proofs.approval import ApprovalProof
     from magsag.services.proofs.crash import CrashProof
+    from magsag.services.proofs.gate import GateProof
 
 
 class Proving(Looking):
@@ -65,6 +66,15 @@ class Proving(Looking):
 
         with ForkScene(desk, ledgers) as scene:
             yield ApprovalProof(scene)
+
+    @contextmanager
+    def gate_proof(self, programs: Mapping[str, str] | None = None) -> Iterator["GateProof"]:
+        """Proves the gate on a project and ledgers of its own. `programs` adds surfaces; for tests of the proof."""
+        from magsag.adapters.proofs.gate_scene import ProcessScene
+        from magsag.services.proofs.gate import GateProof
+
+        with ProcessScene(ledger_at, programs or {}) as scene:
+            yield GateProof(scene)
 
     def _desk(self, store: Store, clock: Clock, place: Place | None) -> Self:
         """Another app with these settings and this catalog, read once."""

@@ -5,6 +5,7 @@ from magsag.testing.clock import FrozenClock
 from magsag.testing.forgetful import forgetful
 from magsag.testing.heedless import heedless
 from magsag.testing.history import History
+from magsag.testing.lawless import lawless
 from magsag.testing.project import build_app
 from magsag.testing.sink import Sink
 from magsag.testing.virtual_time import VirtualTime
@@ -20,4 +21,5 @@ __all__ = [
     "dying",
     "forgetful",
     "heedless",
+    "lawless",
 ]

@@ -105,6 +105,41 @@ def approval(call: Call, procs: int, decisions: int, restart: bool, store: str, 
     return YES if tally.holds else NO
 
 
+@command.command("gate")
+@click.option("--runners", metavar="NAMES", help="Which, with commas between: local, workers; all without it.")
+@click.option("--cases", type=click.IntRange(min=20), default=500, show_default=True, help="How many requests.")
+@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Which requests.")
+@click.pass_obj
+def gate(call: Call, runners: str | None, cases: int, seed: int) -> int:
+    """Put the same random requests before the gate by every runner and surface, and compare all decisions.
+
+    Each way has a ledger of its own and uses the product as people do: the command, a Python program, workers. The
+    logs of decisions must have one sha256: verdict, rule, place, reason, policy hash and counts. Then the policies
+    are spoilt under runs that wait to be driven: everything must be denied. It happens in a temporary folder, on a
+    catalog of its own.
+
+    Exit 0 when all of it is so, 1 when anything is not.
+    """
+    from dataclasses import asdict
+
+    from magsag.services.proofs.gate import RUNNERS, Asked
+
+    named = RUNNERS if runners is None else tuple(name.strip() for name in runners.split(",") if name.strip())
+    asked = Asked(named, cases, seed)
+    with call.app.gate_proof() as proof:
+        tally = proof.prove(asked)
+    if call.wants_json:
+        put_json({**asdict(tally), "holds": tally.holds})
+    else:
+        counts = ", ".join(f"{count} {kind}" for kind, count in tally.decisions.items())
+        say(f"{tally.cases} cases, {sum(tally.decisions.values())} decisions: {counts}")
+        for way, hash in tally.hashes.items():
+            say(f"{way}: {hash}; {tally.denied[way]} denied without policies")
+        for line in tally.wrong:
+            say(f"wrong: {line}")
+    return YES if tally.holds else NO
+
+
 def _reference(call: Call, program: str) -> str:
     """An agent or a flow; a bare slug may be either. Raises Invalid."""
     if ":" in program:
