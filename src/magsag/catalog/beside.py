@@ -4,15 +4,16 @@ What it names is looked up there; a flow of the catalog with the same slug and v
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from magsag.catalog.document import Document, read
 from magsag.catalog.findings import Finding
 from magsag.domain.errors import Invalid
+from magsag.domain.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Beside:
     """One such file."""
 

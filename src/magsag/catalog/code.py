@@ -9,7 +9,6 @@ import itertools
 import sys
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from importlib.abc import InspectLoader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -20,12 +19,13 @@ from types import CodeType, ModuleType
 from typing import Any, Final
 
 from magsag.domain.errors import Invalid
+from magsag.domain.frozen import frozen
 
 _serial: Final = itertools.count(1)
 _installing: Final = Lock()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class FrozenCode:
     """A function of a bundle that is still to be loaded, as its own frozen files have it."""
 

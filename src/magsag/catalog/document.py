@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from magsag.domain.frozen import frozen
+
 Pointer = tuple[str | int, ...]
 
 MAX_BYTES: Final = 1_000_000
@@ -15,7 +17,7 @@ MAX_DEPTH: Final = 100
 """levels of nesting; a manifest of people's hands has fewer than ten"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fault:
     """Something that the text itself has wrong. Line and column count from 1."""
 

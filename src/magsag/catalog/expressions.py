@@ -6,13 +6,14 @@ in. A rule's condition stands alone, the steps of a flow are the business of `ca
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from magsag.catalog.outputs import COUNT, TEXT, Schema, Target
 from magsag.catalog.steps import Level, Pointer
 from magsag.domain.condition import CheckedCondition, ConditionInvalid, Conditions
 from magsag.domain.effects import Effect
+from magsag.domain.frozen import frozen
 from magsag.domain.graph import Graph
 from magsag.domain.manifests.flow import Flow
 
@@ -69,7 +70,7 @@ _CALLS: Final = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ExpressionFault:
     """One thing that is wrong with a flow's expressions or with what its steps wait for."""
 

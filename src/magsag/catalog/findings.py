@@ -1,15 +1,15 @@
 """Findings: what a catalog has wrong, each with its place and the next move."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal
 
 from magsag.catalog.document import Document, Pointer
+from magsag.domain.frozen import frozen
 
 Severity = Literal["error", "warning"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Finding:
     """One thing that is wrong, or, as a warning, that should not stay so."""
 

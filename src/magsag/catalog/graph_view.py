@@ -3,11 +3,11 @@
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from magsag.catalog.bundle import Bundle, Entry
 from magsag.domain.errors import Invalid
+from magsag.domain.frozen import frozen
 from magsag.domain.graph import Graph, Node
 from magsag.domain.manifests import Agent, Fallback, Flow, FlowStep
 
@@ -21,7 +21,7 @@ class Edge(NamedTuple):
     """`uses`, `flow`, `scores`, `step`; between steps `then`, `fallback`, `inside`"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Drawing:
     """What is drawn: nodes with their text, in order, and the lines between them."""
 

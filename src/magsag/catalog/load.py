@@ -1,6 +1,5 @@
 """Loads a catalog: files in, a bundle, the policies and people in force, and all findings out."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from magsag.catalog.beside import Beside
@@ -16,11 +15,12 @@ from magsag.catalog.source import read_folder
 from magsag.catalog.stand_ins import StandIns
 from magsag.catalog.survey import survey
 from magsag.domain.condition import Conditions
+from magsag.domain.frozen import frozen
 from magsag.policy.people import People
 from magsag.policy.rules import Policies
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Loaded:
     """A catalog, as far as it could be read."""
 

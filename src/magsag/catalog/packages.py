@@ -7,13 +7,13 @@ recorded by the name and version of its distribution, as `importlib.metadata` kn
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
 from pydantic_core import from_json, to_json
 
 from magsag.domain.errors import Broken
+from magsag.domain.frozen import frozen
 
 RECORD: Final = ".packages.json"
 """the record's name in a frozen bundle; no file of that name is ever read from a catalog's folder"""
@@ -21,7 +21,7 @@ _IMPORTS: Final = re.compile(rb"\bfrom\s+([\w.]+)\s+import\b|\bimport\s+([^#\n;]
 _OWN: Final = frozenset(sys.stdlib_module_names) | {"magsag", "__future__", ""}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Drift:
     """A package that is another one now."""
 

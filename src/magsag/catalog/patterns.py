@@ -1,11 +1,11 @@
 """What rules name: a reference, one tool, or a glob. A star must be written to be meant, and it stands for any text."""
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
 from magsag.catalog.references import ANY_VERSION, BadReference, Reference, did_you_mean
 from magsag.catalog.versions import Range, SemVer
+from magsag.domain.frozen import frozen
 
 TARGETS: Final = ("agent", "skill", "flow", "model", "shell", "call", "tool", "event")
 """kinds of what an act can be about"""
@@ -14,7 +14,7 @@ _TOOL: Final = re.compile(r"tool:[^/@*\s]+/[^@*\s]+")
 _GLOB: Final = re.compile(r"(\*|([a-z]+):[^@\s]+)(?:@(.*))?")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Exact:
     """One target that has no versions: `tool:server/name`, `sleep`."""
 
@@ -29,7 +29,7 @@ class Exact:
         return target == self.exact
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Glob:
     """Every reference that fits a text with wildcards, in some versions."""
 

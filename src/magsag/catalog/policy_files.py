@@ -1,7 +1,6 @@
 """What stands beside the policies in force: tables of what they should say, and drafts that are tried on the past."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from magsag.catalog.bundle import Bundle
 from magsag.catalog.findings import Notes
@@ -9,11 +8,12 @@ from magsag.catalog.policies import read_policies
 from magsag.catalog.survey import Survey, survey
 from magsag.domain.condition import Conditions
 from magsag.domain.errors import Invalid
+from magsag.domain.frozen import frozen
 from magsag.domain.manifests import PolicyCase, PolicyTest
 from magsag.policy.rules import Policies
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PlacedCase:
     """One case of a table."""
 

@@ -5,12 +5,12 @@
 """
 
 import re
-from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Final, Self
 
 from magsag.catalog.versions import Range, SemVer
 from magsag.domain.errors import Invalid
+from magsag.domain.frozen import frozen
 
 CATALOG_KINDS: Final = ("agent", "skill", "flow", "eval")
 """what a catalog holds under a slug and a version"""
@@ -31,7 +31,7 @@ class BadReference(Invalid):
         self.fix = fix
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reference:
     """What is named, and which versions of it."""
 

@@ -6,17 +6,17 @@ endings in capital letters are not read: both are told, since a policy may stand
 """
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from magsag.domain.errors import Invalid
+from magsag.domain.frozen import frozen
 
 SUFFIXES: Final = (".yaml", ".yml", ".json", ".md", ".py")
 _SKIPPED: Final = frozenset({"tests", "node_modules"})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Source:
     """The files of one catalog as they were at one moment."""
 

@@ -4,7 +4,6 @@ Stand-ins are no part of a bundle: a run that is not a proof never sees one.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
 from magsag.catalog.bundle import Bundle, Entry
@@ -16,6 +15,7 @@ from magsag.catalog.survey import Candidate, Survey
 from magsag.domain.condition import ConditionFailed, ConditionInvalid, Conditions
 from magsag.domain.effects import Effect
 from magsag.domain.errors import Invalid
+from magsag.domain.frozen import frozen
 from magsag.domain.graph import Template
 from magsag.domain.manifests import Proof, Skill, StandIn
 
@@ -26,7 +26,7 @@ _SHELL: Final = {"code": 0, "stdout": "", "stderr": ""}
 _MODEL: Final = {"text": "", "model": "", "provider": "proof", "usage": {"input_tokens": 0, "output_tokens": 0}}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stand:
     """One stand-in, ready to be used."""
 

@@ -15,6 +15,7 @@ from magsag.catalog.document import Document, Pointer, read
 from magsag.catalog.findings import Notebook, Notes
 from magsag.catalog.references import did_you_mean
 from magsag.catalog.subschemas import contract_name
+from magsag.domain.frozen import frozen
 from magsag.domain.manifests import KINDS, Manifest
 
 _TEXT: Final = (".yaml", ".yml", ".json")
@@ -34,7 +35,7 @@ TABLE_NAME: Final = ".test.yaml"
 _LATER: Final = frozenset({"routes", "mcp", "memory", "tools", "stages", "workflow", "security"})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Candidate:
     """A file that is, or should be, a manifest."""
 

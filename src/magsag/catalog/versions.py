@@ -7,10 +7,11 @@ three numbers. Source: semver.org 2.0.0, items 9 to 11, and the range grammar of
 """
 
 import re
-from dataclasses import dataclass
 from functools import total_ordering
 from operator import eq, ge, gt, le, lt
 from typing import Any, Final, Self
+
+from magsag.domain.frozen import frozen
 
 _VERSION: Final = re.compile(r"(\d+)\.(\d+)\.(\d+)(?:-([0-9A-Za-z.-]+))?")
 _PART: Final = re.compile(r"(\^|~|>=|<=|>|<|=)?(\d+)(?:\.(\d+)(?:\.(\d+)(?:-([0-9A-Za-z.-]+))?)?)?")
@@ -19,7 +20,7 @@ _COMPARE: Final[dict[str, Any]] = {"=": eq, ">": gt, ">=": ge, "<": lt, "<=": le
 
 
 @total_ordering
-@dataclass(frozen=True, slots=True)
+@frozen
 class SemVer:
     """One version; ordered by precedence."""
 
@@ -43,7 +44,7 @@ _LOWEST: Final = ((0, 0, ""),)
 """the pre-release `-0`, below all others: an upper bound `<2.0.0-0` keeps 2.0.0's pre-releases out"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Comparator:
     """One comparison with a version."""
 
@@ -54,7 +55,7 @@ class Comparator:
         return bool(_COMPARE[self.sign](version, self.version))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Range:
     """Alternatives, each a list of comparisons that must all hold. Without any: every version."""
 

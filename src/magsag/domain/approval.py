@@ -3,9 +3,10 @@
 Who may decide and what a decision makes of a ticket: `policy.approval`. Times are microseconds since 1970, UTC.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+from magsag.domain.frozen import frozen
 
 DEFAULT_TTL_SECONDS: Final = 86_400.0
 """how long a ticket waits when its rule does not say"""
@@ -58,7 +59,7 @@ class Reach(StrEnum):
     """the same act by the same program in any run"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ApprovalRule:
     """What a rule that asks wants: how many people, which, how soon."""
 
@@ -72,7 +73,7 @@ class ApprovalRule:
     """roles that may decide as well once the time is up, for as long again"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ask:
     """A ticket as it was opened; it stands in the fact that holds the step."""
 
@@ -83,7 +84,7 @@ class Ask:
     """salted commitment of the target and the arguments that would be acted on"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Acting:
     """Who does something, and how they showed it."""
 

@@ -1,8 +1,8 @@
 """What a breaker does with the next call, and the fact that this has changed."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import StepId
 
 
@@ -14,7 +14,7 @@ class BreakerState(StrEnum):
     HALF_OPEN = "half_open"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class BreakerMoved:
     """A step of the run changed a breaker, which all runs share. It says nothing of how the step ended."""
 

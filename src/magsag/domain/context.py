@@ -6,13 +6,14 @@ of asyncio: on a resume the code runs again, and what it sees must come in the r
 """
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
+from magsag.domain.frozen import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class Collected:
     """What `gather` and `map` return with `on_error="collect"`.
 

@@ -6,7 +6,6 @@ be erased without breaking the chain (`engine.chain`). How a fact is written dow
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -14,6 +13,7 @@ from magsag.domain.approval import Answer, Ask, Proof, Reach
 from magsag.domain.breaking import BreakerMoved
 from magsag.domain.effects import Effect
 from magsag.domain.errors import ErrorType
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId, StepId
 
 
@@ -66,7 +66,7 @@ class Decision(StrEnum):
     DENY = "deny"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Proposal:
     """What a step wants to do."""
 
@@ -93,7 +93,7 @@ class Count(NamedTuple):
     """whether one of them had succeeded"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Verdict:
     """The gate's answer, with the rule that decided and where it stands."""
 
@@ -108,7 +108,7 @@ class Verdict:
     """what the conditions counted: with it, input and time the verdict can be reached again"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ParkReason:
     """One thing that a parked run waits for."""
 
@@ -125,7 +125,7 @@ class ParkReason:
     """the approval that it waits for"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Score:
     """What one metric of an evaluation gave."""
 
@@ -136,7 +136,7 @@ class Score:
     passed: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class RunStarted:
     at: int
     program: str
@@ -171,7 +171,7 @@ class RunStarted:
     input: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class RunEnded:
     at: int
     status: RunStatus
@@ -179,7 +179,7 @@ class RunEnded:
     """the result, or `{type, message, details, step}` of the error"""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class RunParked:
     at: int
     on: ParkedOn
@@ -188,7 +188,7 @@ class RunParked:
     reasons: tuple[ParkReason, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class RunScored:
     """An evaluation looked at the run's input or output."""
 
@@ -202,13 +202,13 @@ class RunScored:
     """what each metric said, as `{metric: details}`: details may quote the payload, so they can be erased"""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class CancelRequested:
     at: int
     by: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class SignalReceived:
     """Somebody told the run something. It satisfies one wait for this event, whether that began before or after."""
 
@@ -219,7 +219,7 @@ class SignalReceived:
     """what was told; absent when it was erased"""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class SecretUsed:
     """A step was handed a secret for the first time in this run, or for the first time since it was changed."""
 
@@ -235,7 +235,7 @@ class SecretUsed:
     """the version that this run used before"""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class StepHeld:
     """The gate asks: the step waits for a decision."""
 
@@ -249,7 +249,7 @@ class StepHeld:
     input: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ApprovalDecided:
     """Somebody answered the ticket of a held step. What that makes of the ticket: `policy.approval`."""
 
@@ -269,7 +269,7 @@ class ApprovalDecided:
     """the arguments that were approved instead of the proposed ones"""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class StandingApproved:
     """Somebody who answered a ticket approved more of the same. What it covers: `policy.standing_approval`."""
 
@@ -296,7 +296,7 @@ class StandingApproved:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class StandingRevoked:
     """Somebody ended a standing approval before its time."""
 
@@ -309,7 +309,7 @@ class StandingRevoked:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class StepStarted:
     """The intent: from here on the act may have happened. `input` is absent on a retry."""
 
@@ -329,7 +329,7 @@ class StepStarted:
     input: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class StepDone:
     """Proposal, verdict and outcome in one: for `pure` and `read`, whose loss only costs a repetition."""
 
@@ -344,7 +344,7 @@ class StepDone:
     output: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class StepSucceeded:
     at: int
     step: StepId
@@ -358,7 +358,7 @@ class StepSucceeded:
     output: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class StepFailed:
     """The step ended without a result. `proposal`, `verdict` and `input` are there when nothing came before."""
 
@@ -375,7 +375,7 @@ class StepFailed:
     """`{type, message, details}`"""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class StepWillRetry:
     at: int
     step: StepId
@@ -385,7 +385,7 @@ class StepWillRetry:
     """`{type, message, details}` of the attempt that failed"""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class StepInDoubt:
     """The act may have happened and nobody can tell: a person resolves it."""
 
@@ -394,7 +394,7 @@ class StepInDoubt:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class StepResolved:
     """A person said how a doubt ends."""
 
@@ -406,7 +406,7 @@ class StepResolved:
     output: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class StepCancelled:
     at: int
     step: StepId
@@ -414,14 +414,14 @@ class StepCancelled:
     input: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class StepSkipped:
     at: int
     step: StepId
     why: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class LateOutcome:
     """An act's outcome that came after its step was given up; shown to people, never adopted silently."""
 
@@ -430,7 +430,7 @@ class LateOutcome:
     output: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class PayloadErased:
     """Payloads of the fact at `seq` are gone, on purpose; its body and the chain stay."""
 

@@ -4,14 +4,14 @@ It holds no results and decides nothing. A `Template` is a JSON value in which s
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import cast
 
 from magsag.domain.condition import Condition
+from magsag.domain.frozen import frozen
 from magsag.domain.manifests.flow import FlowStep, Loop
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Template:
     """A JSON value with expressions in it."""
 
@@ -23,7 +23,7 @@ class Template:
         return _fill(self.value, names)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Node:
     """One step of a compiled flow."""
 
@@ -44,7 +44,7 @@ class Node:
     body: "Graph | None" = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Graph:
     """A compiled flow or the body of a loop; nodes in the order of the file."""
 

@@ -1,8 +1,8 @@
 """What one ended run shows to those who judge runs together."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId
 
 
@@ -17,7 +17,7 @@ class Shown(StrEnum):
     """its own objectives refused its start: it shows nothing of the program, so it does not count"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Measure:
     """One ended run. Times are microseconds."""
 

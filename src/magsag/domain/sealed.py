@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId
 
 
@@ -28,7 +29,7 @@ class Stored(Sealed):
     """the chain after it: sha256 of the head before (empty for the first) and the digest"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fault:
     """Something a check found wrong."""
 

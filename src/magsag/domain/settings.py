@@ -1,8 +1,10 @@
 """Settings in force, each with where it came from. How they are found: `adapters.settings`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
+
+from magsag.domain.frozen import frozen
 
 
 class Mode(StrEnum):
@@ -14,7 +16,7 @@ class Mode(StrEnum):
     ANALYSIS_ONLY = "analysis_only"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Features:
     """Switches. Off means refused, never unguarded."""
 
@@ -24,7 +26,7 @@ class Features:
     """off: runs live in memory, and only `pure` and `read` steps start"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Limits:
     """What a run may grow to."""
 
@@ -36,7 +38,7 @@ class Limits:
     """timeout of an act that declares none"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sandboxing:
     """What acts in a sandbox find there."""
 
@@ -44,7 +46,7 @@ class Sandboxing:
     """paths that they may read besides the system's programs, this Python and the workspace"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Settings:
     """All settings of one process."""
 

@@ -7,9 +7,10 @@ closed, since reading a field that nobody declared is a slip of the pen far more
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
+
+from magsag.domain.frozen import frozen
 
 _OPENERS: Final = frozenset({"patternProperties", "if", "dependentSchemas", "$dynamicRef"})
 _GROUPS: Final = ("anyOf", "oneOf")
@@ -22,14 +23,14 @@ class _Says(Enum):
     NOTHING = "nothing"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Absent:
     """The schema excludes that field; `known` are the ones that it has."""
 
     known: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Shape:
     """A schema and the document that its references point into."""
 

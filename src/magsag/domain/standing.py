@@ -3,10 +3,11 @@
 At most one of two ledgers with the same runs may ever act, so the old one is closed for good before the new one opens.
 """
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import assert_never
+
+from magsag.domain.frozen import frozen
 
 
 class Course(StrEnum):
@@ -20,7 +21,7 @@ class Course(StrEnum):
     """this is the old one; the new one acts now"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Standing:
     """A closed ledger: it is read, nobody starts or drives runs in it."""
 

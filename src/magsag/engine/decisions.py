@@ -1,17 +1,17 @@
 """What the planner of flows says, and what it is told: values, nothing is decided here."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from magsag.domain.errors import ErrorType
 from magsag.domain.facts import StepStatus
+from magsag.domain.frozen import frozen
 from magsag.domain.graph import Node
 
 Error = Mapping[str, object]
 """`{type, message, details}`"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StepResult:
     """How a step ended."""
 
@@ -23,7 +23,7 @@ class StepResult:
     """it succeeded although something inside it failed: an item under `collect`, a step in a loop's body"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Start:
     """Start the step. A loop gets no input: plan its body, round by round, until `loop_done`."""
 
@@ -31,7 +31,7 @@ class Start:
     input: object
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StartEach:
     """Start the step once for each of `inputs` that is not `refused`; `each_result` makes one result of all."""
 
@@ -41,7 +41,7 @@ class StartEach:
     """index -> error of an item whose `with` could not be evaluated (only under `collect`)"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Skip:
     """The step does not run; the planner has taken note already."""
 
@@ -49,7 +49,7 @@ class Skip:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fail:
     """The step failed before it could start; the planner has taken note already."""
 
@@ -58,7 +58,7 @@ class Fail:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Finish:
     """All steps have ended."""
 
@@ -66,7 +66,7 @@ class Finish:
     partial: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Abort:
     """The flow fails with this error: nothing starts any more, what runs is let finish."""
 

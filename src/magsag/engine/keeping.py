@@ -2,12 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Kin:
     """A run, and whom it knows."""
 

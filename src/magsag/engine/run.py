@@ -11,6 +11,7 @@ from magsag.domain.breaking import BreakerMoved
 from magsag.domain.effects import Effect
 from magsag.domain.errors import ErrorType
 from magsag.domain.facts import ParkReason, RunStatus, StepStatus
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId, StepId
 from magsag.engine.table import STEP_MOVES, Illegal, move
 
@@ -54,7 +55,7 @@ class Step:
         return next((answer.input for answer in reversed(self.answers) if answer.input is not None), None)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Signal:
     """What somebody told the run, and no wait has taken yet."""
 

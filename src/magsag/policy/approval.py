@@ -9,12 +9,13 @@ does not fit is Refused, with the reason; a ticket that somebody else changed me
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import sha256
 from typing import Final
 
 from magsag.domain.approval import Acting, Answer, ApprovalRule, Ask, OnExpire, TicketState
 from magsag.domain.errors import Refused
+from magsag.domain.frozen import frozen
 from magsag.domain.manifests.people import Person
 from magsag.policy.people import People
 
@@ -22,7 +23,7 @@ DEFAULT_RULE: Final = ApprovalRule()
 _UNDECIDED: Final = frozenset({TicketState.OPEN, TicketState.APPROVED})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Given:
     """One person's answer."""
 
@@ -34,7 +35,7 @@ class Given:
     """with other arguments: what they are bound by from here on"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ticket:
     """A ticket as far as it has come."""
 

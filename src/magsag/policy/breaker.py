@@ -8,11 +8,12 @@ says how that went, or its own time is over, because a process may die with it. 
 epoch, and what calls of an earlier epoch have to say is not heard any more. Times are microseconds, handed in.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 from magsag.domain.breaking import BreakerState
 from magsag.domain.errors import ErrorType
+from magsag.domain.frozen import frozen
 from magsag.domain.manifests.throttling import BreakerRule
 
 FAILURES = frozenset({ErrorType.TIMEOUT, ErrorType.UNAVAILABLE, ErrorType.RAISED, ErrorType.OUTPUT_CONTRACT})
@@ -26,7 +27,7 @@ class Call(NamedTuple):
     failed: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Breaker:
     """What a breaker knows. A new one is closed."""
 
@@ -44,7 +45,7 @@ class Breaker:
     """when it is not waited for any longer"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Passes:
     """The call may go; it says later how it went, and of which epoch it is."""
 
@@ -52,7 +53,7 @@ class Passes:
     is_probe: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Shut:
     """The call is refused without contact."""
 

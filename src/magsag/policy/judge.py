@@ -7,12 +7,13 @@ An effect kind that nobody declared is allowed only by a rule that names the tar
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Final
 
 from magsag.domain.condition import ConditionFailed, Several
 from magsag.domain.effects import EFFECTFUL, Effect
 from magsag.domain.facts import Decision, Verdict
+from magsag.domain.frozen import frozen
 from magsag.domain.verdicts import BUILT_IN
 from magsag.policy.approval import DEFAULT_RULE
 from magsag.policy.record import PLAIN, Record, Traits, names_of
@@ -25,7 +26,7 @@ UNREADABLE: Final = "policy-unreadable"
 _RANK: Final = {Decision.ALLOW: 0, Decision.ASK: 1, Decision.DENY: 2}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Applicable:
     """What of the policies can matter for one target; found once, since references are exact."""
 

@@ -5,12 +5,12 @@ Reading keys and user names from the process is not done here; `services.people`
 
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
 from magsag.domain.approval import Acting, Proof
 from magsag.domain.errors import Refused
+from magsag.domain.frozen import frozen
 from magsag.domain.manifests.people import Person
 
 DEVELOPMENT: Final = "development"
@@ -22,7 +22,7 @@ _OTHERWISE: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class People:
     """Everybody who may decide."""
 
@@ -45,7 +45,7 @@ class People:
         return person
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Shown:
     """What somebody at a surface can show."""
 

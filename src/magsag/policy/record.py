@@ -1,15 +1,15 @@
 """The record that is judged: one frozen value, and the names under which conditions see it. Nothing else may matter."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 from magsag.domain.effects import Effect
+from magsag.domain.frozen import frozen
 from magsag.policy.windows import Window
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Traits:
     """What is declared of a target besides its effect kind."""
 
@@ -28,7 +28,7 @@ PLAIN: Final = Traits()
 """of what declares nothing but its effect kind"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Record:
     """What is judged."""
 

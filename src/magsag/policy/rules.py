@@ -8,6 +8,7 @@ from typing import Protocol
 from magsag.domain.approval import ApprovalRule
 from magsag.domain.condition import Condition, ConditionFailed, Several
 from magsag.domain.facts import Decision
+from magsag.domain.frozen import frozen
 from magsag.domain.manifests.policy import FlowGovernance
 from magsag.policy.windows import Window
 
@@ -27,7 +28,7 @@ class Pattern(Protocol):
         """Whether `skill:slug@1.2.3` is meant."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Counted:
     """A reference whose steps a condition counts: `run.count(REF)`, `run.after(REF)`."""
 
@@ -36,7 +37,7 @@ class Counted:
     pattern: Pattern
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CompiledRule:
     """One rule of a policy, ready to be applied."""
 

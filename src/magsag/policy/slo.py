@@ -8,10 +8,10 @@ for the whole window and for its newest twelfth (Google, "The Site Reliability W
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from magsag.domain.facts import Decision, Verdict
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId
 from magsag.domain.manifests.slo import OBJECTIVES, Slo
 from magsag.domain.measures import Measure, Shown
@@ -27,7 +27,7 @@ _SHORT: Final = 12
 _RANK: Final = {Decision.ALLOW: 0, Decision.ASK: 1, Decision.DENY: 2}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Judged:
     """One objective. Values are in its own unit: a share, milliseconds, USD, seconds."""
 
@@ -48,7 +48,7 @@ class Judged:
     """runs that used the error budget: the worst first, of a success rate the newest first"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Standing:
     """How a program stands. Times are seconds."""
 
@@ -67,7 +67,7 @@ class Standing:
         return tuple(one for one in self.objectives if one.missed) if self.runs >= self.min_runs else ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Value:
     """What one run, or one wait, adds to an objective."""
 

@@ -5,17 +5,16 @@ roles or somebody who did not start the run is not answered by it. It is for exa
 the same act by the same program in the same environment, asked by the same rule.
 """
 
-from dataclasses import dataclass
-
 from magsag.domain.approval import Acting, ApprovalRule, Reach
 from magsag.domain.errors import Refused
 from magsag.domain.facts import Proposal, StandingApproved
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId
 from magsag.policy.approval import require_may
 from magsag.policy.people import People
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Wanted:
     """An act that the policies ask about."""
 

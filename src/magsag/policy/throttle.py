@@ -4,15 +4,16 @@ A call that one of the three refuses takes nothing of the others. The rate is a 
 time at which it is full again. Times are microseconds, handed in.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
 from typing import NamedTuple
 
+from magsag.domain.frozen import frozen
 from magsag.domain.manifests.throttling import BreakerRule, RateRule
 from magsag.policy.breaker import Breaker, Shut, ask, hear
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Limits:
     """What is declared; None does not limit."""
 
@@ -21,7 +22,7 @@ class Limits:
     concurrency: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Declared:
     """Limits, and what they are of: all that is called by this name shares one throttle."""
 
@@ -42,7 +43,7 @@ class Busy(NamedTuple):
     """when it is not counted any longer, because its process may have died"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Throttle:
     """What is known, shared by all processes."""
 
@@ -62,7 +63,7 @@ class Limited(StrEnum):
     CONCURRENCY = "concurrency"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Admitted:
     """The call may go."""
 
@@ -71,7 +72,7 @@ class Admitted:
     is_probe: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Later:
     """The call may not go now; nothing is wrong with what it wants to call."""
 

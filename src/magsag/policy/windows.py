@@ -1,13 +1,14 @@
 """Time windows: whether a moment lies in the hours that a policy names. Pure: the zone's table is handed in."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from typing import Final
+
+from magsag.domain.frozen import frozen
 
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Window:
     """Hours on days of the week, in one zone. One that ends before it begins goes past midnight."""
 

@@ -16,6 +16,7 @@ from typing import Protocol
 from magsag.domain.approval import TicketState
 from magsag.domain.effects import Level
 from magsag.domain.facts import ParkedOn, RunStatus
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId, StepId
 from magsag.domain.sealed import Fault, Sealed, Stored
 from magsag.domain.standing import Course, Standing
@@ -61,7 +62,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Lease:
     """The right to drive a run tree. `fence` grows with each owner."""
 
@@ -72,7 +73,7 @@ class Lease:
     """it had ended by the clock alone: whoever had it before is not known to be dead, and may still be acting"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Occupied:
     """Somebody else holds the lease; `seconds` until it ends if it is not renewed."""
 
@@ -80,7 +81,7 @@ class Occupied:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NewRun:
     """The row of a run that comes into being with its first facts.
 
@@ -101,7 +102,7 @@ class NewRun:
     lease_seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Change:
     """What the facts of a write change in the run's row."""
 
@@ -111,7 +112,7 @@ class Change:
     updated: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Record:
     """A row that an act puts into the store: the last one of a key counts."""
 
@@ -122,7 +123,7 @@ class Record:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TicketRow:
     """A ticket as it stands (`services.tickets`). Each version takes the place of the one before."""
 
@@ -173,7 +174,7 @@ class Write:
     """another tree's lease, which is checked as `lease` is: whoever lost that tree has no say in this one either"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Written:
     """The facts are in; `seq` is that of the last one, `head` the chain after it."""
 
@@ -181,7 +182,7 @@ class Written:
     head: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Declined:
     """This write alone was dropped: no lease, a run that exists, or does not, a ticket that somebody changed."""
 
@@ -240,7 +241,7 @@ class Leases(Protocol):
         """Give it back; no error when it is lost already."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunRow:
     """A run as lists show it."""
 
@@ -263,7 +264,7 @@ class RunRow:
     head: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunQuery:
     """Which runs to list; what is None does not narrow. Newest first."""
 
@@ -277,7 +278,7 @@ class RunQuery:
     limit: int | None = 50
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Hit:
     """Where a search found its words."""
 
@@ -307,7 +308,7 @@ class Runs(Protocol):
         """Full-text search over bodies and payloads; all words must occur."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Vacuumed:
     """What a vacuum removed, or would remove."""
 
@@ -318,7 +319,7 @@ class Vacuumed:
     dry_run: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TicketQuery:
     """Which tickets; what is None does not narrow. The oldest first."""
 
@@ -340,7 +341,7 @@ class Tickets(Protocol):
         """Tickets that match, the oldest first."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Weight:
     """What a run tree takes."""
 
@@ -402,14 +403,14 @@ class Wakes(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AnchorLines:
     """Whole lines of the chain of anchors, as they stand."""
 
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KeptBundle:
     """A frozen catalog."""
 
@@ -417,7 +418,7 @@ class KeptBundle:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KeptRun:
     """A run with all its facts."""
 
@@ -425,7 +426,7 @@ class KeptRun:
     facts: Sequence[Stored]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KeptBlob:
     """A large value of a tree."""
 
@@ -434,7 +435,7 @@ class KeptBlob:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KeptRecord:
     """The last value of a key, and the run that put it."""
 
@@ -442,7 +443,7 @@ class KeptRecord:
     run: RunId
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KeptTicket:
     """A ticket as it stands."""
 

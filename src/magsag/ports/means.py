@@ -1,13 +1,12 @@
 """What acts of a process have at hand: what holds those that act apart, secrets, and where acts are performed."""
 
-from dataclasses import dataclass
-
+from magsag.domain.frozen import frozen
 from magsag.ports.place import Place
 from magsag.ports.sandbox import Sandbox
 from magsag.ports.secrets import Secrets
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Means:
     """What the acts of one process reach the world with."""
 

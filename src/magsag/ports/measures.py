@@ -5,14 +5,14 @@ derived from facts, so it does not move with a ledger, and goes with its run.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId
 from magsag.domain.measures import Measure
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EndedRun:
     """A run that has ended, root or child."""
 

@@ -1,11 +1,12 @@
 """A model API, as the gate sees it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
+from magsag.domain.frozen import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class ModelReply:
     """One completed answer."""
 

@@ -1,14 +1,14 @@
 """Where acts are performed. The gate judges, records intent and outcome; a place performs, here or elsewhere."""
 
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from magsag.domain.facts import Proposal
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId, StepId
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ActCall:
     """One act that the gate has let through, or the lookup of one that may have happened."""
 

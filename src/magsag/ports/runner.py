@@ -1,21 +1,21 @@
 """Who calls for legs, and what a leg tells. Shapes for any scheduler: runners hold ids and due times, no truth."""
 
 import asyncio
-from dataclasses import dataclass
 from typing import Protocol
 
 from magsag.domain.facts import RunStatus
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Finished:
     """The run has ended; its result is in the ledger."""
 
     status: RunStatus
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Parked:
     """The run waits; call again at `due` (microseconds since 1970) or when it is woken."""
 
@@ -25,12 +25,12 @@ class Parked:
     """detached child runs that it waits for: trees that want legs of their own"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Yielded:
     """The leg was told to stop; the run wants another one at once."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Busy:
     """Somebody else drives this tree; ask again in so many seconds."""
 

@@ -1,16 +1,16 @@
 """Acts kept apart: programs and catalog code in processes of their own, held by what this machine can enforce."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from magsag.catalog.code import FrozenCode
+from magsag.domain.frozen import frozen
 from magsag.domain.manifests.isolation import Isolation, Resources
 
 _SANE: Final = Resources()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Confines:
     """What one act may do."""
 
@@ -22,7 +22,7 @@ class Confines:
     """variables that it is handed besides those that every act gets"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ended:
     """How a process ended."""
 

@@ -4,13 +4,13 @@ A row changes in `Ledger.write` alone, together with the fact that says why; an 
 there when it was revoked, or its time is over.
 """
 
-from dataclasses import dataclass
 from typing import Protocol
 
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId, StepId
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StandingRow:
     """A standing approval as it stands. Each version takes the place of the one before."""
 
@@ -29,7 +29,7 @@ class StandingRow:
     """microseconds since 1970, as `made`"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Leaning:
     """An intent that goes by a standing approval: its write stands only while that is in force, in this version."""
 
@@ -39,7 +39,7 @@ class Leaning:
     """when it is written: microseconds since 1970"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StandingQuery:
     """Which standing approvals; what is None does not narrow. The oldest first."""
 
@@ -57,7 +57,7 @@ class StandingReads(Protocol):
         """Those that match, the oldest first. Raises StoreBroken."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KeptStanding:
     """A standing approval on its way into another ledger."""
 

@@ -4,11 +4,12 @@ What a body says is decided in `policy.throttle`; a store only sees to it that e
 A throttle is written, not synced: a process may die, a power cut costs what was counted in its last moments.
 """
 
-from dataclasses import dataclass
 from typing import Protocol
 
+from magsag.domain.frozen import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class ThrottleRow:
     """A throttle as it stands. Each version takes the place of the one before."""
 

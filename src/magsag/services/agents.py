@@ -1,10 +1,10 @@
 """An agent as `agent show` tells it: what it is, what it may call, and how what is limited of that stands."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from magsag.catalog.bundle import Bundle, Entry
 from magsag.catalog.reach import reached
+from magsag.domain.frozen import frozen
 from magsag.domain.manifests import Agent
 from magsag.policy.throttle import Limits, Throttle, calls_left
 from magsag.ports.throttles import Throttles
@@ -12,7 +12,7 @@ from magsag.services.limits import limits_of
 from magsag.services.throttles import ThrottleStates, ThrottleView
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LimitedView:
     """One thing that is limited, and how that stands; no state for one that was never called."""
 
@@ -23,7 +23,7 @@ class LimitedView:
     """how many calls may go at once now; None without a rate"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AgentView:
     """What an agent is."""
 

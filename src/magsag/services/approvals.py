@@ -5,7 +5,7 @@ compare and set. Whoever loses reads again and is judged again. Driving the run 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from magsag.catalog.contracts import Contract
@@ -14,6 +14,7 @@ from magsag.domain.approval import Acting, Answer, TicketState
 from magsag.domain.effects import Level
 from magsag.domain.errors import ErrorType, Invalid, Refused, StepFailed
 from magsag.domain.facts import ENDS, Proposal
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId, StepId
 from magsag.domain.large import LARGE_BYTES
 from magsag.domain.values import encode, encode_known
@@ -32,7 +33,7 @@ from magsag.services.standing_approvals import Beforehand, StandingApprovals
 from magsag.services.tickets import Kept, kept, next_row
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TicketView:
     """A ticket as people see it; fields that a contract marks are masked, as in the record."""
 
@@ -50,7 +51,7 @@ class TicketView:
     """what an approver put in their place"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Decision:
     """What somebody says of a ticket."""
 

@@ -10,7 +10,7 @@ A folder has its name only once it is whole, and an existing one is left alone.
 
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -20,6 +20,7 @@ from pydantic_core import from_json, to_json
 
 from magsag.domain.errors import Invalid
 from magsag.domain.facts import ENDS
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import RunQuery, RunRow, Store
@@ -34,7 +35,7 @@ _TELL_AFTER: Final = 500
 """so many run trees are a word"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FileOf:
     """One file of an archive."""
 
@@ -45,7 +46,7 @@ class FileOf:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Archived:
     """A whole archive."""
 

@@ -4,11 +4,12 @@ What counts is the record: a ticket is approved when the facts of its step say s
 decisions are compared and set against, so a row that was altered gives no right to anything.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from magsag.domain.approval import ApprovalRule, Ask, OnExpire, TicketState
 from magsag.domain.errors import ErrorType, Refused, StepFailed
 from magsag.domain.facts import Decision
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import run_id
 from magsag.engine.run import Step
 from magsag.policy.approval import DEFAULT_RULE, Ticket, binding, covers, expired, expires_at, opened, spent
@@ -19,7 +20,7 @@ from magsag.services.attempt import Attempt, HeldTicket
 from magsag.services.tickets import Kept, Place, first_row, next_row, recorded, requesters_of
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Waits:
     """Nobody, or too few, have said yes so far."""
 
@@ -28,7 +29,7 @@ class Waits:
     due: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Over:
     """It was denied, or its time is up."""
 
@@ -36,7 +37,7 @@ class Over:
     tickets: tuple[TicketRow, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Goes:
     """It may be judged once more, with the ticket in hand if there is one."""
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from magsag.domain.effects import Effect
 from magsag.domain.errors import StepFailed, Stopped
 from magsag.domain.facts import ParkedOn, StepStatus, Verdict
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId, StepId
 from magsag.policy.approval import Ticket
 from magsag.ports.ledger import Record, TicketRow
@@ -16,7 +17,7 @@ from magsag.services.seat import Scope, Seat
 from magsag.services.targets import Target
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Switches:
     """What is on, and the limits in force."""
 
@@ -29,7 +30,7 @@ class Switches:
     children: int = 256
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Told:
     """What a program is told of a step, and its place in the order of the ledger."""
 
@@ -40,7 +41,7 @@ class Told:
     """its child run ended `partial`"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Acted:
     """What an act gave; of a child run also where its chain ends and whether a part of it failed."""
 
@@ -53,7 +54,7 @@ class Acted:
     """what it puts into the store, together with its outcome"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HeldTicket:
     """A ticket that was approved or spent, with its row."""
 
@@ -61,7 +62,7 @@ class HeldTicket:
     row: TicketRow
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Admission:
     """The leave to call what is limited, to be given back with how that went."""
 
@@ -147,7 +148,7 @@ def idempotency_key(run: RunId, step: StepId) -> str:
     return sha256(f"{run}\n{step}".encode()).hexdigest()[:32]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ChildEnd:
     """How a child run ended."""
 
@@ -157,7 +158,7 @@ class ChildEnd:
     partial: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ChildPlace:
     """Where a child run hangs in its tree."""
 

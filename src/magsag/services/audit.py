@@ -6,7 +6,7 @@ so it answers for runs whose catalog is gone.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from pydantic_core import from_json
@@ -14,6 +14,7 @@ from pydantic_core import from_json
 from magsag.domain.approval import Answer
 from magsag.domain.breaking import BreakerMoved
 from magsag.domain.facts import ENDS, Decision, PayloadErased, SecretUsed
+from magsag.domain.frozen import frozen
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import RunQuery, RunRow, Store, Stored
 
@@ -21,7 +22,7 @@ _BESIDE: Final = frozenset({SecretUsed.__name__, BreakerMoved.__name__})
 _ANSWERS: Final = {str(Answer.APPROVE): str(Decision.ALLOW), str(Answer.DENY): str(Decision.DENY)}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Entry:
     """One decision. `at` is microseconds since 1970."""
 
@@ -48,7 +49,7 @@ class Entry:
     """what the person said: approve, deny, approve with other arguments; how a doubt ended"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Asked:
     """Which decisions; what is None does not narrow. References without a version mean every version."""
 

@@ -1,11 +1,11 @@
 """Compares two recorded runs: where they part, step by step and run by run. Decides nothing about either."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
 from magsag.domain.errors import Invalid
 from magsag.domain.facts import RunStatus, StepStatus
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId
 from magsag.engine.run import Run, Step
 from magsag.ports.ledger import RunRow, Store
@@ -17,7 +17,7 @@ from magsag.services.tree import child_of
 _GOOD: Final = frozenset({RunStatus.SUCCEEDED, RunStatus.PARTIAL})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Parting:
     """One place at which two runs are not the same."""
 
@@ -30,7 +30,7 @@ class Parting:
     pointer: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Side:
     """One of the two, with the way to its values."""
 

@@ -1,10 +1,11 @@
 """Copies runs of a tree under the name of another root: the same facts, under new salts, in chains of their own."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from magsag.domain import facts
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId, child_run_id
 from magsag.domain.large import LARGE_BYTES, MARK_BYTES
 from magsag.domain.values import decode
@@ -20,7 +21,7 @@ from magsag.services.notebook import Notebook
 _ENDS_A_DELEGATION: Final = (facts.StepSucceeded, facts.StepFailed)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Copy:
     run: RunId
     started: facts.RunStarted

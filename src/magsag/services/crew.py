@@ -7,12 +7,12 @@ cancelled or dropped is not believed: swallowing it changes nothing.
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Iterator
-from dataclasses import dataclass
 from inspect import CORO_CREATED, getcoroutinestate
 from types import CoroutineType
 from typing import Any
 
 from magsag.domain.errors import Broken, ErrorType, StepFailed, Stopped
+from magsag.domain.frozen import frozen
 from magsag.services.raised import raised
 from magsag.services.seat import Scope
 from magsag.services.strands import Strands
@@ -20,7 +20,7 @@ from magsag.services.strands import Strands
 Start = Callable[[], Coroutine[Any, Any, Any]]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class End:
     """How a branch ended: with a value, an error, or not in this leg."""
 

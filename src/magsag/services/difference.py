@@ -1,10 +1,10 @@
 """Where two records part, said so that one can go and look. Decides what counts as a difference, not who asks."""
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId
 from magsag.services.comparing import difference
 
@@ -31,7 +31,7 @@ class What(StrEnum):
     ERASED = "erased"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Difference:
     """One place at which a second record is not the first."""
 

@@ -5,7 +5,6 @@ run on is the caller's next step.
 """
 
 import asyncio
-from dataclasses import dataclass
 from typing import Any, Final
 
 from magsag.catalog.contracts import Contract
@@ -13,6 +12,7 @@ from magsag.domain import facts
 from magsag.domain.effects import Level
 from magsag.domain.errors import ErrorType, Invalid, StepFailed
 from magsag.domain.facts import StepStatus
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId, StepId, child_run_id
 from magsag.domain.manifests import Skill
 from magsag.domain.values import encode, encode_known
@@ -29,7 +29,7 @@ _LOOK_SECONDS: Final = 0.2
 _UNKNOWN: Final = "is not in the ledger: `magsag run list` shows those that are"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Doubt:
     """A step of which nobody knows whether it acted, with what is known."""
 
@@ -45,7 +45,7 @@ class Doubt:
     """outcomes that came after the step was given up"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Said:
     """How a person says that a doubt ends."""
 

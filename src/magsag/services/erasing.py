@@ -5,11 +5,11 @@ runs that continue it) are runs of their own; they are named, not touched. Nor a
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from magsag.domain import facts
 from magsag.domain.errors import Invalid
 from magsag.domain.facts import ENDS
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId
 from magsag.domain.sealed import Sealed
 from magsag.engine.chain import seal, unseal
@@ -17,7 +17,7 @@ from magsag.ports.clock import Clock
 from magsag.ports.ledger import RunQuery, Store
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Erased:
     """What is gone."""
 

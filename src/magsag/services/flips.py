@@ -14,6 +14,7 @@ from magsag.catalog.bundle import Bundle
 from magsag.domain import facts
 from magsag.domain.errors import Invalid, StoreBroken
 from magsag.domain.facts import Count, Proposal, Verdict
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId, StepId
 from magsag.domain.manifests import Agent
 from magsag.domain.sealed import Stored
@@ -35,7 +36,7 @@ NO_POLICY: Final = frozenset({"durable-off", "delegation-cycle", "depth-limit", 
 """built-in refusals that no policy can lift"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Flip:
     """A recorded decision that would come out otherwise."""
 
@@ -46,7 +47,7 @@ class Flip:
     would_be: Verdict
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NotDecidable:
     """A recorded decision that cannot be made again."""
 
@@ -78,7 +79,7 @@ class Tried:
         return dict(sorted(groups.items(), key=lambda item: (-len(item[1]), item[0])))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Decided:
     """One decision, as it is on record."""
 

@@ -6,7 +6,7 @@ touched. Driving the new run is the caller's next step.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from magsag.catalog.bundle import Bundle
@@ -14,6 +14,7 @@ from magsag.domain import facts
 from magsag.domain.effects import EFFECTFUL, Effect, Level
 from magsag.domain.errors import ErrorType, Invalid, Refused
 from magsag.domain.facts import StepStatus
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId, StepId, child_run_id, is_given_run_id, run_id
 from magsag.domain.settings import Mode, Settings
 from magsag.domain.values import encode_known
@@ -31,7 +32,7 @@ from magsag.services.setting import INPUT, Setting, parse_setting
 from magsag.services.starting import refusal
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Forked:
     """A run that was made from another one."""
 
@@ -42,7 +43,7 @@ class Forked:
     """how many steps it took over"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Original:
     """What is forked, and where."""
 

@@ -6,12 +6,12 @@ made, chains are not verified (`data check` does that).
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from magsag.domain.errors import MagsagError
+from magsag.domain.frozen import frozen
 from magsag.domain.location import is_postgres, shown
 from magsag.domain.manifests.isolation import Isolation
 from magsag.domain.settings import Settings
@@ -34,7 +34,7 @@ class State(StrEnum):
     FAIL = "fail"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Line:
     """One thing that was looked at."""
 
@@ -45,7 +45,7 @@ class Line:
     """the command, or the move, that mends it"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Machine:
     """What the machine is like; `adapters.machine` finds out."""
 
@@ -57,7 +57,7 @@ class Machine:
     """on the disk of the ledger"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Openers:
     """What is opened to be looked at; each may raise, and that is a finding."""
 

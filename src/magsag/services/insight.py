@@ -5,7 +5,7 @@ some questions need is imported where they are asked. Times are microseconds sin
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from pydantic_core import from_json
@@ -22,6 +22,7 @@ from magsag.domain.facts import (
     StepStatus,
     Verdict,
 )
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId, StepId
 from magsag.engine.chain import unseal
 from magsag.engine.run import Run, Step
@@ -29,7 +30,7 @@ from magsag.ports.ledger import Hit, RunQuery, RunRow, Standing, Store, Stored
 from magsag.services.tree import FAILURES, ErrorView, TreeNode, child_of, elapsed, error_of, follow, step_name, tree_of
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StepView:
     """One step of a run, as far as it has come."""
 
@@ -53,7 +54,7 @@ class StepView:
     """outcomes that came after the step was given up; never adopted"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ScoreView:
     """What one metric gave for a run's input or output."""
 
@@ -68,7 +69,7 @@ class ScoreView:
     """what the metric said about it"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunView:
     """One run, with its steps in the order in which they came up."""
 
@@ -90,7 +91,7 @@ class RunView:
     """which it used, by reference; of each version the first use"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FactView:
     """One fact as it is recorded. A payload that the body has a hash of and that is None here was erased."""
 

@@ -5,11 +5,11 @@ All of it reaches a program in one way: its task is cancelled, or what it waits 
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 
 from magsag.domain import facts
 from magsag.domain.errors import StoreBroken
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId
 from magsag.engine.chain import unseal
 from magsag.engine.run import evolve
@@ -24,7 +24,7 @@ _FROM_OTHERS: Final = frozenset({facts.CancelRequested.__name__, facts.SignalRec
 """kinds of facts that are appended to a run by whoever wants to, while it is driven"""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Driven:
     """A leg under way."""
 

@@ -7,10 +7,10 @@ What the lookup says is a claim about the outside. Anything but a clear yes or n
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
 from magsag.domain.errors import ErrorType, Retryable, StepFailed
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId, StepId
 from magsag.domain.values import encode
 from magsag.engine.run import Step
@@ -20,19 +20,19 @@ from magsag.services.outcomes import breach
 from magsag.services.targets import FunctionAct
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Happened:
     """It acted, and this is what it gave."""
 
     output: Any
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NotHappened:
     """It did not act."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CannotTell:
     """A person has to look."""
 

@@ -6,10 +6,10 @@ in between leaves the old one as it was, or, after a kill, closed until somebody
 
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
 from typing import Final, assert_never
 
 from magsag.domain.errors import Invalid, LedgerClosed, Refused, StoreBroken
+from magsag.domain.frozen import frozen
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import (
     AnchorLines,
@@ -34,7 +34,7 @@ Heard = Callable[[str], None]
 """told what is being done"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Moved:
     """What went where; both ledgers held the same."""
 
@@ -116,7 +116,7 @@ class Moving:
         return moved
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Way:
     """From one ledger to another."""
 

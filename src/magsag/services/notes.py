@@ -1,13 +1,13 @@
 """Facts that a program's own order needs: who won a race, which time ran out, what a flow skipped."""
 
 import asyncio
-from dataclasses import dataclass
 from typing import Any
 
 from magsag.domain import facts
 from magsag.domain.effects import Effect
 from magsag.domain.errors import StepFailed, Stopped
 from magsag.domain.facts import Decision, ParkedOn, Verdict
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import StepId
 from magsag.domain.values import decode, encode_known
 from magsag.domain.verdicts import BUILT_IN
@@ -18,7 +18,7 @@ from magsag.services.recorder import Recorder
 from magsag.services.seat import Scope, Seat
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Note:
     """What the program decided by itself, with its place in the order of the ledger."""
 

@@ -8,12 +8,12 @@ committed to can be verified. Decides whether a file is what it claims; where it
 
 import base64
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic_core import from_json, to_json
 
 from magsag.domain.errors import Broken, Invalid
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId
 from magsag.domain.large import MARK, MARK_BYTES
 from magsag.domain.sealed import Fault, Stored
@@ -24,7 +24,7 @@ from magsag.engine.run import Run, evolve
 FORM: Final = 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Parcel:
     """A run tree on its way."""
 

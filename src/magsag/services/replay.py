@@ -7,13 +7,14 @@ the tree is replayed by itself. Same facts, or the first difference, is the answ
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from magsag.catalog.bundle import Bundle
 from magsag.domain.errors import Invalid, Stopped
 from magsag.domain.facts import ParkedOn, RunScored, RunStatus
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId, StepId
 from magsag.engine.run import Run, wake
 from magsag.policy.rules import Policies
@@ -33,7 +34,7 @@ _LOOK_SECONDS: Final = 0.05
 _GOOD: Final = frozenset({RunStatus.SUCCEEDED, RunStatus.PARTIAL})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Replayed:
     """What a replay found."""
 
@@ -141,7 +142,7 @@ async def _conduct(programs: Programs, seat: Seat, course: Course) -> Ended | No
     return None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Finding:
     """Says what the first difference is, once a replay has come as far as it can."""
 

@@ -4,7 +4,7 @@ Nothing is acted on and nothing is recorded; the verdict is made by the same jud
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from magsag.domain.condition import ConditionFailed
 from magsag.domain.effects import Effect
 from magsag.domain.errors import Invalid
 from magsag.domain.facts import Count, Decision, Proposal, Verdict
+from magsag.domain.frozen import frozen
 from magsag.domain.manifests import Agent, PolicyCase, Skill
 from magsag.domain.settings import Mode, Settings
 from magsag.policy.judge import Applicable, answered, judge
@@ -30,7 +31,7 @@ NOON: Final = datetime(2026, 1, 5, 12, tzinfo=UTC)
 """the moment of a question that names none: a Monday"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Question:
     """An act that might be wanted."""
 
@@ -45,7 +46,7 @@ class Question:
     after: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RuleSays:
     """One rule about the target."""
 
@@ -59,7 +60,7 @@ class RuleSays:
     when: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Answer:
     """What would be said."""
 
@@ -68,7 +69,7 @@ class Answer:
     verdict: Verdict
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CaseResult:
     """One case of a test table."""
 
@@ -170,7 +171,7 @@ class Rulebook:
         return Record(program, proposal.target, proposal.effect, asked.args, about, env, mode, moment(at), asked.traits)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Wanted:
     """The act of a question, as the gate would see it."""
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from magsag.catalog.bundle import Entry
@@ -10,6 +10,7 @@ from magsag.domain import facts
 from magsag.domain.effects import Level
 from magsag.domain.errors import ErrorType, Invalid, StepFailed
 from magsag.domain.facts import ParkReason, RunStatus
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId, is_given_run_id, run_id
 from magsag.domain.large import LARGE_BYTES
 from magsag.domain.manifests import Agent, Flow
@@ -31,7 +32,7 @@ from magsag.services.outcomes import breach
 from magsag.services.recorder import Recorder, RunExists
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Order:
     """What is asked for: a program and its input."""
 
@@ -45,7 +46,7 @@ class Order:
     continues: RunId | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunResult:
     """How a run stands: ended with an output or an error, parked with reasons, or running."""
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from magsag.domain.facts import ParkedOn, ParkReason, RunStatus
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import StepId
 from magsag.engine.run import Run
 from magsag.services.driven import Tree
@@ -144,7 +145,7 @@ class Seat:
         return self.leg.cancelled_by is not None or self.leg.expired or scope.is_given_up
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ended:
     """How a run ended: its result, or the error, as it is recorded."""
 

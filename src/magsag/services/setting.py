@@ -1,17 +1,17 @@
 """`plan.tone=short`: what a fork sets in what was recorded. Decides what is meant, and how a value is changed."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Any
 
 from magsag.domain.errors import Invalid
+from magsag.domain.frozen import frozen
 from magsag.domain.values import decode
 
 INPUT = "input"
 """the first word of a setting of the run's own input"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Setting:
     """One place in a recorded value, and what shall stand there."""
 

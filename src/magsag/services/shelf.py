@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Literal, assert_never
 
@@ -13,6 +13,7 @@ from magsag.catalog.load import Loaded
 from magsag.catalog.reach import reached
 from magsag.catalog.source import read_folder
 from magsag.domain.errors import Invalid, Refused
+from magsag.domain.frozen import frozen
 from magsag.domain.graph import Graph
 from magsag.domain.manifests import KINDS, Agent, Flow, Skill
 
@@ -20,7 +21,7 @@ Form = Literal["text", "mermaid", "json"]
 _FOLDERS: Final = ("agents", "skills", "flows", "evals", "policies", "contracts")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Item:
     """One line of a listing."""
 

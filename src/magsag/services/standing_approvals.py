@@ -5,7 +5,7 @@ covers is found at the gate (`services.covering`).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from magsag.catalog.expressions import compile_rule_condition, counted_refs
@@ -14,6 +14,7 @@ from magsag.domain.approval import Acting, Reach
 from magsag.domain.condition import ConditionInvalid, Conditions
 from magsag.domain.effects import Level
 from magsag.domain.errors import Invalid, Refused
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import run_id
 from magsag.engine.chain import seal
 from magsag.policy.people import People
@@ -29,7 +30,7 @@ LONGEST_SECONDS: Final = 30 * 86_400.0
 """nobody's word stands longer than this many seconds"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Beforehand:
     """What somebody approves besides the act that was asked about."""
 
@@ -38,7 +39,7 @@ class Beforehand:
     when: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StandingView:
     """A standing approval as people see it."""
 

@@ -1,12 +1,13 @@
 """What a whole ledger holds, counted and hashed by sort, so that two of any backend can be compared."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from hashlib import sha256
 from typing import Final, assert_never
 
 from pydantic_core import to_json
 
+from magsag.domain.frozen import frozen
 from magsag.ports.ledger import (
     AnchorLines,
     KeptBlob,
@@ -28,7 +29,7 @@ _TICKET: Final = tuple(field.name for field in fields(TicketRow))
 _STANDING: Final = tuple(field.name for field in fields(StandingRow))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tally:
     """How many of one sort there are, and one sha256 over all of them in their order, as hex."""
 

@@ -13,6 +13,7 @@ from magsag.catalog.references import Reference
 from magsag.domain.effects import Effect
 from magsag.domain.errors import Invalid
 from magsag.domain.facts import Decision, Proposal, Verdict
+from magsag.domain.frozen import frozen
 from magsag.domain.manifests import Agent, Flow, FlowStep, Retry, Skill
 from magsag.domain.manifests.isolation import Isolation
 from magsag.domain.verdicts import BUILT_IN, DETACH
@@ -32,7 +33,7 @@ _UNNAMED: Final = frozenset({"call", "shell", "sleep", "wait_for"})
 """verbs of which `uses` says nothing"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FunctionAct:
     """Python code of the catalog, or a function given to `ctx.call`."""
 
@@ -43,7 +44,7 @@ class FunctionAct:
     """the input is a list of arguments"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ApartAct:
     """Python code of the catalog that acts, and is loaded, in a process of its own."""
 
@@ -52,14 +53,14 @@ class ApartAct:
     confines: Confines
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ShellAct:
     """A program, started without a shell; the input is `{run: [...]}`."""
 
     confines: Confines
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ModelAct:
     """A request to a model."""
 
@@ -67,7 +68,7 @@ class ModelAct:
     model: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ChildAct:
     """A child run; `programs` drives it in this leg, unless it is a tree of its own."""
 
@@ -75,7 +76,7 @@ class ChildAct:
     detached: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WaitAct:
     """A wait of the program itself: for a signal, for a time, or for whichever comes first."""
 
@@ -86,7 +87,7 @@ class WaitAct:
 Act = FunctionAct | ApartAct | ShellAct | ModelAct | ChildAct | WaitAct
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ByField:
     """Some inputs have another effect, by the value of one of their fields."""
 
@@ -94,7 +95,7 @@ class ByField:
     kinds: Mapping[str, tuple[Proposal, Applicable]]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Target:
     """One callable thing, resolved."""
 

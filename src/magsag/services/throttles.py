@@ -2,13 +2,14 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any, Final
 
 from pydantic_core import from_json, to_json
 
 from magsag.domain.breaking import BreakerState
 from magsag.domain.errors import Invalid, StoreBroken
+from magsag.domain.frozen import frozen
 from magsag.policy.breaker import Breaker, Call, closed, state_of
 from magsag.policy.throttle import Busy, Throttle
 from magsag.ports.throttles import ThrottleRow, Throttles
@@ -60,7 +61,7 @@ def _hurried(name: str) -> StoreBroken:
     return StoreBroken(f"throttle {name}: others changed it {_TRIES} times in a row; try again")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ThrottleView:
     """How a throttle stands. Times are microseconds since 1970."""
 

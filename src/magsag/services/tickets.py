@@ -1,6 +1,6 @@
 """Tickets in the form in which stores keep them, and as the facts of a step tell them."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 
 from pydantic import TypeAdapter
@@ -8,13 +8,14 @@ from pydantic import TypeAdapter
 from magsag.domain.approval import Acting, Answer, Ask, TicketState
 from magsag.domain.errors import StoreBroken
 from magsag.domain.facts import ApprovalDecided, Proposal, RunStarted, Verdict
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId, StepId
 from magsag.engine.run import Step
 from magsag.policy.approval import Given, Ticket, expires_at, opened
 from magsag.ports.ledger import TicketRow
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Kept:
     """What a row holds besides its columns: the ticket, and what it is about."""
 
@@ -25,7 +26,7 @@ class Kept:
     """exact reference of who wants it"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Place:
     """The step that a ticket is of."""
 

@@ -6,11 +6,11 @@ Built from folded runs, so that the ledger (`services.insight`) and a run that i
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from magsag.domain.effects import Effect
 from magsag.domain.facts import Decision, Fact, ParkReason, Proposal, RunStatus, StepFact, StepStatus, Verdict
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId, StepId, child_run_id
 from magsag.domain.values import decode
 from magsag.domain.verdicts import is_not_performed
@@ -26,7 +26,7 @@ Value = Callable[[bytes | None], Any]
 """reads recorded bytes; the ledger's way gives large values in full"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ErrorView:
     """Why something failed."""
 
@@ -37,7 +37,7 @@ class ErrorView:
     """the step that it came from, where it came from one"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TreeNode:
     """A run or a step, with what stands below it."""
 
@@ -148,7 +148,7 @@ def plain_value(data: bytes | None) -> Any:
     return None if data is None else decode(data)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Builder:
     child: Callable[[RunId], Run | None]
     value: Value

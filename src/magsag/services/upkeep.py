@@ -1,10 +1,10 @@
 """Keeping the ledger in order: what people ask of the store by hand. The store itself does the work."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from magsag.domain.errors import Invalid, LedgerClosed
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId
 from magsag.domain.sealed import Fault
 from magsag.ports.clock import Clock
@@ -18,7 +18,7 @@ _TELL_AFTER: Final = 50_000
 HOT_DAYS: Final = 7
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Shrunk:
     """What a vacuum did, and what is left."""
 

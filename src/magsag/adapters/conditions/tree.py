@@ -8,27 +8,28 @@ Select with `tests`. `at` is the offset in the source, in characters.
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
+
+from magsag.domain.frozen import frozen
 
 _PATH: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
 _RESERVED: Final = frozenset({"in", "true", "false", "null"})
 _Fields = dict[int, list[int | bytes]]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Constant:
     value: object
     at: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ident:
     name: str
     at: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Select:
     operand: "Tree"
     field: str
@@ -37,7 +38,7 @@ class Select:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Call:
     function: str
     args: "tuple[Tree, ...]"
@@ -45,7 +46,7 @@ class Call:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Many:
     """A list or a map."""
 
@@ -56,7 +57,7 @@ class Many:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fold:
     """A comprehension: `variables` stand for each item of `over` (and for what is gathered) in `body`."""
 

@@ -23,6 +23,7 @@ from typing import Final
 from magsag.catalog.document import Document, Pointer, read
 from magsag.catalog.references import did_you_mean
 from magsag.domain.errors import ErrorType, Invalid
+from magsag.domain.frozen import frozen
 from magsag.domain.manifests.base import duration_seconds
 from magsag.domain.values import encode_known
 
@@ -32,7 +33,7 @@ _RULE: Final = ("match", "sequence", *_REPLY)
 _TOKENS: Final = ("input_tokens", "output_tokens")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reply:
     """One answer: text or a fault."""
 
@@ -44,7 +45,7 @@ class Reply:
     """input and output; estimated when the file does not say"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rule:
     """Which requests are meant, and their replies in order."""
 

@@ -11,12 +11,13 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Final
 
 from magsag.catalog.code import FrozenCode
 from magsag.domain.errors import Invalid
+from magsag.domain.frozen import frozen
 from magsag.domain.manifests.isolation import Isolation
 from magsag.ports.sandbox import Confines, Ended
 
@@ -32,7 +33,7 @@ _HOME: Final = str(Path(__file__).parents[3])
 _ENTER: Final = "import sys; sys.path.append(sys.argv.pop()); from magsag.adapters.sandbox.enter import main; main()"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Held:
     """How one adapter holds a process."""
 

@@ -6,11 +6,11 @@ What is not listed is not there: homes, keys, the ledger, the catalog, settings,
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from magsag.domain.errors import Invalid
+from magsag.domain.frozen import frozen
 
 _SYSTEM: Final = (
     "/usr",
@@ -48,7 +48,7 @@ _SYSTEM: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Places:
     """What is where, for the sandboxes of one process."""
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 from magsag.adapters.settings.file import FILE, Written, read_file
 from magsag.adapters.settings.keys import FLAGS, KEYS, LATER_FEATURES, check, guess, key_of, parse
 from magsag.domain.errors import Invalid
+from magsag.domain.frozen import frozen
 from magsag.domain.location import is_postgres
 from magsag.domain.settings import Features, Limits, Sandboxing, Settings
 
@@ -28,7 +29,7 @@ OF_THE_PROCESS: Final = frozenset({"MAGSAG_PROJECT", "AGDD_PROJECT", "MAGSAG_DEB
 _NOT_THERE: Final = "the part behind it is not in this version"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Found:
     """The settings in force, and what should be said about how they were given."""
 
@@ -61,7 +62,7 @@ def packaged_catalog() -> Path:
     return inside if inside.is_dir() else package.parents[1] / "catalog"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Value:
     value: Any
     source: str
@@ -87,7 +88,7 @@ class _Search:
         self.values.setdefault(key, _Value(value, source, in_file))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Project:
     folder: Path
     file: Path | None

@@ -6,11 +6,11 @@ in a way that this does not see, the line of its table stands for it.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from magsag.domain.errors import Invalid
+from magsag.domain.frozen import frozen
 
 FILE: Final = "magsag.toml"
 _NAME: Final = r"""(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')"""
@@ -20,7 +20,7 @@ _LINE: Final = re.compile(rf"\s*({_PATH})\s*=")
 _PLACE: Final = re.compile(r"(.*?)\s*\(at line (\d+), column (\d+)\)")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Written:
     """The values of a settings file by dotted key, in the order of the file."""
 

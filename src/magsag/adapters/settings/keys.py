@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
+from magsag.domain.frozen import frozen
 from magsag.domain.location import is_postgres
 from magsag.domain.settings import Mode, Settings
 
@@ -28,7 +28,7 @@ _TRUTH: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Key:
     """One setting."""
 

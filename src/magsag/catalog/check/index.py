@@ -1,17 +1,17 @@
 """All manifests of a catalog by kind and slug, the broken ones included, for checks that follow references."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from magsag.catalog.bundle import Bundle
 from magsag.catalog.document import Pointer
 from magsag.catalog.references import CATALOG_KINDS, BadReference, Reference, did_you_mean
 from magsag.catalog.survey import Candidate, Survey
 from magsag.catalog.versions import SemVer
+from magsag.domain.frozen import frozen
 from magsag.domain.manifests import Agent, Flow, FlowStep, Manifest
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Mention:
     """One reference in a manifest."""
 

@@ -6,11 +6,11 @@ of some field fits both its schema and all comparisons.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from magsag.catalog.check.cel_tokens import Token, depths, is_group, split, tokens_of, unwrapped
 from magsag.catalog.check.domains import Path, Schemas, is_possible, required_at, root_of, schemas_at, sizes
+from magsag.domain.frozen import frozen
 
 _MOST: Final = 64
 """alternatives that are looked at; more count as possible"""
@@ -29,7 +29,7 @@ class Literal(NamedTuple):
     value: Any
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Comparison:
     """`path sign value`; the sign may also be `has` and `has not`."""
 
@@ -38,7 +38,7 @@ class Comparison:
     value: Any = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fixed:
     """What does not depend on any value."""
 

@@ -6,7 +6,6 @@ that the other checks see the rest of it and what one fault hides is found in th
 
 from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Final, NamedTuple, get_args
 
@@ -14,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from magsag.catalog.check.wording import MISSING, SchemaWords, words
 from magsag.catalog.document import Pointer
+from magsag.domain.frozen import frozen
 from magsag.domain.manifests import KINDS, Manifest
 
 _ROUNDS: Final = 4
@@ -42,7 +42,7 @@ class SchemaFault(NamedTuple):
     next: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Shape:
     """What the shape check made of a manifest's values."""
 

@@ -17,6 +17,7 @@ from typing import Final, NoReturn, Protocol
 from magsag.domain.approval import Acting, Answer, Proof, TicketState
 from magsag.domain.errors import Broken, Invalid, Refused
 from magsag.domain.facts import ApprovalDecided, RunStatus
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId
 from magsag.engine.chain import unseal
 from magsag.ports.ledger import Store, TicketQuery
@@ -66,7 +67,7 @@ class Scene(Protocol):
         """End this process as `kill -9` does."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Asked:
     """How hard it is tried."""
 

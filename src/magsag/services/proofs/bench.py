@@ -5,9 +5,9 @@ The app puts an implementation behind it (`adapters.proofs`); nothing of it is r
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any, Protocol
 
+from magsag.domain.frozen import frozen
 from magsag.ports.ledger import Store
 from magsag.services.doubts import Doubts
 from magsag.services.events import Events
@@ -17,7 +17,7 @@ from magsag.services.runs import Order, Runs
 Said = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Trial:
     """One ledger of its own, driven by one process after the other."""
 
@@ -27,7 +27,7 @@ class Trial:
     folder: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ended:
     """How a process ended."""
 

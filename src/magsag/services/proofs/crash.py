@@ -13,6 +13,7 @@ from typing import Any
 from magsag.domain.effects import EFFECTFUL
 from magsag.domain.errors import Broken, Invalid
 from magsag.domain.facts import ParkedOn
+from magsag.domain.frozen import frozen
 from magsag.services.proofs.bench import Bench, Ended, Said, Trial
 from magsag.services.proofs.outcome import Outcome, differences, is_ended
 from magsag.services.proofs.point import RUN, read_outcome, try_point
@@ -24,7 +25,7 @@ Told = Callable[[int, int, Said], None]
 """hears of each point that was tried: how many are done, of how many, and its story"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Asked:
     """What shall be proved of what."""
 
@@ -64,7 +65,7 @@ class Tally:
         return [story for story in self.stories if not story["is_killed"] or story["differences"]]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Clean:
     crossed: list[Boundary]
     outcome: Outcome

@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 from magsag.domain import facts
 from magsag.domain.errors import Invalid
 from magsag.domain.facts import Decision
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId
 from magsag.engine.chain import unseal
 from magsag.policy.judge import UNREADABLE
@@ -27,7 +28,7 @@ Line = dict[str, Any]
 """one decision, as the log has it"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Way:
     """One runner, reached through one surface."""
 
@@ -55,7 +56,7 @@ class Scene(Protocol):
         """The decisions in the ledger of the way since it was last asked."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Asked:
     """How hard it is tried."""
 

@@ -7,9 +7,10 @@ Only the clock is left out: no rule here reads the time, since no two runs have 
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
+
+from magsag.domain.frozen import frozen
 
 AGENTS: Final = ("caller-mag", "clerk-mag")
 BELOW: Final = "agent:below-sag"
@@ -71,7 +72,7 @@ async def run(payload, ctx):
 _BELOW: Final = 'async def run(payload, ctx):\n    return await ctx.skill("set-value", payload)\n'
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Batch:
     """One run: some requests that are judged together, after some that it has made before."""
 

@@ -6,11 +6,11 @@ but a fact is in one of them in every run.
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
 from magsag.domain.effects import EFFECTFUL, Effect
+from magsag.domain.frozen import frozen
 
 CREATION: Final = "RunStarted"
 
@@ -32,7 +32,7 @@ class What(StrEnum):
     LOOKUP = "lookup"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Place:
     """One side of something that happens once in a process."""
 
@@ -52,7 +52,7 @@ class Place:
         return f"{self.side} {names[self.what]}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Boundary:
     """One crossing, as a process noted it."""
 
@@ -74,7 +74,7 @@ class Boundary:
         return self.what is place.what and self.side is place.side and place.name in self.names
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Point:
     """One kill of a proof."""
 

@@ -1,10 +1,10 @@
 """Tickets as text and JSON, and what follows an answer: the run is driven on, unless it is left to others."""
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from magsag.domain.approval import Answer, OnExpire, TicketState
+from magsag.domain.frozen import frozen
 from magsag.services.approvals import Decision, TicketView
 from magsag.services.documents import iso
 from magsag.services.standing_approvals import Beforehand
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _LOOK_SECONDS: Final = 0.2
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Word:
     """What the command line says of a ticket."""
 

@@ -4,13 +4,13 @@ import asyncio
 import os
 import sys
 from contextlib import AbstractContextManager, nullcontext, redirect_stdout
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 from magsag.domain.errors import Invalid
 from magsag.domain.facts import ParkedOn, ParkReason, RunStatus
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId
 from magsag.services.moment import spoken
 from magsag.surfaces.cli.call import Call
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from magsag.services.tree import TreeNode
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Asked:
     """What the command line wants done with a run besides driving it."""
 

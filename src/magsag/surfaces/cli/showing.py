@@ -1,9 +1,9 @@
 """A run and its facts as text. As JSON: `services.documents`; as a tree: `trees`."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from magsag.domain.frozen import frozen
 from magsag.ports.ledger import RunQuery
 from magsag.services.documents import iso
 from magsag.surfaces.cli.writing import json_text, put_pairs, put_table, say
@@ -17,7 +17,7 @@ SCORED_RUNS: Final = 200
 """of so many child runs the scores are shown"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Scored:
     """A score, with the run whose input or output it is about."""
 

@@ -3,10 +3,10 @@
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import IO, Final
 
 from magsag.domain.facts import RunStatus, StepStatus, Verdict
+from magsag.domain.frozen import frozen
 from magsag.domain.verdicts import is_not_performed
 from magsag.services.tree import TreeNode
 
@@ -15,7 +15,7 @@ SIBLINGS: Final = 40
 _NAME_WIDTH: Final = 44
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pen:
     """The characters of a drawing."""
 

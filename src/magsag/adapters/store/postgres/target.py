@@ -6,7 +6,6 @@
 """
 
 import re
-from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
 
@@ -14,6 +13,7 @@ from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from magsag.domain.errors import Invalid
+from magsag.domain.frozen import frozen
 from magsag.domain.location import is_postgres, shown, without_secrets
 
 DEFAULT_SCHEMA: Final = "magsag"
@@ -29,7 +29,7 @@ _ALIVE: Final = {
 """a server that is gone without a word is noticed in seconds; what the DSN says goes first"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Target:
     """A place for one ledger."""
 
