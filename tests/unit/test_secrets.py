@@ -9,7 +9,9 @@ from urllib.parse import quote
 import pytest
 
 from magsag import Retryable, StepFailed
+from magsag.adapters.store.memory import MemoryStore
 from magsag.domain import facts
+from magsag.domain.errors import Refused
 from magsag.domain.facts import RunStatus
 from magsag.domain.ids import RunId
 from magsag.engine.chain import unseal
@@ -266,6 +268,27 @@ def test_a_lookup_is_handed_it_too_and_a_missing_one_is_a_doubt(tmp_path: Path) 
     result = made.run()
     assert seen == [("recon", A), ("find", A)]
     assert result.output == "[secret TOKEN]"
+
+
+def test_a_run_that_holds_one_is_not_exported_and_its_place_is_told(tmp_path: Path) -> None:
+    keep(tmp_path, early := "pasted-into-the-input")
+    made = Bench(tmp_path, files("return await ctx.skill('look')", look="read"))
+    made.run({"mail": {"auth": base64.b64encode(early.encode()).decode()}})
+    said = r"^run r, fact 1 \(RunStarted\): /mail/auth of its input holds the secret TOKEN; change the secret"
+    with pytest.raises(Refused, match=said):
+        made.app.parcels.export(RunId("r"))
+    keep(tmp_path, "changed-since-then")
+    assert made.run({"fine": 1}, app=(other := made.process(MemoryStore()))).status is RunStatus.SUCCEEDED
+    assert "SecretUsed" in other.parcels.export(RunId("r"))
+
+
+def test_what_cannot_be_read_where_it_is_exported_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    keep(tmp_path, A)
+    made = Bench(tmp_path, files("return await ctx.skill('look')", look="read"))
+    made.run()
+    (tmp_path / "token").unlink()
+    assert made.app.parcels.export(RunId("r"))
+    assert "secret TOKEN (file:token) cannot be read here" in caplog.text
 
 
 def test_every_fact_that_is_written_reads_back(tmp_path: Path) -> None:

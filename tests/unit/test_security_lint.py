@@ -77,6 +77,12 @@ def test_a_sound_catalog_has_no_finding(tmp_path: Path) -> None:
         ({SHELLS: FLOW.format(run="npx, -y, some-package")}, f"{SHELLS}:9", "version of some-package"),
         ({SHELLS: FLOW.format(run="/usr/bin/docker, run, image:latest")}, f"{SHELLS}:9", "image:latest"),
         ({SEND: SKILL + "description: uses sk-abcdefghijklmnop1234\n"}, f"{SEND}:8", "looks like a secret (sk-a...)"),
+        ({CODE: "import os\ndef run(p):\n    return os.environ['MAIL_TOKEN']\n"}, f"{CODE}:3", "MAIL_TOKEN past its"),
+        ({CODE: "from os import getenv\ndef run(p):\n    return getenv('X_API_KEY')\n"}, f"{CODE}:3", "X_API_KEY past"),
+        ({CODE: "import os\ndef run(p):\n    return dict(os.environ)\n"}, f"{CODE}:3", "secrets among them"),
+        ({CODE: "from os import environ\ndef run(p):\n    return environ.get(p)\n"}, f"{CODE}:3", "does not name"),
+        ({SEND: SKILL + "secrets: {PIN: 'env:PIN'}\n", CODE: "import os\ndef run(p):\n    os.getenv('PIN')\n"},
+         f"{CODE}:3", "reads PIN past its `secrets`"),
         ({SEND: SKILL + f"description: {LOOK}\n"}, f"{SEND}:8", "looks like a secret"),
     ],
 )  # fmt: skip
@@ -110,6 +116,8 @@ def test_a_secret_under_its_key_is_found_and_a_reference_is_none(tmp_path: Path)
         {SEND: SKILL + "capabilities: [filesystem, network, shell]\n", CODE: DESTROYS},
         {"skills/send/tests/test_it.py": "import socket\n"},
         {CODE: "this is no Python"},
+        {CODE: "import os\ndef run(p):\n    os.environ['TZ'] = 'UTC'\n    return 'A' in os.environ, os.getenv('TZ')\n"},
+        {SEND: SKILL + "secrets: {PIN: 'env:PIN'}\n", CODE: "def run(p, ctx):\n    return ctx.secret('PIN')\n"},
         {CODE: "def run(p):\n    p.remove(1)\n    return p['a'].replace('a', 'b')\n"},
     ],
 )  # fmt: skip

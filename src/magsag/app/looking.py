@@ -76,7 +76,7 @@ class Looking(Running):
         from magsag.catalog.bundle import Bundle
         from magsag.services.parcels import Parcels
 
-        return Parcels(self.store, lambda data: Bundle.from_bytes(data, self.conditions))
+        return Parcels(self.store, lambda data: Bundle.from_bytes(data, self.conditions), self.secrets)
 
     @property
     def approvals(self) -> "Approvals":

@@ -1,6 +1,6 @@
 """How a secret may look in a text: as it is, in base64, in hex, URL-encoded, escaped. Pure.
 
-`forms` are what is looked for; `views` are what a text says once its escapes are undone, so that a value that was
+`needles` are what is looked for in all `views`: what a text says once its escapes are undone, so that a value that was
 encoded only in part is seen as well. What is compressed, encrypted or cut into pieces is not seen.
 """
 
@@ -9,7 +9,7 @@ import re
 from base64 import b64encode
 from collections.abc import Iterator
 from typing import Final
-from urllib.parse import quote, quote_plus, unquote_plus
+from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 from pydantic_core import to_json
 
@@ -23,11 +23,15 @@ _BREAKS: Final = re.compile(r"(?:\\[nr]|\s)+")
 _SURROGATES: Final = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
-def forms(secret: str) -> tuple[str, ...]:
-    """What to look for, the longest first. Each line of a secret with several lines counts by itself."""
-    lines = [line for line in secret.splitlines() if len(line.strip()) >= SHORTEST]
-    found = {form for part in {secret, *lines} for form in _forms(part)}
-    return tuple(sorted((form for form in found if len(form) >= SHORTEST), key=lambda form: (-len(form), form)))
+def needles(secret: str) -> frozenset[str]:
+    """What to look for in every view. Each line of a secret with several lines counts by itself."""
+    return frozenset(form for part in _parts(secret) for form in _plain_forms(part) if len(form) >= SHORTEST)
+
+
+def forms(secret: str) -> frozenset[str]:
+    """What to put the mask in the place of: the needles, and what stands for them where escapes are not undone."""
+    escaped = (form for part in _parts(secret) for form in _escaped_forms(part) if len(form) >= SHORTEST)
+    return needles(secret).union(escaped)
 
 
 def views(text: str) -> Iterator[str]:
@@ -35,7 +39,10 @@ def views(text: str) -> Iterator[str]:
     yield text
     if "%" in text or "+" in text:
         yield unquote_plus(text)
-        yield unquote_plus(text.replace("+", "%2B"))
+        yield unquote(text)
+        if "%25" in text:
+            yield unquote(unquote(text))
+            yield unquote_plus(unquote_plus(text))
     if "\\" in text:
         once = _unescaped(text)
         yield once
@@ -46,16 +53,24 @@ def views(text: str) -> Iterator[str]:
         yield _BREAKS.sub("", text)
 
 
-def _forms(part: str) -> Iterator[str]:
+def _parts(secret: str) -> set[str]:
+    return {secret, *(line for line in secret.splitlines() if len(line.strip()) >= SHORTEST)}
+
+
+def _escaped_forms(part: str) -> Iterator[str]:
     data = part.encode("utf-8", "surrogatepass")
-    yield part
     yield quote(data, safe="")
     yield quote(data)
     yield quote_plus(data)
-    yield data.hex()
-    yield data.hex().upper()
     yield to_json(part).decode()[1:-1]
     yield ascii(part)[1:-1]
+
+
+def _plain_forms(part: str) -> Iterator[str]:
+    data = part.encode("utf-8", "surrogatepass")
+    yield part
+    yield data.hex()
+    yield data.hex().upper()
     yield repr(data)[2:-1]
     for shift in range(3):
         middle = _aligned(data, shift)

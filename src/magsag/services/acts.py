@@ -9,10 +9,11 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
+from magsag.catalog.security.environment import secret_variables
 from magsag.domain.errors import ErrorType, Invalid, Retryable, StepFailed
 from magsag.domain.manifests.isolation import Isolation
 from magsag.ports.ledger import Record
@@ -78,6 +79,11 @@ class ActScope:
         return handed(self._attempt, name)
 
     @property
+    def hidden_variables(self) -> frozenset[str]:
+        """Variables that hold a secret of some skill: no program that a step starts is handed them."""
+        return secret_variables(self._attempt.seat.targets.bundle)
+
+    @property
     def secrets(self) -> Mapping[str, str | None]:
         """All that the act is handed: what an act in a process of its own is given."""
         return given(self._attempt)
@@ -124,7 +130,7 @@ async def _performed(act: Performed, value: Any, scope: ActScope, sandbox: Sandb
     if isinstance(act, ApartAct):
         return await act_apart(sandbox, act.name, act.code, act.confines, value, scope)
     if isinstance(act, ShellAct):
-        return await _shell(value, act.confines, sandbox)
+        return await _shell(value, act.confines, sandbox, scope.hidden_variables)
     return await _model(act, value)
 
 
@@ -148,11 +154,11 @@ def _ours(error: BaseException) -> Retryable | StepFailed:
     return error if isinstance(error, Retryable | StepFailed) else raised(error)
 
 
-async def _shell(value: Mapping[str, Any], confines: Confines, sandbox: Sandbox) -> object:
+async def _shell(value: Mapping[str, Any], confines: Confines, sandbox: Sandbox, hidden: Container[str]) -> object:
     """Run `{run: [program, arguments...]}`. Output `{code, stdout, stderr}`; a code other than 0 fails."""
     argv = [str(part) for part in value["run"]]
     if confines.isolation is Isolation.IN_PROCESS:
-        return _program_output(argv[0], *await _unconfined(argv))
+        return _program_output(argv[0], *await _unconfined(argv, hidden))
     try:
         ended = await sandbox.program(argv, confines, OUTPUT_LIMIT)
     except (OSError, ValueError) as error:
@@ -173,7 +179,7 @@ def _program_output(program: str, stdout: str, stderr: str, code: int) -> object
     return output
 
 
-async def _unconfined(argv: list[str]) -> tuple[str, str, int]:
+async def _unconfined(argv: list[str], hidden: Container[str]) -> tuple[str, str, int]:
     """As whoever drives the run would start it: stdout, stderr, code."""
     try:
         process = await asyncio.create_subprocess_exec(
@@ -182,7 +188,7 @@ async def _unconfined(argv: list[str]) -> tuple[str, str, int]:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
-            env={name: value for name, value in os.environ.items() if name.upper() not in _OURS},
+            env={name: value for name, value in os.environ.items() if _is_for_others(name, hidden)},
         )
     except (OSError, ValueError) as error:
         raise StepFailed(ErrorType.RAISED, f"cannot start {argv[0]!r}: {error}") from error
@@ -195,6 +201,10 @@ async def _unconfined(argv: list[str]) -> tuple[str, str, int]:
                 await asyncio.gather(_capped(process.stdout), _capped(process.stderr), process.wait())
         raise
     return stdout, stderr, code
+
+
+def _is_for_others(name: str, hidden: Container[str]) -> bool:
+    return name.upper() not in _OURS and name not in hidden
 
 
 async def _capped(stream: asyncio.StreamReader | None) -> str:

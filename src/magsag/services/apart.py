@@ -14,6 +14,7 @@ from magsag.domain.errors import ErrorType, Invalid, Retryable, StepFailed
 from magsag.domain.manifests import Flow, FlowStep, Skill
 from magsag.domain.manifests.isolation import Isolation, Resources
 from magsag.ports.sandbox import Confines, Ended, Sandbox
+from magsag.services.masking import RESOLVED
 
 _HERE: Final = Confines(Isolation.IN_PROCESS)
 _SIGNALS: Final = {
@@ -148,5 +149,5 @@ def said_of(code: int) -> str:
 
 
 def _tail(ended: Ended) -> dict[str, object]:
-    text = ended.stderr.decode("utf-8", "replace")
+    text = RESOLVED.clean(ended.stderr.decode("utf-8", "replace"))
     return {"stderr": text[-4096:]} if text else {}

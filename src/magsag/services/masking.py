@@ -23,23 +23,25 @@ class Mask:
 
     def __init__(self) -> None:
         self._known: dict[str, str] = {}
+        self._needles: tuple[tuple[str, str], ...] = ()
         self._forms: tuple[tuple[str, str], ...] = ()
+        """both with the name of the secret, the longest first"""
 
     def __bool__(self) -> bool:
-        return bool(self._forms)
+        return bool(self._needles)
 
     def add(self, name: str, value: str) -> None:
         """From here on this value is masked, whatever becomes of it."""
         if value not in self._known:
-            from magsag.domain.disguises import forms
+            from magsag.domain.disguises import forms, needles
 
             self._known = {**self._known, value: name}
-            found = {**dict.fromkeys(forms(value), name), **dict(self._forms)}
-            self._forms = tuple(sorted(found.items(), key=lambda one: (-len(one[0]), one[0])))
+            self._forms = _with(self._forms, forms(value), name)
+            self._needles = _with(self._needles, needles(value), name)
 
     def holder(self, text: str) -> str | None:
         """The name of a secret that the text holds in any form."""
-        known = self._forms
+        known = self._needles
         if not known:
             return None
         from magsag.domain.disguises import views
@@ -48,6 +50,8 @@ class Mask:
 
     def clean(self, text: str) -> str:
         """The text without secrets; where one shows only once escapes are undone, nothing is left of it."""
+        if self.holder(text) is None:
+            return text
         for form, name in self._forms:
             if form in text:
                 text = text.replace(form, shown(name))
@@ -56,11 +60,11 @@ class Mask:
 
     def cleaned(self, value: Any) -> Any:
         """The value with clean texts and keys; the value itself where there is nothing to clean."""
-        return value if not self._forms or self.find(value) is None else self._copied(value)
+        return value if not self._needles or self.find(value) is None else self._copied(value)
 
     def find(self, value: object) -> Leak | None:
         """The first secret in a JSON value."""
-        if not self._forms:
+        if not self._needles:
             return None
         stack: list[tuple[object, str]] = [(value, "")]
         while stack:
@@ -80,7 +84,7 @@ class Mask:
     def softened(self, error: Retryable | StepFailed) -> Retryable | StepFailed:
         """The error without secrets; the same one where it holds none."""
         details = error.details if isinstance(error, StepFailed) else None
-        if not self._forms or (self.holder(error.message) is None and self.find(details) is None):
+        if not self._needles or (self.holder(error.message) is None and self.find(details) is None):
             return error
         message = self.clean(error.message)
         if isinstance(error, StepFailed):
@@ -95,6 +99,11 @@ class Mask:
         if isinstance(value, list | tuple):
             return [self._copied(part) for part in value]
         return value
+
+
+def _with(known: tuple[tuple[str, str], ...], new: frozenset[str], name: str) -> tuple[tuple[str, str], ...]:
+    found = {**dict.fromkeys(new, name), **dict(known)}
+    return tuple(sorted(found.items(), key=lambda one: (-len(one[0]), one[0])))
 
 
 def shown(name: str) -> str:

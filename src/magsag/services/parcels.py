@@ -1,7 +1,7 @@
 """Moves a run from one ledger to another, in one file (`services.parcel`).
 
 Nothing is written before everything was verified. No field that a contract marks `x-redact` may hold a value, on the
-way out or on the way in.
+way out or on the way in; and on the way out none may hold a secret that the run used.
 """
 
 from collections.abc import Callable
@@ -17,9 +17,11 @@ from magsag.domain.sealed import Stored
 from magsag.domain.values import decode
 from magsag.engine.run import Run
 from magsag.ports.ledger import Change, Declined, Lease, RunQuery, Store, Write
+from magsag.ports.secrets import Secrets
 from magsag.services.beginnings import new_run, started_of
 from magsag.services.detached import waits_for_detached
 from magsag.services.difference import difference
+from magsag.services.open_secrets import require_no_secret
 from magsag.services.parcel import Parcel, faults, folded, marks, pack, payloads, unpack
 
 _SHOWN: Final = 5
@@ -30,9 +32,10 @@ _GOOD: Final = frozenset({RunStatus.SUCCEEDED, RunStatus.PARTIAL})
 class Parcels:
     """Exports from a store, and imports into it."""
 
-    def __init__(self, store: Store, thaw: Callable[[bytes], Bundle]) -> None:
+    def __init__(self, store: Store, thaw: Callable[[bytes], Bundle], secrets: Secrets) -> None:
         self._store = store
         self._thaw = thaw
+        self._secrets = secrets
         self._known: dict[tuple[str, bytes], Bundle] = {}
 
     def export(self, run: RunId) -> str:
@@ -67,6 +70,7 @@ class Parcels:
             wanted |= marks(blobs.values())
         parcel = Parcel(run, row.bundle, bundle, runs, blobs)
         self._require_redacted(parcel)
+        require_no_secret(parcel, self._secrets)
         return parcel
 
     def take_in(self, data: bytes, name: str) -> RunId:

@@ -18,7 +18,7 @@ from magsag.domain.errors import Invalid
 from magsag.domain.secret import SHORTEST, SecretReference
 
 LARGEST_BYTES: Final = 64 * 1024
-_ROUNDS: Final = 20_000
+_ROUNDS: Final = 5_000
 """of the hash of a value: guessing is to cost something even for who has the salt"""
 
 Ask = Callable[[str, str], str | None]

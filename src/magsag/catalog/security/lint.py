@@ -14,6 +14,7 @@ from magsag.catalog.findings import Finding, Notes
 from magsag.catalog.patterns import Glob, pattern
 from magsag.catalog.references import BadReference
 from magsag.catalog.security.code import Reach, reaches
+from magsag.catalog.security.environment import SECRET_NAME, readings, secret_variables
 from magsag.catalog.survey import Candidate, survey
 from magsag.domain.approval import Proof
 from magsag.domain.effects import EFFECTFUL, Effect
@@ -25,7 +26,6 @@ _TOKEN: Final = re.compile(
     r"|AIza[0-9A-Za-z_-]{30,}|eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.|-----BEGIN [A-Z ]*PRIVATE KEY-----"
     r"|\b[a-z][a-z0-9+.-]*://[^/\s:@{}$]+:[^/\s:@{}$]+@"
 )
-_SECRET_KEY: Final = re.compile(r"(?i)(?:^|[_-])(?:password|passwd|secret|token|api_?key|private_?key)$")
 _BY_REFERENCE: Final = re.compile(r"(?:env|file|keyring):|=|\$\{|\[redacted\]$")
 _LAUNCHERS: Final = frozenset({"npx", "bunx", "uvx", "pipx", "docker", "podman"})
 _PINNED: Final = re.compile(r".+(?:@\d.*|==\d.*|@sha256:[0-9a-f]{64})")
@@ -41,6 +41,7 @@ def lint_security(files: Mapping[str, bytes], bundle: Bundle, shown: str) -> lis
         match candidate.checked:
             case Skill() as skill:
                 _skill(candidate, skill, files, notes)
+                _environment(candidate, skill, files, bundle, notes)
             case Agent() as agent if agent.role == "main" and agent.contracts.input is None:
                 _note(notes, candidate, ("slug",), "a main agent takes any input", "name a contract for its input")
             case Flow() as flow:
@@ -82,23 +83,45 @@ def _skill(candidate: Candidate, skill: Skill, files: Mapping[str, bytes], notes
         _note(notes, candidate, ("effect",), what, "what looks outside is at least `read`")
 
 
+def _environment(candidate: Candidate, skill: Skill, files: Mapping[str, bytes], bundle: Bundle, notes: Notes) -> None:
+    """Secrets that code takes out of the environment by itself: neither recorded nor masked."""
+    secret = secret_variables(bundle)
+    for path, text in _texts_of(candidate, files):
+        for line, name in readings(text):
+            if name is None:
+                what = f"{skill.slug} reads variables of the environment that it does not name, secrets among them"
+                fix = "read those that it needs, each by its name"
+            elif name in secret or SECRET_NAME.search(name):
+                what = f"{skill.slug} reads {name} past its `secrets`: nothing masks it, and nobody sees a rotation"
+                fix = f"declare `secrets: {{{name}: env:{name}}}` and read it with ctx.secret"
+            else:
+                continue
+            notes.add(path, (line, 1), what, fix, subject=candidate.subject, severity="warning")
+
+
 def _code(candidate: Candidate, files: Mapping[str, bytes]) -> Iterator[tuple[str, Reach]]:
-    """What the skill's own files reach for; its tests are no part of it."""
+    """What the skill's own files reach for."""
+    for path, text in _texts_of(candidate, files):
+        yield from ((path, reach) for reach in reaches(text))
+
+
+def _texts_of(candidate: Candidate, files: Mapping[str, bytes]) -> Iterator[tuple[str, str]]:
+    """The skill's own Python; its tests are no part of it."""
     folder = dirname(candidate.path)
     for path, data in files.items():
         inside = path.removeprefix(f"{folder}/")
         if path.endswith(".py") and inside != path and not inside.startswith("tests/"):
-            yield from ((path, reach) for reach in reaches(data.decode("utf-8", "replace")))
+            yield path, data.decode("utf-8", "replace")
 
 
 def _secrets(candidate: Candidate, notes: Notes) -> None:
-    fix = "take it out, count it as known to others, and hand it in by the environment"
+    fix = "take it out, count it as known to others, and name it under `secrets` of the skill that needs it"
     for number, line in enumerate(candidate.document.text.splitlines(), 1):
         if (found := _TOKEN.search(line)) is not None:
             what = f"this looks like a secret ({found[0][:4]}...)"
             notes.add(candidate.path, (number, found.start() + 1), what, fix, severity="warning")
     for pointer, key, value in _texts(candidate.document.value, ()):
-        if _SECRET_KEY.search(key) and len(value) >= 6 and not _BY_REFERENCE.match(value):
+        if SECRET_NAME.search(key) and len(value) >= 6 and not _BY_REFERENCE.match(value):
             _note(notes, candidate, pointer, f"`{key}` holds a value as it is", fix)
 
 

@@ -1,0 +1,94 @@
+"""Secrets and the real command: a hundred of them are nowhere in what it wrote and said, and a rotation counts."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.secret_project import build, hits, planted
+from tests.acceptance.workshop import Done, magsag
+
+DOORS = [("leak", do) for do in ("return", "raise", "fail", "retry", "log", "late")] + [("store", "record")]
+
+
+def typed(folder: Path, variables: dict[str, str], *words: str, stdin: str = "") -> Done:
+    """A command in an environment with these variables."""
+    return magsag(*words, cwd=folder, stdin=stdin, wrap=("env", *(f"{name}={variables[name]}" for name in variables)))
+
+
+def said(*found: Done) -> str:
+    return "\n".join(one.out + one.err for one in found)
+
+
+def ran(folder: Path, variables: dict[str, str], run: str, *do: tuple[str, str]) -> Done:
+    order = json.dumps({"do": do, "names": list(planted())})
+    words = ("agent", "run", "leaky-mag", "--run-id", run, "--verbose", "--verbose", "--json")
+    return typed(folder, variables, *words, stdin=order)
+
+
+def test_a_hundred_planted_secrets_are_nowhere(tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    variables = build(folder)
+    found = [ran(folder, variables, "doors", *DOORS)]
+    assert found[0].code == 0, found[0].err
+    assert found[0].out.count("[secret S0") > 300
+    found += [ran(folder, variables, "doubt", ("leak", "return"), ("send", "doubt"))]
+    found += [ran(folder, variables, "asks", ("leak", "fail"), ("ask", "return"))]
+    assert [one.code for one in found] == [0, 3, 3]
+    assert "[secret S" in found[1].err
+    asked = [
+        ("run", "show", "doors", "--json"), ("run", "show", "doubt"), ("run", "facts", "doors", "--json"),
+        ("run", "tree", "doubt"), ("approval", "list", "--json"), ("audit", "log", "--limit", "0", "--json"),
+        ("run", "export", "doors"), ("data", "archive", "archived"), ("data", "backup", "saved.db"),
+        ("flow", "summarize"), ("run", "replay", "doors"), ("data", "check"), ("config", "show", "--json"),
+    ]  # fmt: skip
+    found += [typed(folder, variables, *words) for words in asked]
+    assert [one.code for one in found[3:]] == [0] * len(asked), [one.err for one in found if one.code]
+    assert hits(folder, said(*found)) == []
+
+
+def test_a_skill_that_writes_them_past_the_product_is_found_by_the_same_search(tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    done = ran(folder, build(folder), "one", ("leak", "file"))
+    assert done.code == 0, done.err
+    assert {hit.split()[0] for hit in hits(folder, said(done))} == set(planted())
+
+
+@pytest.mark.parametrize("kept", ["env", "file"])
+def test_a_key_that_changes_while_a_run_waits_is_used_and_the_change_is_audited(tmp_path: Path, kept: str) -> None:
+    catalog = tmp_path / "catalog"
+    for path, text in {
+        "skills/call/skill.yaml": "kind: skill\nschema: 1\nslug: call\nversion: 0.1.0\nentrypoint: skill.py:run\n"
+        f"effect: read\nsecrets: {{KEY: '{kept}:KEY'}}\n",
+        "skills/call/skill.py": "import hashlib\ndef run(payload, ctx):\n"
+        "    return hashlib.sha256(ctx.secret('KEY').encode()).hexdigest()[:8]\n",
+        "agents/main/caller-mag/agent.yaml": "kind: agent\nschema: 1\nslug: caller-mag\nversion: 0.1.0\nrole: main\n"
+        "entrypoint: agent.py:run\nuses: [skill:call]\n",
+        "agents/main/caller-mag/agent.py": "async def run(payload, ctx):\n    first = await ctx.skill('call')\n"
+        "    await ctx.wait_for('go')\n    return [first, await ctx.skill('call')]\n",
+    }.items():
+        (catalog / path).parent.mkdir(parents=True, exist_ok=True)
+        (catalog / path).write_text(text, encoding="utf-8")
+    (tmp_path / "magsag.toml").touch()
+
+    def key(value: str) -> dict[str, str]:
+        (tmp_path / "KEY").write_text(value, encoding="utf-8")
+        (tmp_path / "KEY").chmod(0o600)
+        return {"KEY": value}
+
+    old, new = "the-old-key-1", "the-new-key-2"
+    assert typed(tmp_path, key(old), "agent", "run", "caller-mag", "--run-id", "one", stdin="null").code == 3
+    key(new)
+    done = typed(tmp_path, {"KEY": new}, "run", "signal", "one", "go", "--json")
+    assert done.code == 0, done.err
+    shown = magsag("run", "show", "one", "--json", cwd=tmp_path).value
+    first, second = shown["output"]
+    assert first != second
+    assert [(use["step"], use["before"] is None) for use in shown["secrets"]] == [("call#1", True), ("call#2", False)]
+    log = magsag("audit", "log", "--tool", f"{kept}:KEY", "--json", cwd=tmp_path).value
+    versions = [use["version"] for use in shown["secrets"]]
+    assert [one["said"] for one in log] == [versions[0], f"{versions[1]} changed since {versions[0]}"]
+    written = b"".join(path.read_bytes() for path in (tmp_path / ".magsag").iterdir() if path.is_file())
+    assert not [value for value in (old, new) if value.encode() in written]
