@@ -17,7 +17,7 @@ ANSWER_SECONDS = 15
 def run(letter, ctx):
     """Send. What leaves it open whether the letter arrived is a timeout, so that `find_sent` is asked."""
     body = json.dumps(letter).encode()
-    headers = {"Idempotency-Key": ctx.idempotency_key, "Content-Type": "application/json"}
+    headers = {"Idempotency-Key": ctx.idempotency_key, "Content-Type": "application/json", **_login(ctx)}
     try:
         _ask(urllib.request.Request(f"{_sink()}/mail", body, headers))
     except urllib.error.HTTPError as error:
@@ -34,12 +34,18 @@ def run(letter, ctx):
 def find_sent(letter, ctx):
     """Whether the sink has a letter under this key."""
     try:
-        _ask(urllib.request.Request(f"{_sink()}/{ctx.idempotency_key}"))
+        _ask(urllib.request.Request(f"{_sink()}/{ctx.idempotency_key}", headers=_login(ctx)))
     except urllib.error.HTTPError as error:
         if error.code != 404:
             raise
         return {"found": False}
     return {"found": True, "output": _receipt(letter, ctx)}
+
+
+def _login(ctx):
+    """Who sends, where the sink wants to know; the token is read anew for every attempt."""
+    token = ctx.secret("MAIL_TOKEN")
+    return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 def _ask(request):
