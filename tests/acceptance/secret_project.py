@@ -55,6 +55,8 @@ def run(payload, ctx):
         raise StepFailed("timeout", everything)
     if do == "file":
         open("leak.txt", "w").write(everything)
+    if do == "print":
+        print(everything)
     return "done"
 """
 AGENT: Final = """
@@ -71,6 +73,7 @@ async def run(payload, ctx):
 """
 SKILLS: Final = {
     "leak": "read\nretry: {attempts: 2, backoff: 1ms, on: [rate_limit]}\ntimeout: 600ms",
+    "apart": "read\nisolation: process\ntimeout: 30s",
     "store": "transactional",
     "send": "unrepeatable",
     "ask": "unrepeatable",

@@ -8,7 +8,8 @@ import pytest
 from tests.acceptance.secret_project import build, hits, planted
 from tests.acceptance.workshop import Done, magsag
 
-DOORS = [("leak", do) for do in ("return", "raise", "fail", "retry", "log", "late")] + [("store", "record")]
+DOORS = [("leak", do) for do in ("return", "raise", "fail", "retry", "log", "late")]
+DOORS += [("apart", do) for do in ("return", "raise", "fail", "log", "print")] + [("store", "record")]
 
 
 def typed(folder: Path, variables: dict[str, str], *words: str, stdin: str = "") -> Done:

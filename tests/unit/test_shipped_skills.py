@@ -1,10 +1,13 @@
 """The shipped skills as plain functions."""
 
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from tests.unit.shipped import problems, skill
+from tests.unit.shipped import ROOT, function, problems, skill
 
 
 @pytest.mark.parametrize(
@@ -103,3 +106,38 @@ def test_an_offer_from_a_real_band_needs_no_warning() -> None:
     document = skill("doc-gen")({"offer": OFFER | {"band": {"currency": "USD", "min": 1, "max": 200000}}})
     assert document["warnings"] == []
     assert "Before you send it" not in document["markdown"]
+
+
+@pytest.mark.parametrize(("token", "shown"), [("a-token-for-mail", "Bearer a-token-for-mail"), (None, None)])
+def test_an_offer_is_sent_and_looked_up_with_the_token_that_there_is(
+    token: str | None, shown: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[str | None] = []
+
+    class Sink(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            heard.append(self.headers.get("Authorization"))
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            heard.append(self.headers.get("Authorization"))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Says nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Sink)
+    Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("MAIL_SINK", f"http://127.0.0.1:{server.server_port}")
+    try:
+        ctx = SimpleNamespace(idempotency_key="k", secret={"MAIL_TOKEN": token}.get)
+        letter = {"to": "ann@example.com", "subject": "Offer", "text": "Dear Ann"}
+        found = function(ROOT / "skills/send-offer", "skill.py:find_sent")(letter, ctx)
+        assert found == {"found": True, "output": skill("send-offer")(letter, ctx)}
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert heard == [shown, shown]
