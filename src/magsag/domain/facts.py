@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from magsag.domain.approval import Answer, Ask, Proof, Reach
 from magsag.domain.breaking import BreakerMoved
+from magsag.domain.budget import Bound
 from magsag.domain.effects import Effect
 from magsag.domain.errors import ErrorType
 from magsag.domain.frozen import frozen
@@ -168,6 +169,8 @@ class RunStarted:
     """of a detached child run, whose tree is its own: the programs above it, the root's first"""
     verdict: "Verdict | None" = None
     """what the program's objectives said of the start of a root run; absent where they were kept"""
+    bounds: tuple[Bound, ...] | None = None
+    """of a detached child run: the budgets of the runs above it"""
     input: bytes
 
 
@@ -326,6 +329,10 @@ class StepStarted:
     """the ticket that was spent with it"""
     standing: str | None = None
     """the standing approval that answered the ask"""
+    reserved: Mapping[str, int] | None = None
+    """by budget, what it may cost at most (`domain.budget`)"""
+    lost: Mapping[str, int] | None = None
+    """by unit, what the attempt before it is charged: it began, and nothing came back"""
     input: bytes | None = None
 
 
@@ -350,6 +357,8 @@ class StepSucceeded:
     step: StepId
     took: int
     spent: Mapping[str, int] | None = None
+    """by unit, in its smallest part; `assumed`: nobody knows, it is the most that it can have been"""
+    assumed: bool | None = None
     child_head: str | None = None
     partial: bool | None = None
     """true of a child run that ended `partial`"""
@@ -369,6 +378,8 @@ class StepFailed:
     took: int = 0
     proposal: Proposal | None = None
     verdict: Verdict | None = None
+    spent: Mapping[str, int] | None = None
+    assumed: bool | None = None
     child_head: str | None = None
     input: bytes | None = None
     output: bytes
@@ -381,6 +392,8 @@ class StepWillRetry:
     step: StepId
     type: ErrorType
     due: int
+    spent: Mapping[str, int] | None = None
+    assumed: bool | None = None
     output: bytes
     """`{type, message, details}` of the attempt that failed"""
 
@@ -392,6 +405,8 @@ class StepInDoubt:
     at: int
     step: StepId
     reason: str
+    spent: Mapping[str, int] | None = None
+    assumed: bool | None = None
 
 
 @frozen(kw_only=True)
@@ -411,6 +426,8 @@ class StepCancelled:
     at: int
     step: StepId
     proposal: Proposal | None = None
+    spent: Mapping[str, int] | None = None
+    assumed: bool | None = None
     input: bytes | None = None
 
 

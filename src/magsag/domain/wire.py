@@ -12,6 +12,7 @@ from pydantic_core import from_json
 
 from magsag.domain.approval import Answer, ApprovalRule, Ask, OnExpire, Proof, Reach
 from magsag.domain.breaking import BreakerState
+from magsag.domain.budget import Bound
 from magsag.domain.effects import Effect
 from magsag.domain.errors import ErrorType, StoreBroken
 from magsag.domain.facts import (
@@ -107,6 +108,10 @@ def _reasons(data: list[dict[str, Any]]) -> tuple[ParkReason, ...]:
     return tuple(ParkReason(**{**item, "on": ParkedOn(item["on"])}) for item in data)
 
 
+def _bounds(data: list[dict[str, Any]]) -> tuple[Bound, ...]:
+    return tuple(Bound(**item) for item in data)
+
+
 def _scores(data: list[dict[str, Any]]) -> tuple[Score, ...]:
     return tuple(Score(**item) for item in data)
 
@@ -127,6 +132,7 @@ _NESTED: Final[Mapping[str, Callable[[Any], object]]] = {
     "reach": Reach,
     "reasons": _reasons,
     "scores": _scores,
+    "bounds": _bounds,
     "type": ErrorType,
     "status": RunStatus,
     "how": StepStatus,

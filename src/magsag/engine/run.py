@@ -3,6 +3,7 @@
 Everything that affects the state of a run lives in this file and in `engine.table`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from magsag.domain import facts
@@ -48,6 +49,11 @@ class Step:
     """the ticket that was spent with its intent"""
     late: tuple[bytes, ...] = ()
     """outcomes that came after it was given up; they change nothing"""
+    reserved: Mapping[str, int] | None = None
+    """by budget, what the attempt under way holds back"""
+    spent: dict[str, int] | None = None
+    """by unit, what all its attempts are charged; `assumed` when a part of it is not known"""
+    assumed: bool = False
 
     @property
     def changed(self) -> bytes | None:
@@ -88,6 +94,8 @@ class Run:
     """by event, those that no wait has taken yet, the oldest first"""
     secrets: dict[str, tuple[facts.SecretUsed, ...]] = field(default_factory=dict)
     """by reference, the first use of each version"""
+    holding: int = 0
+    """how many of its steps hold something back"""
 
     standing: dict[str, facts.StandingApproved] = field(default_factory=dict)
     """by id, what people approved beforehand when they answered its tickets"""
@@ -114,9 +122,11 @@ def evolve(run: Run, fact: facts.Fact) -> None:
             _done(_step(run, fact.step), fact, run.order)
         case facts.StepHeld() | facts.StepStarted():
             _proposed(_step(run, fact.step), fact)
+            _hold_back(run, fact)
         case facts.StepSucceeded() | facts.StepFailed() | facts.StepCancelled() | facts.StepSkipped():
             step = _step(run, fact.step)
             _ended(step, fact, run.order)
+            _charge(run, step, fact)
             if isinstance(fact, facts.StepSucceeded):
                 _take_signal(run, step)
         case facts.ApprovalDecided():
@@ -132,7 +142,9 @@ def evolve(run: Run, fact: facts.Fact) -> None:
             run.aside += 1
             _changed(_step(run, fact.step), fact, run.order)
         case facts.StepWillRetry() | facts.StepInDoubt() | facts.StepResolved():
-            _changed(_step(run, fact.step), fact, run.order)
+            step = _step(run, fact.step)
+            _changed(step, fact, run.order)
+            _charge(run, step, fact)
         case _:
             _whole(run, fact)
 
@@ -196,6 +208,49 @@ def _done(step: Step, fact: facts.StepDone, count: int) -> None:
     step.input, step.output = fact.input, fact.output
     step.at, step.order = fact.at, count
     step.started_at = step.started_at or fact.at - fact.took
+    if fact.spent is not None:
+        _add(step, fact.spent, False)
+
+
+def _hold_back(run: Run, fact: facts.StepHeld | facts.StepStarted) -> None:
+    """A new attempt; the one before it may have been lost.
+
+    It is believed after its commit, so it has no place in the order that programs see.
+    """
+    if isinstance(fact, facts.StepHeld) or fact.reserved is None:
+        return
+    run.aside += 1
+    step = run.steps[fact.step]
+    if fact.lost is not None:
+        _add(step, fact.lost, True)
+    run.holding += step.reserved is None
+    step.reserved = fact.reserved
+
+
+def _charge(
+    run: Run,
+    step: Step,
+    fact: facts.StepSucceeded
+    | facts.StepFailed
+    | facts.StepCancelled
+    | facts.StepSkipped
+    | facts.StepWillRetry
+    | facts.StepInDoubt
+    | facts.StepResolved,
+) -> None:
+    """The attempt has ended: it holds nothing back any more."""
+    if isinstance(fact, facts.StepSkipped | facts.StepResolved):
+        return
+    if step.reserved is not None:
+        step.reserved, run.holding = None, run.holding - 1
+    if fact.spent is not None:
+        _add(step, fact.spent, bool(fact.assumed))
+
+
+def _add(step: Step, spent: Mapping[str, int], assumed: bool) -> None:
+    before = step.spent or {}
+    step.spent = {unit: before.get(unit, 0) + spent.get(unit, 0) for unit in {**before, **spent}}
+    step.assumed = step.assumed or assumed
 
 
 def _proposed(step: Step, fact: facts.StepHeld | facts.StepStarted) -> None:

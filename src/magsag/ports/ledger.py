@@ -14,12 +14,14 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from magsag.domain.approval import TicketState
+from magsag.domain.budget import Reserve, Settle, Shortfall
 from magsag.domain.effects import Level
 from magsag.domain.facts import ParkedOn, RunStatus
 from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId, StepId
 from magsag.domain.sealed import Fault, Sealed, Stored
 from magsag.domain.standing import Course, Standing
+from magsag.ports.budgets import BudgetPiece, Budgets, KeptBudget, KeptCap, KeptReservation
 from magsag.ports.measures import Measures
 from magsag.ports.standing_approvals import KeptStanding, Leaning, StandingReads, StandingRow
 from magsag.ports.throttles import Throttles
@@ -32,8 +34,11 @@ __all__ = [
     "Fault",
     "Hit",
     "KeptBlob",
+    "KeptBudget",
     "KeptBundle",
+    "KeptCap",
     "KeptRecord",
+    "KeptReservation",
     "KeptRun",
     "KeptTicket",
     "Lease",
@@ -170,6 +175,10 @@ class Write:
     wake: int | None = None
     """the tree wants a leg: if its root is parked it is due at this time (microseconds since 1970) at the latest; if it
     is being driven, its next park is, since its driver may not hear of these facts before it parks"""
+    reserves: Sequence[Reserve] = ()
+    """what its intent takes from budgets: all of it, or the write is declined"""
+    settles: Sequence[Settle] = ()
+    """what outcomes give back to budgets; one that nobody holds back is passed over"""
     under: Lease | None = None
     """another tree's lease, which is checked as `lease` is: whoever lost that tree has no say in this one either"""
 
@@ -184,10 +193,12 @@ class Written:
 
 @frozen
 class Declined:
-    """This write alone was dropped: no lease, a run that exists, or does not, a ticket that somebody changed."""
+    """This write alone was dropped: no lease, a run that exists, or does not, a changed ticket, too little budget."""
 
     why: str
-    """`lease`, `exists`, `unknown`, `approval` (also a standing one)"""
+    """`lease`, `exists`, `unknown`, `approval` (also a standing one), `budget`"""
+    short: Shortfall | None = None
+    """of `budget`: which one, and what is left of it"""
 
 
 class Ledger(Protocol):
@@ -450,7 +461,7 @@ class KeptTicket:
     ticket: TicketRow
 
 
-Piece = AnchorLines | KeptBundle | KeptRun | KeptBlob | KeptRecord | KeptTicket | KeptStanding
+Piece = AnchorLines | KeptBundle | KeptRun | KeptBlob | KeptRecord | KeptTicket | KeptStanding | BudgetPiece
 """what a ledger is made of; leases are not: they belong to processes"""
 
 
@@ -468,7 +479,8 @@ class Moving(Protocol):
         """
 
     def pieces(self) -> Iterator[Piece]:
-        """All of it, in this order: anchors, bundles, runs, large values, records, tickets, standing approvals.
+        """All of it, in this order: anchors, bundles, runs, large values, records, tickets, standing approvals,
+        budgets, reservations, caps.
 
         Each sort is in the order of the bytes of its keys. As of one moment.
         """
@@ -477,5 +489,7 @@ class Moving(Protocol):
         """Put pieces of another ledger into a FILLING one, as they are, in one commit."""
 
 
-class Store(Ledger, Leases, Runs, Tickets, StandingReads, Throttles, Measures, Wakes, Upkeep, Moving, Protocol):
+class Store(
+    Ledger, Leases, Runs, Tickets, StandingReads, Budgets, Throttles, Measures, Wakes, Upkeep, Moving, Protocol
+):
     """All of it; what `app` builds and services take a part of."""

@@ -20,6 +20,7 @@ from magsag.ports.ledger import Record
 from magsag.ports.sandbox import Confines, Sandbox
 from magsag.services.apart import act_apart, said_of
 from magsag.services.attempt import Attempt
+from magsag.services.budgeting import report
 from magsag.services.masking import RESOLVED
 from magsag.services.outcomes import Outcomes
 from magsag.services.raised import raised
@@ -68,6 +69,13 @@ class ActScope:
     def get_record(self, key: str, default: object = None) -> object:
         """What was last put under a key; for any skill that may look, which a `pure` one may not."""
         return self._shelf.get(self._attempt.target.proposal.effect, self.records, key, default)
+
+    def spent(self, usd: float | str | None = None, tokens: int | None = None) -> None:
+        """Say what the act has cost so far, in USD and tokens; what is said again adds up.
+
+        What it never says is charged as its manifest declares it. Raises StepFailed for more than that.
+        """
+        report(self._attempt, usd, tokens)
 
     def late(self, result: object, error: BaseException | None) -> None:
         """What a sync function gave, or raised, after it was given up."""

@@ -1,9 +1,9 @@
 """One step on its way through the gate, and what it is handed at the ends of the way."""
 
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from magsag.domain.effects import Effect
 from magsag.domain.errors import StepFailed, Stopped
@@ -15,6 +15,9 @@ from magsag.ports.ledger import Record, TicketRow
 from magsag.ports.standing_approvals import Leaning
 from magsag.services.seat import Scope, Seat
 from magsag.services.targets import Target
+
+if TYPE_CHECKING:
+    from magsag.services.budgeting import Charge
 
 
 @frozen
@@ -102,6 +105,12 @@ class Attempt:
     """of what has a breaker, a rate or a concurrency: the leave to act"""
     waits: int = 0
     """how often it has waited for a rate or a concurrency"""
+    charge: "Charge | None" = None
+    """what it holds back of budgets"""
+    performed: bool = False
+    """its act has begun, in this process"""
+    reported: dict[str, int] = field(default_factory=dict)
+    """by unit, what the act said it has cost"""
 
     @property
     def acted(self) -> bytes:

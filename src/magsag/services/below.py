@@ -35,6 +35,7 @@ def started_below(
         parent_step=place.step,
         deadline=_deadline(place),
         lineage=lineage,
+        bounds=(place.seat.bounds or None) if lineage is not None else None,
         input=input,
     )
 

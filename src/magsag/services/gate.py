@@ -1,8 +1,9 @@
 """The gate: the one place where an act is judged, started and settled. One straight way for every step.
 
 Order, fail closed at each: values and input contract, redaction, policy verdict, approval, secrets, breaker and rate,
-intent, act under its timeout, output contract, outcome. A step that the ledger knows is answered from the record after
-its call, target and input were compared with it. Stopping a run is decided here, never by the caller.
+budgets, intent, act under its timeout, output contract, outcome. A step that the ledger knows is answered from the
+record after its call, target and input were compared with it. Stopping a run is decided here, never by the
+caller.
 """
 
 import asyncio
@@ -25,6 +26,7 @@ from magsag.ports.means import Means
 from magsag.services.admitting import admit
 from magsag.services.asking import Asking, Goes, Over, Waits
 from magsag.services.attempt import Acted, Attempt, Children, HeldTicket, Switches, Told
+from magsag.services.budgeting import Budgeting
 from magsag.services.comparing import asks, denied, departure, in_doubt
 from magsag.services.covering import Covering
 from magsag.services.judging import Judging
@@ -64,6 +66,7 @@ class Gate:
         self._clock = clock
         self._judging = Judging(switches, store, clock)
         self._asking = Asking(store, clock)
+        self._budgeting = Budgeting(store, switches.step_seconds)
         self._outcomes = Outcomes(recorder, values, clock, switches)
         self.secrets = SecretDesk(means.secrets, recorder, clock, are_needed=means.place is None)
         seconds = switches.step_seconds
@@ -165,6 +168,8 @@ class Gate:
                 return await self._attempts(attempt)
             case Wanted.PERFORM:
                 attempt.started, attempt.verdict, attempt.began = True, step.verdict, self._clock.now()
+                if step.reserved is not None:
+                    await self._start(attempt, None)
                 return await self._attempts(attempt)
             case unknown:
                 assert_never(unknown)
@@ -269,17 +274,22 @@ class Gate:
 
     async def _start(self, attempt: Attempt, spends: HeldTicket | None) -> None:
         """The intent, where it is a fact of its own: of the kinds that always start, and of what was held."""
-        acts = not is_not_performed(attempt.verdict)
+        acts, again = not is_not_performed(attempt.verdict), attempt.started
         if acts and attempt.target.secrets:
             await self._hand_secrets(attempt)
-        if acts and attempt.target.throttled is not None and not await self._may_go(attempt):
+        if acts and attempt.target.throttled is not None and not again and not await self._may_go(attempt):
             return
-        starts = acts and attempt.target.proposal.effect in ALWAYS_STARTS
-        if not (starts or attempt.ticket or attempt.leans or attempt.is_held):
-            return
-        await self._outcomes.start(attempt, spends)
+        try:
+            attempt.charge = self._budgeting.charge(attempt) if acts else None
+            starts = acts and attempt.target.proposal.effect in ALWAYS_STARTS
+            if not (attempt.charge or (not again and (starts or attempt.ticket or attempt.leans or attempt.is_held))):
+                return
+            await self._outcomes.start(attempt, spends)
+        except StepFailed as error:
+            raise await self._refused(attempt, error) from None
         if attempt.cancelled and attempt.given_up:
-            raise await self._outcomes.fail(attempt, StepFailed(ErrorType.RAISED, _NOT_ACTED))
+            why = StepFailed(ErrorType.RAISED, _NOT_ACTED)
+            raise await self._outcomes.fail(attempt, why, released=attempt.charge is not None)
 
     async def _hand_secrets(self, attempt: Attempt) -> None:
         """One that is missing ends the step before anything starts."""

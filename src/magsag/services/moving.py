@@ -15,8 +15,11 @@ from magsag.ports.ledger import (
     AnchorLines,
     Course,
     KeptBlob,
+    KeptBudget,
     KeptBundle,
+    KeptCap,
     KeptRecord,
+    KeptReservation,
     KeptRun,
     KeptTicket,
     Piece,
@@ -41,7 +44,8 @@ class Moved:
     source: str
     target: str
     tallies: dict[str, Tally]
-    """by sort: anchors, bundles, runs, facts, large values, records, tickets, standing approvals"""
+    """by sort: anchors, bundles, runs, facts, large values, records, tickets, standing approvals, budgets,
+    reservations, caps"""
 
 
 class Moving:
@@ -163,6 +167,8 @@ def _size(piece: Piece) -> int:
             return len(ticket.body)
         case KeptStanding():
             return 0
+        case KeptBudget() | KeptReservation() | KeptCap():
+            return 200
         case _:
             assert_never(piece)
 

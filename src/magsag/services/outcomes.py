@@ -6,6 +6,7 @@ paid or effectful act is written at once, what `pure` and `read` gave is kept an
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from magsag.catalog.contracts import Contract
@@ -13,12 +14,17 @@ from magsag.domain import facts
 from magsag.domain.approval import Ask
 from magsag.domain.effects import EFFECTFUL, Level
 from magsag.domain.errors import ErrorType, LeaseLost, Retryable, StepFailed
+from magsag.domain.sealed import Sealed
 from magsag.domain.values import decode, encode, encode_known
+from magsag.engine.charging import lost
 from magsag.engine.run import Step
+from magsag.policy.budget import exhausted, worst_of
 from magsag.ports.clock import Clock
-from magsag.ports.ledger import Record, TicketRow
+from magsag.ports.ledger import Record, TicketRow, Write
 from magsag.ports.standing_approvals import Leaning
 from magsag.services.attempt import Acted, Attempt, HeldTicket, Switches, Told
+from magsag.services.budgeting import Charge, spent
+from magsag.services.commits import Commit
 from magsag.services.large import Values
 from magsag.services.masking import RESOLVED
 from magsag.services.recorder import Recorder
@@ -36,8 +42,11 @@ class Outcomes:
         self._step_seconds = switches.step_seconds
 
     async def start(self, attempt: Attempt, spends: HeldTicket | None = None) -> None:
-        """The intent, on disk before the act when it has an effect; with `spends` the ticket is spent in its commit."""
-        target = attempt.target
+        """The intent, on disk before the act when it has an effect; with `spends` the ticket is spent in its commit.
+
+        What it holds back of budgets is taken in the same commit. Raises StepFailed when they have too little left.
+        """
+        target, charge, before = attempt.target, attempt.charge, attempt.seat.run.steps.get(attempt.id)
         assert attempt.verdict is not None
         fact = facts.StepStarted(
             at=attempt.began,
@@ -49,17 +58,46 @@ class Outcomes:
             act_by=self._act_by(attempt),
             approval=spends.ticket.ask.ticket if spends else None,
             standing=attempt.leans.id if attempt.leans else None,
+            reserved=charge.reserved if charge is not None else None,
+            lost=worst_of(before.reserved) if before is not None and before.reserved is not None else None,
             input=None if attempt.known else attempt.data,
         )
-        attempt.started = True
+        tickets: Sequence[TicketRow] = ()
         if spends is not None:
             is_spent = attempt.ticket is not None and attempt.ticket.row == spends.row
-            attempt.ticket = spends
-            await self._surely(attempt, fact, Level.SYNCED, tickets=() if is_spent else (spends.row,))
+            attempt.ticket, tickets = spends, () if is_spent else (spends.row,)
+        if charge is not None:
+            await self._intend(attempt, fact, charge, tickets)
+            attempt.started = True
+            return
+        attempt.started = True
+        if spends is not None:
+            await self._surely(attempt, fact, Level.SYNCED, tickets=tickets)
         elif target.proposal.effect in EFFECTFUL or attempt.leans is not None:
             await self._surely(attempt, fact, Level.SYNCED, leans=(attempt.leans,) if attempt.leans else ())
         else:
             self._recorder.keep(attempt.seat.leg.tree, attempt.seat.run, fact)
+
+    async def _intend(
+        self, attempt: Attempt, fact: facts.StepStarted, charge: Charge, tickets: Sequence[TicketRow]
+    ) -> None:
+        """The intent and what it holds back, in one commit or not at all."""
+        tree, run = attempt.seat.leg.tree, attempt.seat.run
+        effectful = attempt.target.proposal.effect in EFFECTFUL
+        leans = [replace(attempt.leans, at=self._clock.now())] if attempt.leans is not None else []
+        level = Level.SYNCED if effectful or tickets or leans else Level.WRITTEN
+        before = run.steps.get(attempt.id)
+        settles = lost(before) if before is not None else []
+
+        def write(sealed: Sealed) -> Write:
+            about = Write(run.id, tree.root, [sealed], tree.lease, tickets=tickets, leans=leans)
+            about.reserves, about.settles = charge.reserves, settles
+            return about
+
+        intent = self._recorder.intend(tree, run, fact, level, write)
+        await self._committed(attempt, intent)
+        if intent.short is not None:
+            raise exhausted(intent.short, attempt.target.proposal.target)
 
     def _act_by(self, attempt: Attempt) -> int:
         act = attempt.target.act
@@ -94,6 +132,7 @@ class Outcomes:
                 at=now,
                 step=attempt.id,
                 took=now - attempt.began,
+                spent=spent(attempt, now - attempt.began),
                 child_head=acted.head,
                 partial=acted.partial,
                 adopted=acted.adopted,
@@ -108,6 +147,7 @@ class Outcomes:
                 verdict=attempt.verdict,
                 attempt=attempt.number,
                 took=now - attempt.began,
+                spent=spent(attempt, now - attempt.began),
                 input=attempt.data,
                 output=output,
             )
@@ -156,16 +196,21 @@ class Outcomes:
             await self.start(attempt)
         now = self._clock.now()
         due = now + int(delay_seconds * 1e6)
-        fact = facts.StepWillRetry(at=now, step=attempt.id, type=error.type, due=due, output=error_bytes(error))
+        cost, output = spent(attempt, now - attempt.began), error_bytes(error)
+        fact = facts.StepWillRetry(at=now, step=attempt.id, type=error.type, due=due, spent=cost, output=output)
         await self._surely(attempt, fact, Level.WRITTEN)
-        attempt.started = False
+        attempt.started = attempt.performed = False
+        attempt.charge, attempt.reported = None, {}
         attempt.number += 1
         attempt.value = self._values.decode(attempt.seat.leg.tree, attempt.acted)
 
     async def fail(
-        self, attempt: Attempt, error: StepFailed | Retryable, tickets: Sequence[TicketRow] = ()
+        self, attempt: Attempt, error: StepFailed | Retryable, tickets: Sequence[TicketRow] = (), released: bool = False
     ) -> StepFailed:
-        """Record the failure; the error as the program will see it, now and in every replay."""
+        """Record the failure; the error as the program will see it, now and in every replay.
+
+        `released`: its intent is on record, and it is certain that nothing of it began, so it costs nothing.
+        """
         now = self._clock.now()
         known = attempt.known
         fact = facts.StepFailed(
@@ -176,6 +221,7 @@ class Outcomes:
             took=max(0, now - attempt.began) if attempt.began else 0,
             proposal=None if known else attempt.target.proposal,
             verdict=attempt.verdict,
+            spent={} if released else spent(attempt, now - attempt.began),
             input=None if known else attempt.data,
             output=error_bytes(error),
         )
@@ -193,7 +239,7 @@ class Outcomes:
     ) -> None:
         """Put the outcome on record at its level. A cancelled step's real outcome counts, then it is cancelled."""
         effectful = attempt.target.proposal.effect in EFFECTFUL
-        if self._every_step or effectful or attempt.target.paid:
+        if self._every_step or effectful or attempt.target.paid or attempt.charge is not None:
             try:
                 await self._in_order(attempt, fact, Level.SYNCED if self._every_step else Level.WRITTEN, records)
             except LeaseLost:
@@ -230,6 +276,11 @@ class Outcomes:
         tree = attempt.seat.leg.tree
         run, recorder = attempt.seat.run, self._recorder
         written = recorder.propose(tree, run, [fact], level, records=records, tickets=tickets, leans=leans)
+        await self._committed(attempt, written)
+
+    async def _committed(self, attempt: Attempt, written: Commit) -> None:
+        """Wait for it, whatever happens to the task meanwhile. Raises StoreBroken, LeaseLost."""
+        tree = attempt.seat.leg.tree
         while not written.done():
             try:
                 await written

@@ -69,6 +69,7 @@ class Performing:
             return await self._delegate(attempt)
         if isinstance(target.act, WaitAct):
             return await self._wait(attempt, target.act)
+        attempt.performed = True
         scope = acts.ActScope(attempt, self._outcomes, self._shelf)
         act = self._placed(target.act, scope, attempt)
         if target.proposal.effect in EFFECTFUL:

@@ -24,6 +24,7 @@ from magsag.ports.ledger import Store
 from magsag.ports.model import ModelProvider
 from magsag.services.attempt import ChildPlace
 from magsag.services.beginnings import read_run, started_of
+from magsag.services.budgeting import bounds_of
 from magsag.services.children import ChildRuns
 from magsag.services.context import ProgramContext, SyncContext
 from magsag.services.earlier import earlier_outputs
@@ -86,7 +87,9 @@ class Programs:
             self._gate.secrets.remember(run)
         lineage = (*(started.lineage or ()), started.program)
         seat = Seat(leg, run, targets, lineage, started.environment, started.mode, recorded=run.order)
+        seat.bounds = (*bounds_of(targets.entry.manifest, run.id), *(started.bounds or ()))
         if above is not None:
+            seat.bounds += above.seat.bounds
             seat.lineage = (*above.seat.lineage, started.program)
             seat.above = above.branch
         return seat

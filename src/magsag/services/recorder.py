@@ -12,17 +12,20 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Final, NamedTuple
+from typing import Final
 
+from magsag.domain.budget import Settle
 from magsag.domain.effects import Level
-from magsag.domain.errors import Broken, Invalid, LeaseLost, StoreBroken
+from magsag.domain.errors import Broken, Invalid, StoreBroken
 from magsag.domain.facts import Fact, StepFailed, StepStarted, StepStatus, StepSucceeded
 from magsag.domain.ids import RunId, StepId
 from magsag.engine.chain import seal
+from magsag.engine.charging import charged, settles
 from magsag.engine.run import Run, evolve
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Change, Declined, Ledger, NewRun, Record, Sealed, TicketRow, Write, Written
 from magsag.ports.standing_approvals import Leaning
+from magsag.services.commits import Commit, Intent, Outcome, Proposed, lost_by
 from magsag.services.driven import Tree
 
 KEPT_SECONDS: Final = 0.05
@@ -43,11 +46,12 @@ class _Pending:
     records: list[Record] = field(default_factory=list)
     tickets: list[TicketRow] = field(default_factory=list)
     leans: list[Leaning] = field(default_factory=list)
+    settles: list[Settle] = field(default_factory=list)
     beside: list[Write] = field(default_factory=list)
     """to other trees, in the same commit"""
     begun: set[StepId] = field(default_factory=set)
     """steps that the facts begin"""
-    outcomes: list["_Outcome"] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
     """those of the facts that say how an act ended which had begun before"""
 
 
@@ -58,7 +62,7 @@ class Recorder:
         self._ledger = ledger
         self._clock = clock
         self._pending: dict[RunId, _Pending] = {}
-        self._waiting: list[asyncio.Future[None]] = []
+        self._waiting: list[Commit] = []
         self._level = Level.KEPT
         self._soon = False
         self._later: asyncio.TimerHandle | None = None
@@ -125,7 +129,7 @@ class Recorder:
         tickets: Sequence[TicketRow] = (),
         leans: Sequence[Leaning] = (),
         beside: Sequence[Write] = (),
-    ) -> "Commit":
+    ) -> Commit:
         """The same without waiting; when the future ends, either they have reached the level or the tree is lost.
 
         `beside` are writes to other trees, in the same commit; nobody is told when one of them is declined.
@@ -136,7 +140,9 @@ class Recorder:
         pending = self._pending.setdefault(run.id, _Pending(tree))
         done = Commit(loop=asyncio.get_running_loop())
         if begun_before:
-            pending.outcomes.append(_Outcome(pending.facts[-len(facts) :], records, done))
+            ended = {fact.step for fact in facts if isinstance(fact, StepSucceeded | StepFailed)}
+            back = [one for one in pending.settles if one.step in ended]
+            pending.outcomes.append(Outcome(pending.facts[-len(facts) :], records, back, done))
         pending.create = create or pending.create
         pending.change = change or pending.change
         pending.release = release or pending.release
@@ -144,6 +150,19 @@ class Recorder:
         pending.tickets.extend(tickets)
         pending.leans.extend(leans)
         pending.beside.extend(beside)
+        self._level = max(self._level, level)
+        self._waiting.append(done)
+        self._flush_soon()
+        return done
+
+    def intend(
+        self, tree: Tree, run: Run, fact: StepStarted, level: Level, write: "Callable[[Sealed], Write]"
+    ) -> Intent:
+        """Propose an intent that takes from budgets, as a write of its own that is believed after its commit."""
+        if tree.lost is not None:
+            raise tree.lost
+        proposed = Proposed(tree, run, fact, write(seal(fact, self._clock.chance(16))), self.heard)
+        done = Intent(loop=asyncio.get_running_loop()).about(proposed)
         self._level = max(self._level, level)
         self._waiting.append(done)
         self._flush_soon()
@@ -161,7 +180,7 @@ class Recorder:
     async def settle(self) -> None:
         """Wait until everything proposed so far is written; errors show in the trees."""
         while self._pending or self._in_flight is not None:
-            done = asyncio.get_running_loop().create_future()
+            done = Commit(loop=asyncio.get_running_loop())
             self._waiting.append(done)
             self._level = max(self._level, Level.WRITTEN)
             self._flush_soon()
@@ -178,6 +197,10 @@ class Recorder:
         pending = self._pending.get(run.id)
         if pending is not None and pending.tree is not tree and pending.tree.lost is None:
             raise RunExists(f"run {run.id} is being created by this process already")
+        back: list[Settle] = []
+        if run.holding:
+            fact = charged(run, fact)
+            back = settles(run, fact)
         sealed = seal(fact, self._clock.chance(16))
         evolve(run, fact)
         if self.heard is not None:
@@ -185,6 +208,7 @@ class Recorder:
         if pending is None or pending.tree is not tree:
             pending = self._pending[run.id] = _Pending(tree)
         pending.facts.append(sealed)
+        pending.settles += back
         if isinstance(fact, StepStarted):
             pending.begun.add(fact.step)
         self._count += 1
@@ -221,6 +245,8 @@ class Recorder:
         now = self._clock.now()
         writes = [_write(run, item, now) for run, item in pending.items()]
         writes += [write for item in pending.values() for write in item.beside]
+        for done in waiting:
+            done.join(writes)
         if self._pace > SLOW_SECONDS:
             self._flush_in_thread(pending, writes, level, waiting)
         else:
@@ -231,7 +257,7 @@ class Recorder:
         pending: dict[RunId, _Pending],
         writes: list[Write],
         level: Level,
-        waiting: list[asyncio.Future[None]],
+        waiting: list[Commit],
     ) -> None:
         loop = asyncio.get_running_loop()
         self._thread = self._thread or ThreadPoolExecutor(1, thread_name_prefix="magsag-writer")
@@ -282,7 +308,7 @@ class Recorder:
         self,
         pending: dict[RunId, _Pending],
         answers: list[Written | Declined] | Broken,
-        waiting: list[asyncio.Future[None]],
+        waiting: list[Commit],
     ) -> None:
         if isinstance(answers, Broken):
             for item in pending.values():
@@ -290,6 +316,8 @@ class Recorder:
         else:
             for (run, item), answer in zip(pending.items(), answers, strict=False):
                 _believe(run, item, answer)
+        for done in waiting:
+            done.answered(answers)
         for done in waiting:
             if not done.done():
                 done.set_result(None)
@@ -314,13 +342,15 @@ def _write(run: RunId, item: _Pending, now: int) -> Write:
         item.records,
         item.tickets,
         leans=[replace(leaning, at=now) for leaning in item.leans],
+        settles=item.settles,
     )
 
 
-def _rescue(write: Write, outcomes: Sequence["_Outcome"], blobs: dict[str, bytes]) -> Write:
+def _rescue(write: Write, outcomes: Sequence[Outcome], blobs: dict[str, bytes]) -> Write:
     said = [fact for outcome in outcomes for fact in outcome.facts]
     records = [record for outcome in outcomes for record in outcome.records]
-    return Write(write.run, write.root, said, write.lease, blobs=blobs, records=records)
+    back = [one for outcome in outcomes for one in outcome.settles]
+    return Write(write.run, write.root, said, write.lease, blobs=blobs, records=records, settles=back)
 
 
 def _believe(run: RunId, item: _Pending, answer: Written | Declined) -> None:
@@ -332,29 +362,8 @@ def _believe(run: RunId, item: _Pending, answer: Written | Declined) -> None:
                 tree.seqs[run] = seq
         case Declined("exists"):
             tree.lose(RunExists(f"run {run} exists already"))
-        case Declined("approval"):
-            tree.lose(LeaseLost(f"run {tree.root}: an approval was decided meanwhile; the run is read again"))
         case Declined(why):
-            tree.lose(LeaseLost(f"run {tree.root}: another process drives it now ({why})"))
-
-
-class Commit(asyncio.Future[None]):
-    """A commit does not end because nobody waits for it any more; a shield would cost a turn of the loop each time."""
-
-    rescued = False
-    """an outcome that is on record, though the tree was lost with the rest of the commit"""
-
-    def cancel(self, msg: object = None) -> bool:
-        """A cancelled task hears of its cancellation after the commit."""
-        return False
-
-
-class _Outcome(NamedTuple):
-    """How an act ended, and who is to be told that it is on record."""
-
-    facts: Sequence[Sealed]
-    records: Sequence[Record]
-    done: Commit
+            tree.lose(lost_by(tree, why))
 
 
 class RunExists(Broken, Invalid):

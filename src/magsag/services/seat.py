@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
+from magsag.domain.budget import Bound
 from magsag.domain.facts import ParkedOn, ParkReason, RunStatus
 from magsag.domain.frozen import frozen
 from magsag.domain.ids import StepId
@@ -96,6 +97,8 @@ class Seat:
     mode: str
     above: Scope | None = None
     """of a child run: the delegation that waits for it"""
+    bounds: tuple[Bound, ...] = ()
+    """the budgets that bind it: its own and those of the runs above it"""
     recorded: int = 0
     """the order of the last fact that earlier legs have left"""
     partial: bool = False

@@ -11,8 +11,11 @@ from magsag.domain.frozen import frozen
 from magsag.ports.ledger import (
     AnchorLines,
     KeptBlob,
+    KeptBudget,
     KeptBundle,
+    KeptCap,
     KeptRecord,
+    KeptReservation,
     KeptRun,
     KeptTicket,
     Piece,
@@ -22,7 +25,10 @@ from magsag.ports.ledger import (
 )
 from magsag.ports.standing_approvals import KeptStanding, StandingRow
 
-SORTS: Final = ("anchors", "bundles", "runs", "facts", "large values", "records", "tickets", "standing approvals")
+SORTS: Final = (
+    *("anchors", "bundles", "runs", "facts", "large values", "records", "tickets", "standing approvals"),
+    *("budgets", "reservations", "caps"),
+)
 
 _ROW: Final = tuple(field.name for field in fields(RunRow))
 _TICKET: Final = tuple(field.name for field in fields(TicketRow))
@@ -70,6 +76,12 @@ class _Counting:
                 self._add("tickets", *_ticket(ticket))
             case KeptStanding(row):
                 self._add("standing approvals", *(str(getattr(row, name)).encode() for name in _STANDING))
+            case KeptBudget(standing):
+                self._add("budgets", to_json(standing))
+            case KeptReservation(reservation):
+                self._add("reservations", to_json(reservation))
+            case KeptCap(cap):
+                self._add("caps", to_json(cap))
             case _:
                 assert_never(piece)
 

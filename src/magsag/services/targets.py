@@ -117,6 +117,8 @@ class Target:
     """what its act is handed: name -> where it is found"""
     throttled: Declared | None = None
     """its breaker, rate and concurrency, where it has any"""
+    cost: Mapping[str, int] | None = None
+    """by unit, what one attempt costs at most, in money and tokens; None when nothing says so"""
 
 
 @dataclass(slots=True)
@@ -216,6 +218,7 @@ class Targets:
             by=self._by_field(manifest, proposal, traits),
             secrets=manifest.secrets,
             throttled=limits_of(manifest),
+            cost=manifest.cost.amounts() if manifest.cost is not None else None,
         )
 
     def _function(self, entry: Entry[Skill], entrypoint: str) -> FunctionAct | ApartAct:
@@ -271,7 +274,8 @@ class Targets:
 
     def _shell(self, step: FlowStep) -> Target:
         proposal = Proposal("shell", f"shell:{step.id}", Effect(step.effect or Effect.UNREPEATABLE))
-        return Target(step.id, proposal, self._found(proposal, SHELL), ShellAct(confines_of_step(step)))
+        cost = step.cost.amounts() if step.cost is not None else None
+        return Target(step.id, proposal, self._found(proposal, SHELL), ShellAct(confines_of_step(step)), cost=cost)
 
     def _contract(self, name: str | None) -> Contract | None:
         return self.bundle.contract(name) if name else None

@@ -6,16 +6,21 @@ from typing import Final
 import pytest
 
 from magsag.adapters.store.memory import MemoryStore
+from magsag.domain.approval import Proof
+from magsag.domain.budget import Budget, Cap, Reserve
 from magsag.domain.errors import Invalid, LedgerClosed
 from magsag.domain.facts import CancelRequested
-from magsag.domain.ids import RunId
+from magsag.domain.ids import RunId, StepId
 from magsag.engine.chain import blob_id
 from magsag.ports.ledger import (
     AnchorLines,
     Course,
     KeptBlob,
+    KeptBudget,
     KeptBundle,
+    KeptCap,
     KeptRecord,
+    KeptReservation,
     KeptRun,
     KeptTicket,
     Lease,
@@ -66,6 +71,9 @@ class MovingSuite:
             ("KeptRecord", "key"),
             ("KeptTicket", "t1"),
             ("KeptStanding", "s1"),
+            ("KeptBudget", "organisation/usd"),
+            ("KeptReservation", "ended"),
+            ("KeptCap", "000000001"),
         ]
 
     def test_a_store_that_is_filled_holds_the_same(self, store: Store) -> None:
@@ -165,8 +173,10 @@ def furnish(store: Store) -> Store:
     lease, child = begin(store, RunId("ended")), RunId("ended.sub")
     blobs, records = {blob_id(b"s" * 16, b"large"): b"large"}, [Record("local", "key", b"1", at=2)]
     tickets = [ticket(run=lease.root)]
+    store.set_cap(Cap(1, "organisation", "usd", 9, 1, "ann", Proof.OS_USER, "0" * 64, ""))
     first = Write(lease.root, lease.root, [done("a#1")], lease, blobs=blobs, records=records, tickets=tickets)
     first.standing = [standing(run=lease.root)]
+    first.reserves = [Reserve(StepId("a#1"), Budget("organisation/usd", "organisation", "usd", None), 4)]
     store.write([first], WRITTEN)
     store.write([Write(child, lease.root, [started()], lease, new_run(child, None, root=lease.root))], SYNCED)
     end(store, lease, run=child)
@@ -218,3 +228,9 @@ def _key(piece: Piece) -> str:
             return asked.id
         case KeptStanding(approved):
             return approved.id
+        case KeptBudget(standing):
+            return standing.id
+        case KeptReservation(held):
+            return held.run
+        case KeptCap(cap):
+            return f"{cap.n:09}"

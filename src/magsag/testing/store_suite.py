@@ -22,6 +22,7 @@ from magsag.domain.facts import CancelRequested, ParkedOn, PayloadErased, RunSta
 from magsag.domain.ids import RunId
 from magsag.engine.chain import blob_id, link, unseal
 from magsag.ports.ledger import Change, Declined, Lease, Occupied, Record, RunQuery, Store, Write, Written
+from magsag.testing.budgets_suite import BudgetsSuite
 from magsag.testing.measures_suite import MeasuresSuite
 from magsag.testing.moving_suite import MovingSuite
 from magsag.testing.sample_runs import (
@@ -670,6 +671,7 @@ class UpkeepSuite:
 
 
 class StoreSuite(
+    BudgetsSuite,
     FactsSuite,
     DecliningSuite,
     RecordsSuite,

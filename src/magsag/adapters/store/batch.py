@@ -10,9 +10,12 @@ from dataclasses import dataclass
 
 from pydantic_core import to_json
 
+from magsag.adapters.store.accounts import Accounts, Place
 from magsag.adapters.store.anchors import Rest
+from magsag.adapters.store.budgeting import budget_values
 from magsag.adapters.store.reading import ticket_values
 from magsag.adapters.store.standing_approvals import StandingChecks
+from magsag.domain.budget import BudgetRow, Shortfall
 from magsag.domain.facts import RunStatus
 from magsag.domain.ids import RunId
 from magsag.engine.chain import link
@@ -48,6 +51,7 @@ class Batch:
         self._beside: list[Write] = []
         self._versions: dict[str, int] = {}
         self._standing = StandingChecks(connection, sql)
+        self._accounts: Accounts | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -82,8 +86,8 @@ class Batch:
                 self._holders[item.create.root] = (item.create.owner, 1)
         elif state is None:
             return Declined("unknown")
-        if not self._standing.allow(item) or (item.tickets and not self._takes(item.tickets)):
-            return Declined("approval")
+        if (declined := self._refused(item)) is not None:
+            return declined
         if item.standing:
             self._standing.put(item.standing)
         state.seq, state.head = place(run, item.facts, state.seq, state.head, self._facts)
@@ -103,6 +107,13 @@ class Batch:
                 self._holders[item.lease.root] = _NOBODY
         return Written(state.seq, state.head)
 
+    def _refused(self, item: Write) -> Declined | None:
+        """By approvals that were changed, or budgets that have too little left; else what it takes is taken."""
+        if not self._standing.allow(item) or (item.tickets and not self._takes(item.tickets)):
+            return Declined("approval")
+        short = self._pays(item)
+        return None if short is None else Declined("budget", short)
+
     def _takes(self, tickets: Sequence[TicketRow]) -> bool:
         """Whether each ticket follows the version that stands; those of a write stand or fall together."""
         for ticket in tickets:
@@ -113,6 +124,13 @@ class Batch:
             return False
         self._versions.update((ticket.id, ticket.version) for ticket in tickets)
         return True
+
+    def _pays(self, item: Write) -> Shortfall | None:
+        """Settle and reserve; why the reservations do not fit, and then nothing has changed."""
+        if not item.reserves and not item.settles:
+            return None
+        accounts = self._accounts = self._accounts or Accounts(self._budget, self._cap, self._held_back)
+        return accounts.pay(item)
 
     def _holder(self, root: RunId) -> _Holder:
         """Who drives the tree; asked for here when none of its runs was there before this batch."""
@@ -139,6 +157,8 @@ class Batch:
         self._many("change_run", changed)
         for item in self._beside:
             self._write_beside(item)
+        if self._accounts is not None:
+            self._write_budgets(self._accounts)
 
     def _write_beside(self, item: Write) -> None:
         """Leases, large values, records, tickets and wakes."""
@@ -152,6 +172,24 @@ class Batch:
             self._many("wake", [{"at": item.wake, "root": item.root}])
         if item.release and lease is not None:
             self._many("release_lease", [(lease.root, lease.owner, lease.fence)])
+
+    def _write_budgets(self, accounts: Accounts) -> None:
+        held = accounts.reservations()
+        self._many("put_budget", [budget_values(row) for row in accounts.rows()])
+        self._many("drop_reservation", [place for place, amount in held if amount is None])
+        self._many("put_reservation", [(*place, amount) for place, amount in held if amount is not None])
+
+    def _budget(self, id: str) -> BudgetRow | None:
+        row = self._connection.execute(self._sql["budget"], (id,)).fetchone()
+        return None if row is None else BudgetRow(*row)
+
+    def _cap(self, scope: str, unit: str) -> int | None:
+        row = self._connection.execute(self._sql["cap_in_force"], (scope, unit)).fetchone()
+        return None if row is None else row[0]
+
+    def _held_back(self, place: Place) -> int | None:
+        row = self._connection.execute(self._sql["held_back"], place).fetchone()
+        return None if row is None else row[0]
 
     def _many(self, name: str, rows: Sequence[_Values]) -> None:
         if rows:
@@ -177,7 +215,8 @@ def append(connection: sqlite3.Connection, sql: Mapping[str, str], item: Write) 
 def only_appends(item: Write) -> bool:
     """Whether `append` may write it."""
     beside = item.create or item.change or item.release or item.blobs or item.records or item.tickets
-    return not (beside or item.standing or item.leans) and item.wake is None and item.under is None
+    beneath = item.standing or item.leans or item.reserves or item.settles
+    return not (beside or beneath) and item.wake is None and item.under is None
 
 
 def is_held(item: Write, holder: _Holder) -> bool:

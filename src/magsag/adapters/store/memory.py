@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Final, assert_never
 
+from magsag.adapters.store.memory_budgets import MemoryBudgets
 from magsag.adapters.store.memory_measures import MeasuresInMemory
 from magsag.adapters.store.memory_standing import MemoryStanding
 from magsag.adapters.store.throttled import MemoryThrottles
 from magsag.adapters.store.tombstones import require_all
 from magsag.adapters.store.words import text_of, tokens
 from magsag.domain.approval import TicketState
+from magsag.domain.budget import BudgetRow, Cap, Reservation
 from magsag.domain.effects import Level
 from magsag.domain.errors import Invalid, LedgerClosed, StoreBroken
 from magsag.domain.facts import ENDS, ParkedOn, RunStarted, RunStatus
@@ -30,8 +32,11 @@ from magsag.ports.ledger import (
     Fault,
     Hit,
     KeptBlob,
+    KeptBudget,
     KeptBundle,
+    KeptCap,
     KeptRecord,
+    KeptReservation,
     KeptRun,
     KeptTicket,
     Lease,
@@ -98,6 +103,7 @@ class MemoryStore(MemoryThrottles, MeasuresInMemory):
         self._tickets: dict[str, TicketRow] = {}
         self._throttles = {}
         self._standing_approvals = MemoryStanding()
+        self._money = MemoryBudgets()
         self._standing: Standing | None = None
         self._owner = f"memory:{next(_COUNT)}"
         self._written = threading.Condition(self._lock)
@@ -121,9 +127,8 @@ class MemoryStore(MemoryThrottles, MeasuresInMemory):
             run = self._created(item.run, item.create)
         elif run is None:
             return Declined("unknown")
-        follow = all(self._version(ticket.id) == ticket.version - 1 for ticket in item.tickets)
-        if not (follow and self._standing_approvals.allow(item)):
-            return Declined("approval")
+        if (declined := self._takes(item)) is not None:
+            return declined
         self._standing_approvals.take(item)
         head = run.head
         for fact in item.facts:
@@ -197,8 +202,31 @@ class MemoryStore(MemoryThrottles, MeasuresInMemory):
             and (waits or not query.waiting)
         )
 
-    def _version(self, id: str) -> int:
-        return self._tickets[id].version if id in self._tickets else 0
+    def budgets(self, runs: Sequence[RunId] | None = None) -> list[BudgetRow]:
+        with self._lock:
+            return self._money.budgets(runs)
+
+    def reservations(self) -> list[Reservation]:
+        with self._lock:
+            return self._money.reservations()
+
+    def caps(self) -> list[Cap]:
+        with self._lock:
+            return self._money.caps()
+
+    def set_cap(self, cap: Cap) -> bool:
+        with self._lock:
+            self._require_open()
+            return self._money.set_cap(cap)
+
+    def _takes(self, item: Write) -> Declined | None:
+        """Whether each ticket is the next version of the one that stands, and budgets have what it reserves."""
+        stand = ((self._tickets[one.id].version if one.id in self._tickets else 0, one) for one in item.tickets)
+        follow = all(version == one.version - 1 for version, one in stand)
+        if not (follow and self._standing_approvals.allow(item)):
+            return Declined("approval")
+        short = self._money.write(item)
+        return None if short is None else Declined("budget", short)
 
     def seqs(self, roots: Sequence[RunId]) -> dict[RunId, int]:
         with self._lock:
@@ -338,6 +366,7 @@ class MemoryStore(MemoryThrottles, MeasuresInMemory):
                     self._leases.pop(run.root, None)
                     self._blobs.pop(run.root, None)
                 self._standing_approvals.vacuum(set(leaves))
+                self._money.forget(run.run for run in gone)
                 self._tickets = {id: kept for id, kept in self._tickets.items() if kept.root not in leaves}
                 for hash in bundles:
                     del self._bundles[hash]
@@ -402,6 +431,7 @@ class MemoryStore(MemoryThrottles, MeasuresInMemory):
             found += [KeptRecord(*self._records[key]) for key in sorted(self._records)]
             found += [KeptTicket(self._tickets[id]) for id in sorted(self._tickets)]
             found += [KeptStanding(row) for _, row in sorted(self._standing_approvals.rows.items())]
+            found += self._money.pieces()
         return iter(found)
 
     def fill(self, pieces: Sequence[Piece]) -> None:
@@ -428,6 +458,8 @@ class MemoryStore(MemoryThrottles, MeasuresInMemory):
                 self._tickets[ticket.id] = ticket
             case KeptStanding(standing):
                 self._standing_approvals.rows[standing.id] = standing
+            case KeptBudget() | KeptReservation() | KeptCap():
+                self._money.put(piece)
             case _:
                 assert_never(piece)
 
@@ -442,7 +474,7 @@ class MemoryStore(MemoryThrottles, MeasuresInMemory):
 
     def _empty(self) -> None:
         again = self._standing is not None and self._standing.course is Course.FILLING
-        if not again and (self._runs or self._bundles or self._records):
+        if not again and (self._runs or self._bundles or self._records or self._money.caps()):
             raise Invalid("this ledger holds something already: name an empty one")
         for held in (
             self._runs,
@@ -453,6 +485,7 @@ class MemoryStore(MemoryThrottles, MeasuresInMemory):
             self._standing_approvals.rows,
         ):
             held.clear()
+        self._money.clear()
 
     def close(self) -> None:
         """Nothing is held outside this object."""

@@ -9,6 +9,7 @@ from contextlib import closing
 from typing import Final, assert_never
 
 from magsag.adapters.store.anchors import Anchors, Rest
+from magsag.adapters.store.budgeting import budget_pieces, kept_name, kept_values
 from magsag.adapters.store.failures import broken, no_access
 from magsag.adapters.store.part import Part
 from magsag.adapters.store.reading import run_row, ticket_row, ticket_values
@@ -21,8 +22,11 @@ from magsag.domain.standing import Course, Standing
 from magsag.ports.ledger import (
     AnchorLines,
     KeptBlob,
+    KeptBudget,
     KeptBundle,
+    KeptCap,
     KeptRecord,
+    KeptReservation,
     KeptRun,
     KeptTicket,
     Piece,
@@ -41,6 +45,12 @@ _TRIGGERS: Final = {
     "closed_to_runs": "before insert on runs",
 }
 """every write makes or moves the row of a run, or takes a lease"""
+
+
+_TABLES: Final = (
+    *("facts", "blobs", "records", "approvals", "standing_approvals", "budgets", "reservations", "caps", "bundles"),
+    *("unanchored", "runs"),
+)
 
 
 class MovingPart(Part):
@@ -90,6 +100,7 @@ class MovingPart(Part):
                     yield KeptTicket(ticket_row(row))
                 for row in connection.execute(sql["pieces_standing_approvals"]):
                     yield KeptStanding(standing_row(row))
+                yield from budget_pieces(lambda name: connection.execute(sql[name]))
         except sqlite3.Error as error:
             raise broken(self._database.path, error) from error
 
@@ -125,6 +136,8 @@ class MovingPart(Part):
                 connection.execute(sql["put_ticket"], ticket_values(ticket))
             case KeptStanding(row):
                 connection.execute(sql["put_standing_approval"], standing_values(row))
+            case KeptBudget() | KeptReservation() | KeptCap():
+                connection.execute(sql[f"put_{kept_name(piece)}"], kept_values(piece))
             case _:
                 assert_never(piece)
 
@@ -146,7 +159,7 @@ class MovingPart(Part):
                     f"{self._database.path}: {what} hold what belongs to another ledger; "
                     "name a file that does not exist yet, in a folder of its own"
                 )
-        for table in ("facts", "blobs", "records", "approvals", "standing_approvals", "bundles", "unanchored", "runs"):
+        for table in _TABLES:
             connection.execute(sql[f"empty_{table}"])
         try:
             self._anchors.forget()

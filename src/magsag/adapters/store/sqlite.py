@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from magsag.adapters.store.anchors import Anchors
+from magsag.adapters.store.capping import CappingPart
 from magsag.adapters.store.database import Database
 from magsag.adapters.store.erasing import ErasingPart
 from magsag.adapters.store.leasing import LeasingPart
@@ -41,6 +42,7 @@ class SqliteStore(
     MovingPart,
     ThrottlingPart,
     MeasuresInSqlite,
+    CappingPart,
 ):
     """All of `ports.ledger.Store` in one SQLite file, for any number of threads and processes of one machine."""
 

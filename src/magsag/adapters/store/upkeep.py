@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Final
 
 from magsag.adapters.store.behind import accepted
 from magsag.adapters.store.checking import check
@@ -16,6 +17,12 @@ from magsag.domain.errors import Invalid
 from magsag.domain.ids import RunId
 from magsag.engine.keeping import leaving
 from magsag.ports.ledger import Fault, Vacuumed, Weight
+
+_TABLES: Final = (
+    *("facts", "blobs", "leases", "approvals", "standing_approvals", "budgets", "reservations"),
+    *("unanchored", "runs"),
+)
+"""of which the rows of a removed run go"""
 
 
 class UpkeepPart(Part):
@@ -77,7 +84,7 @@ class UpkeepPart(Part):
                     self._name_vacuumed(gone)
                 if connection.execute(sql["has_search_index"]).fetchone() is not None:
                     connection.execute(sql["unindex_facts"])
-                for name in ("facts", "blobs", "leases", "approvals", "standing_approvals", "unanchored", "runs"):
+                for name in _TABLES:
                     connection.execute(sql[f"vacuum_{name}"])
                 connection.executemany(sql["vacuum_bundle"], [(hash,) for hash in bundles])
             connection.execute(sql["vacuum_end"])

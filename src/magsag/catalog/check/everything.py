@@ -3,6 +3,7 @@
 from collections.abc import Set
 
 from magsag.catalog.bundle import Bundle
+from magsag.catalog.check.budgets import check_budget
 from magsag.catalog.check.code_lint import lint_agent
 from magsag.catalog.check.contract_files import check_contracts
 from magsag.catalog.check.cycles import check_call_cycles
@@ -12,7 +13,7 @@ from magsag.catalog.check.index import Index
 from magsag.catalog.check.names import check_names
 from magsag.catalog.findings import Notes
 from magsag.catalog.survey import Survey
-from magsag.domain.manifests import Flow
+from magsag.domain.manifests import Agent, Flow
 
 
 def check(found: Survey, bundle: Bundle, notes: Notes, within: Set[str] | None = None) -> None:
@@ -29,6 +30,8 @@ def check(found: Survey, bundle: Bundle, notes: Notes, within: Set[str] | None =
         if within is not None and candidate.subject not in within:
             continue
         check_entrypoint(candidate, sources)
+        if isinstance(agent := candidate.checked, Agent):
+            check_budget(candidate, agent, index)
         if isinstance(flow := candidate.checked, Flow):
             check_flow(candidate, flow, index)
         if (module := agent_module(candidate, sources)) is not None:

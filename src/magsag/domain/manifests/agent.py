@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from magsag.domain.manifests.base import Contracts, Duration, Manifest, Retry, Slug, Version
+from magsag.domain.manifests.budget import AgentBudget
 from magsag.domain.manifests.slo import Slo
 from magsag.domain.manifests.throttling import BreakerRule, RateRule
 
@@ -41,6 +42,8 @@ class Agent(Manifest):
     """how often others may delegate to it, in all runs together"""
     slo: Slo | None = None
     """what its runs have to show together, and what follows when they do not"""
+    budget: AgentBudget | None = None
+    """what one run of it may cost, with all below it"""
     deprecated: str | None = None
     """why not to use it any more, and what instead"""
 

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from magsag.domain.effects import Effect
 from magsag.domain.manifests.base import Contracts, Duration, Expression, Manifest, Part, Retry, Slug, Version
+from magsag.domain.manifests.budget import Cost
 from magsag.domain.manifests.isolation import Isolation, Resources, VariableName
 from magsag.domain.manifests.skill import DeclaredEffect
 from magsag.domain.manifests.slo import Slo
@@ -70,6 +71,8 @@ class FlowStep(Part):
     """how long one attempt may take"""
     retry: Retry | None = None
     """how often it is tried, and after which errors"""
+    cost: Cost | None = None
+    """of a `run` step: the most that one attempt can cost; `{}` for nothing"""
 
     @model_validator(mode="after")
     def _one_act(self) -> "FlowStep":
@@ -86,6 +89,8 @@ class FlowStep(Part):
         if self.run is not None and self.with_ is not None:
             raise ValueError("a shell step takes no `with`: put values into `run`")
         self._apart_only_programs()
+        if self.run is None and self.cost is not None:
+            raise ValueError("`cost` belongs to `run` steps; a skill declares its own")
         if self.on_error == "collect" and self.for_each is None:
             raise ValueError("`on_error: collect` belongs to a step with `for_each`")
         if self.on_error == "retry" and self.retry is None:

@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from magsag.domain.effects import Effect
 from magsag.domain.errors import ErrorType
 from magsag.domain.manifests.base import Contracts, Duration, Manifest, Retry, Slug, Version
+from magsag.domain.manifests.budget import Cost
 from magsag.domain.manifests.isolation import Isolation, Resources, VariableName
 from magsag.domain.manifests.throttling import BreakerRule, RateRule
 from magsag.domain.secret import reference_of
@@ -99,6 +100,9 @@ class Skill(Manifest):
     """how often it may be called, by all runs together"""
     concurrency: int | None = Field(default=None, ge=1, le=1000)
     """so many calls of it may be under way at once, in all runs together"""
+    cost: Cost | None = None
+    """the most that one attempt can cost; `{}` for nothing. Without it only a `pure` skill runs under a budget of money
+    or tokens"""
     deprecated: str | None = None
     """why not to use it any more, and what instead"""
 

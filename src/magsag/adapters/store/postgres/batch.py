@@ -5,6 +5,7 @@ from itertools import chain
 
 from pydantic_core import to_json
 
+from magsag.adapters.store.postgres.budgets import moves
 from magsag.adapters.store.postgres.encoding import (
     Parameter,
     boolean,
@@ -46,7 +47,8 @@ def appended_many(item: Write, synced: bool) -> list[Parameter]:
 def only_appends(item: Write) -> bool:
     """Whether `append` or `append_many` may write it."""
     beside = item.create or item.change or item.release or item.blobs or item.records or item.tickets
-    return bool(item.facts) and not (beside or item.standing or item.leans) and item.wake is None and item.under is None
+    beneath = item.standing or item.leans or item.reserves or item.settles
+    return bool(item.facts) and not (beside or beneath) and item.wake is None and item.under is None
 
 
 def committed(writes: Sequence[Write], synced: bool, anchors: str | None, settled: Sequence[str]) -> list[Parameter]:
@@ -68,6 +70,7 @@ def committed(writes: Sequence[Write], synced: bool, anchors: str | None, settle
         texts([lease.owner if lease else None for lease in above]),
         int8s([lease.fence if lease else None for lease in above]),
         *_of_standing(writes),
+        *moves(writes),
     ]  # fmt: skip
 
 

@@ -37,7 +37,7 @@ class ErasingPart(Part):
                 connection.cursor().executemany(sql["touch_run"], [(at, run) for run in tombstones])
             standing = zip(tombstones, rows, strict=True)
             try:
-                self._anchors.append([(run, integer(seq or b""), head or b"") for run, (_, seq, head) in standing])
+                self._anchors.append([(run, integer(seq or b""), head or b"") for run, (_, seq, head, *_) in standing])
             except OSError as error:
                 raise no_access(self._anchors.path, error) from error
         return False

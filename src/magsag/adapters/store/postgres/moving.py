@@ -10,6 +10,7 @@ from typing import Final, assert_never
 import psycopg
 from psycopg import sql
 
+from magsag.adapters.store.budgeting import budget_pieces, kept_name, kept_values
 from magsag.adapters.store.failures import no_access
 from magsag.adapters.store.moving import anchor_lines, append_owed, fact_values, run_values
 from magsag.adapters.store.postgres.connection import Connection
@@ -24,8 +25,11 @@ from magsag.domain.standing import Course, Standing
 from magsag.ports.ledger import (
     AnchorLines,
     KeptBlob,
+    KeptBudget,
     KeptBundle,
+    KeptCap,
     KeptRecord,
+    KeptReservation,
     KeptRun,
     KeptTicket,
     Piece,
@@ -104,6 +108,7 @@ class MovingPart(Part):
                 yield KeptTicket(ticket_row(row))
             for row in self._rows(connection, "pieces_standing_approvals"):
                 yield KeptStanding(standing_row(row))
+            yield from budget_pieces(lambda name: self._rows(connection, name))
 
     def fill(self, pieces: Sequence[Piece]) -> None:
         with self._database.lock, self._anchors.held(), self._database.changing() as connection:
@@ -137,6 +142,8 @@ class MovingPart(Part):
                 self._execute(connection, "take_ticket", ticket_values(ticket))
             case KeptStanding(row):
                 self._execute(connection, "take_standing_approval", standing_values(row))
+            case KeptBudget() | KeptReservation() | KeptCap():
+                self._execute(connection, f"take_{kept_name(piece)}", kept_values(piece))
             case _:
                 assert_never(piece)
 

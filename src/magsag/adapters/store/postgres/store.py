@@ -9,6 +9,7 @@ from psycopg import sql
 
 from magsag.adapters.store.anchors import Anchors
 from magsag.adapters.store.migrations import State
+from magsag.adapters.store.postgres.capping import CappingPart
 from magsag.adapters.store.postgres.connection import PATIENCE_SECONDS, connect
 from magsag.adapters.store.postgres.database import Database
 from magsag.adapters.store.postgres.erasing import ErasingPart
@@ -60,6 +61,7 @@ class PostgresStore(
     MovingPart,
     ThrottlingPart,
     MeasuresInPostgres,
+    CappingPart,
 ):
     """All of `ports.ledger.Store` in one schema, for any number of processes on any number of machines."""
 

@@ -14,6 +14,7 @@ import psycopg
 
 from magsag.adapters.store.anchors import Rest
 from magsag.adapters.store.postgres.batch import appended, appended_many, committed, only_appends
+from magsag.adapters.store.postgres.budgets import short_of
 from magsag.adapters.store.postgres.encoding import Parameter, integer
 from magsag.adapters.store.postgres.failures import broken
 from magsag.adapters.store.postgres.part import Part
@@ -88,8 +89,10 @@ class WritingPart(Part):
         else:
             raise AssertionError("the last try answers or raises")
         return [
-            Declined(why.decode()) if why is not None else Written(integer(seq or b""), head or b"")
-            for why, seq, head, *_ in rows
+            Declined(why.decode(), short_of(row[0]) if why == b"budget" else None)
+            if why is not None
+            else Written(integer(seq or b""), head or b"")
+            for why, seq, head, *row in rows
         ]
 
     def _debts(self) -> tuple[list[Rest], list[RunId]]:

@@ -274,6 +274,12 @@ delete from approvals where root in (select root from temp.vacuumed);
 -- vacuum_standing_approvals: gone
 delete from standing_approvals where root in (select root from temp.vacuumed);
 
+-- vacuum_budgets: those of one run go with it; what all share stays
+delete from budgets where run in (select run from temp.vacuumed);
+
+-- vacuum_reservations: gone
+delete from reservations where run in (select run from temp.vacuumed);
+
 -- vacuum_unanchored: gone
 delete from unanchored where run in (select run from temp.vacuumed);
 
@@ -353,7 +359,8 @@ select root, owner from leases
 where owner <> '' and until > cast((julianday('now') - 2440587.5) * 86400000 as integer) order by root;
 
 -- holds_something: whether anything was ever put into it
-select 1 where exists(select 1 from runs) or exists(select 1 from bundles) or exists(select 1 from records);
+select 1 where exists(select 1 from runs) or exists(select 1 from bundles) or exists(select 1 from records)
+   or exists(select 1 from caps);
 
 -- take_bundle: of another ledger; wanted from now on
 insert into bundles(hash, body, put)
@@ -384,6 +391,15 @@ delete from standing_approvals;
 
 -- empty_approvals: what an earlier attempt put in
 delete from approvals;
+
+-- empty_budgets: the same
+delete from budgets;
+
+-- empty_reservations: the same
+delete from reservations;
+
+-- empty_caps: the same
+delete from caps;
 
 -- empty_facts: what an earlier attempt put in
 delete from facts;
@@ -428,3 +444,41 @@ order by r.updated desc, r.run desc limit :limit;
 insert into measures(run, shown, ended, took, nano_usd, waits)
 select :run, :shown, :ended, :took, :nano_usd, :waits
 where exists (select 1 from runs where run = :run) on conflict do nothing;
+
+-- budget: as it stands
+select id, scope, unit, run, cap, reserved, spent from budgets where id = ?;
+
+-- cap_in_force: of a scope and unit
+select cap from caps where scope = ? and unit = ? order by n desc limit 1;
+
+-- held_back: by a step that has begun
+select amount from reservations where run = ? and step = ? and budget = ?;
+
+-- put_budget: as it stands now
+insert into budgets(id, scope, unit, run, cap, reserved, spent) values(?, ?, ?, ?, ?, ?, ?)
+on conflict(id) do update set cap = excluded.cap, reserved = excluded.reserved, spent = excluded.spent;
+
+-- put_reservation: held back from now on
+insert into reservations(run, step, budget, amount) values(?, ?, ?, ?)
+on conflict(run, step, budget) do update set amount = excluded.amount;
+
+-- drop_reservation: settled
+delete from reservations where run = ? and step = ? and budget = ?;
+
+-- budgets: all that were ever used
+select id, scope, unit, run, cap, reserved, spent from budgets where reserved > 0 or spent > 0 order by id;
+
+-- all_budgets: by id
+select id, scope, unit, run, cap, reserved, spent from budgets order by id;
+
+-- reservations: what begun steps hold back
+select run, step, budget, amount from reservations order by run, step, budget;
+
+-- caps: every limit that was ever set
+select n, scope, unit, cap, at, by, proof, people, reason from caps order by n;
+
+-- last_cap: the number of the newest
+select coalesce(max(n), 0) from caps;
+
+-- put_cap: the next one
+insert into caps(n, scope, unit, cap, at, by, proof, people, reason) values(?, ?, ?, ?, ?, ?, ?, ?, ?);

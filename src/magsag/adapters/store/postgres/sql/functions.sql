@@ -108,8 +108,10 @@ create function commit_writes_{v}(
     r_write int[], r_tenant text[], r_key text[], r_value bytea[], r_at bigint[],
     w_wake bigint[], tickets_ text[], t_write int[], t_ticket int[], t_version bigint[], t_rows jsonb, t_salt bytea[],
     t_body bytea[], w_above int[], above_owner text[], above_fence bigint[],
-    standing_ text[], leans jsonb, standing_rows jsonb
-) returns table(why text, seq bigint, head bytea) language plpgsql as $$
+    standing_ text[], leans jsonb, standing_rows jsonb,
+    budgets_ text[], q_scope text[], q_unit text[], q_run text[],
+    m_write int[], m_budget int[], m_step text[], m_takes boolean[], m_amount bigint[], m_cap bigint[]
+) returns table(why text, seq bigint, head bytea, short text) language plpgsql as $$
 #variable_conflict use_variable
 declare
     row record;
@@ -131,6 +133,10 @@ declare
     versions bigint[] := array_fill(0::bigint, array[cardinality(tickets_)]);
     known boolean[] := array_fill(false, array[cardinality(tickets_)]);
     last_ticket int[] := array_fill(null::int, array[cardinality(tickets_)]);
+    a_short text[] := array_fill(null::text, array[cardinality(w_run)]);
+    m int; next_move int := 1; this_cap bigint; this_left bigint; held_back bigint;
+    set_caps bigint[] := array_fill(null::bigint, array[cardinality(budgets_)]);
+    used bigint[] := array_fill(0::bigint, array[cardinality(budgets_)]);
     accepted boolean := false; must_wake boolean := false; must_release boolean := false; wakes boolean := false;
 begin
     if not synced then
@@ -157,6 +163,20 @@ begin
         loop
             versions[row.i] := row.version;
             known[row.i] := true;
+        end loop;
+    end if;
+    if cardinality(budgets_) > 0 then
+        insert into budgets
+        select u.id, u.scope, u.unit, u.run, -1, 0, 0 from unnest(budgets_, q_scope, q_unit, q_run) as u(id, scope, unit, run)
+        where u.scope is not null order by u.id on conflict do nothing;
+        for row in
+            select o.i, b.reserved + b.spent as used,
+                   (select c.cap from caps c where c.scope = b.scope and c.unit = b.unit order by c.n desc limit 1) as cap
+            from unnest(budgets_) with ordinality o(id, i)
+            join budgets b on b.id = o.id order by b.id for update of b
+        loop
+            used[row.i] := row.used;
+            set_caps[row.i] := coalesce(row.cap, -1);
         end loop;
     end if;
 
@@ -189,11 +209,44 @@ begin
         if a_why[i] is null and not (follows and may_stand_{v}(i, leans, standing_rows)) then
             a_why[i] := 'approval';
         end if;
+        m := next_move;
+        while m <= cardinality(m_write) and m_write[m] = i loop
+            this_cap := coalesce(m_cap[m], set_caps[m_budget[m]]);
+            this_left := this_cap - used[m_budget[m]];
+            if a_why[i] is null and m_takes[m] and this_cap >= 0 and this_left < m_amount[m] then
+                a_why[i] := 'budget';
+                a_short[i] := json_build_array(
+                    budgets_[m_budget[m]], q_unit[m_budget[m]], this_cap, greatest(0, this_left), m_amount[m])::text;
+            end if;
+            m := m + 1;
+        end loop;
         if a_why[i] is not null then
             next_fact := next_fact + w_facts[i];
             next_ticket := t;
+            next_move := m;
             continue;
         end if;
+        while next_move < m loop
+            if m_takes[next_move] then
+                insert into reservations
+                values (runs_[r], m_step[next_move], budgets_[m_budget[next_move]], m_amount[next_move])
+                on conflict on constraint reservations_pkey do update set amount = excluded.amount;
+                update budgets b set reserved = b.reserved + m_amount[next_move],
+                                     cap = coalesce(m_cap[next_move], set_caps[m_budget[next_move]])
+                where b.id = budgets_[m_budget[next_move]];
+                used[m_budget[next_move]] := used[m_budget[next_move]] + m_amount[next_move];
+            else
+                delete from reservations q
+                where q.run = runs_[r] and q.step = m_step[next_move] and q.budget = budgets_[m_budget[next_move]]
+                returning q.amount into held_back;
+                if found then
+                    update budgets b set reserved = b.reserved - held_back, spent = b.spent + m_amount[next_move]
+                    where b.id = budgets_[m_budget[next_move]];
+                    used[m_budget[next_move]] := used[m_budget[next_move]] - held_back + m_amount[next_move];
+                end if;
+            end if;
+            next_move := next_move + 1;
+        end loop;
         while next_ticket < t loop
             versions[t_ticket[next_ticket]] := t_version[next_ticket];
             last_ticket[t_ticket[next_ticket]] := next_ticket;
@@ -335,7 +388,7 @@ begin
     elsif synced then
         update migrations set applied = applied where n = 1;
     end if;
-    return query select u.* from unnest(a_why, a_seq, a_head) as u;
+    return query select u.* from unnest(a_why, a_seq, a_head, a_short) as u;
 end $$;
 
 -- Remove listed trees that are still ended and untouched, and listed bundles that nobody has wanted since. Other files
@@ -361,6 +414,8 @@ begin
     delete from blobs b where b.root = any(gone_roots);
     delete from approvals a where a.root = any(gone_roots);
     delete from standing_approvals s where s.root = any(gone_roots);
+    delete from budgets b where b.run = any(gone);
+    delete from reservations q where q.run = any(gone);
     delete from anchored a where a.run = any(gone) and a.anchors = my_anchors;
     update anchored a set vacuumed = true, owed = false where a.run = any(gone);
     delete from runs r where r.run = any(gone);

@@ -18,7 +18,8 @@ select * from append_facts_{v}($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
 -- commit: any writes
 select * from commit_writes_{v}($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
                             $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38,
-                            $39, $40, $41, $42, $43, $44, $45, $46, $47);
+                            $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50, $51, $52, $53, $54, $55, $56,
+                            $57);
 
 -- acquire_lease: holder (empty: it is ours now), fence, milliseconds left, whether the one before may live
 select holder, fence, remaining, wrested from acquire_lease_{v}(%s::text, %s::text, %s::bigint);
@@ -267,10 +268,12 @@ select root, owner from leases
 where owner <> '' and until > clock_ms_{v}() and not is_dead_{v}(owner) order by root;
 
 -- holds_something: whether anything was ever put into it
-select 1 where exists(select 1 from runs) or exists(select 1 from bundles) or exists(select 1 from records);
+select 1 where exists(select 1 from runs) or exists(select 1 from bundles) or exists(select 1 from records)
+   or exists(select 1 from caps);
 
 -- empty_all: what an earlier attempt put in
-truncate facts, blobs, records, approvals, standing_approvals, bundles, anchored, search_index, searched, measures, runs;
+truncate facts, blobs, records, approvals, standing_approvals, budgets, reservations, caps, bundles, anchored, search_index,
+         searched, measures, runs;
 
 -- take_bundle: of another ledger; wanted from now on
 insert into bundles(hash, body, put) values(%s, %s, clock_ms_{v}() * 1000);
@@ -353,3 +356,30 @@ from jsonb_to_recordset(convert_from(%s, 'UTF8')::jsonb)
 join runs r on r.run = g.run
 order by g.run for key share of r
 on conflict do nothing;
+
+-- budgets: all that were ever used
+select id, scope, unit, run, cap, reserved, spent from budgets where reserved > 0 or spent > 0 order by id;
+
+-- all_budgets: by id
+select id, scope, unit, run, cap, reserved, spent from budgets order by id;
+
+-- reservations: what begun steps hold back
+select run, step, budget, amount from reservations order by run, step, budget;
+
+-- caps: every limit that was ever set
+select n, scope, unit, cap, at, by, proof, people, reason from caps order by n;
+
+-- put_cap: the next one, unless another was set meanwhile
+insert into caps(n, scope, unit, cap, at, by, proof, people, reason)
+select %s::bigint, %s, %s, %s::bigint, %s::bigint, %s, %s, %s, %s
+where (select coalesce(max(n), 0) from caps) = %s::bigint - 1
+on conflict do nothing returning n;
+
+-- take_budget: of another ledger
+insert into budgets(id, scope, unit, run, cap, reserved, spent) values(%s, %s, %s, %s, %s, %s, %s);
+
+-- take_reservation: of another ledger
+insert into reservations(run, step, budget, amount) values(%s, %s, %s, %s);
+
+-- take_cap: of another ledger
+insert into caps(n, scope, unit, cap, at, by, proof, people, reason) values(%s, %s, %s, %s, %s, %s, %s, %s, %s);

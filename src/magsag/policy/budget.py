@@ -1,0 +1,126 @@
+"""What binds an act, what it may cost at most, and what is said when it does not fit. Pure.
+
+The worst case is what the act declares (`cost`), one call, and its whole timeout. What declares nothing and is not
+`pure` has no bound in money and tokens: under a budget that counts them it does not start.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Final
+
+from magsag.domain.budget import SMALLEST, Amounts, Bound, Budget, BudgetRow, BudgetScope, Reserve, Shortfall, Unit
+from magsag.domain.errors import ErrorType, StepFailed
+from magsag.domain.ids import RunId, StepId
+
+WARN_AT: Final = 0.8
+"""the part of a cap from which on people are warned, unless a manifest says otherwise"""
+
+
+def worst_case(declared: Amounts, seconds: float) -> dict[str, int]:
+    """The most that one attempt may cost, by unit; units of which nothing is declared are missing."""
+    return {Unit.CALLS.value: 1, Unit.SECONDS.value: round(seconds * SMALLEST[Unit.SECONDS]), **declared}
+
+
+def asked(bounds: Sequence[Bound], caps: Iterable[tuple[str, str]], worst: Amounts, at: int, what: str) -> list[Budget]:
+    """The budgets that an attempt must be reserved in, each once; those that it costs nothing in are left out.
+
+    `caps` are scope and unit of the limits that people have set. Raises StepFailed for an act without a bound.
+    """
+    day = day_of(at)
+    found: dict[str, Budget] = {}
+    for bound in bounds:
+        run = RunId(bound.owner) if bound.scope == BudgetScope.RUN else None
+        owner = bound.owner if run is not None else f"{bound.owner}/{day}"
+        budget = Budget(f"{bound.scope}/{owner}/{bound.unit}", bound.scope, bound.unit, bound.cap, run)
+        found.setdefault(budget.id, budget)
+    for scope, unit in sorted(caps):
+        name = f"{scope}/{unit}" if scope == BudgetScope.ORGANISATION else f"{scope}/{day}/{unit}"
+        found[name] = Budget(name, scope, unit, None)
+    for budget in found.values():
+        if budget.unit not in worst:
+            raise unbounded(budget, what)
+    return [budget for budget in found.values() if worst[budget.unit]]
+
+
+def reserves(step: StepId, budgets: Iterable[Budget], worst: Amounts) -> list[Reserve]:
+    """What the step takes from each."""
+    return [Reserve(step, budget, worst[budget.unit]) for budget in budgets]
+
+
+def shortfall(wanted: Iterable[Reserve], rows: Mapping[str, BudgetRow]) -> Shortfall | None:
+    """The first budget that a reservation does not fit in; `rows` hold each budget as it stands, with its cap."""
+    for one in wanted:
+        row = rows[one.budget.id]
+        left = row.cap - row.reserved - row.spent
+        if row.cap >= 0 and left < one.amount:
+            return Shortfall(row.id, row.unit, row.cap, max(0, left), one.amount)
+    return None
+
+
+def exhausted(short: Shortfall, what: str) -> StepFailed:
+    """The refusal, with the budget, its cap, what is left, and what was asked."""
+    shown = {name: show(short.unit, amount) for name, amount in _numbers(short).items()}
+    message = (
+        f"{what} may cost {shown['asked']}, and budget {short.budget} has {shown['left']} of {shown['cap']} left; "
+        "raise the cap, or ask for less"
+    )
+    details = {
+        "budget": short.budget,
+        "unit": short.unit,
+        **{name: plain(short.unit, amount) for name, amount in _numbers(short).items()},
+    }
+    return StepFailed(ErrorType.BUDGET_EXHAUSTED, message, details)
+
+
+def unbounded(budget: Budget, what: str) -> StepFailed:
+    """The refusal of an act of which nobody can say what it costs at most."""
+    message = (
+        f"{what} does not say what it may cost, and budget {budget.id} counts {budget.unit}: "
+        "declare its `cost` in its skill, `cost: {}` for one that costs nothing"
+    )
+    return StepFailed(ErrorType.BUDGET_EXHAUSTED, message, {"budget": budget.id, "unit": budget.unit})
+
+
+def is_warned(row: BudgetRow, warn_at: float = WARN_AT) -> bool:
+    """Whether so much is used up that people should know."""
+    return row.cap >= 0 and row.reserved + row.spent >= row.cap * warn_at
+
+
+def settled(amounts: Amounts, reserved: Amounts) -> dict[str, int]:
+    """By budget what stays charged, of what was spent by unit; never more than was held back."""
+    return {id: min(held, amounts.get(unit_of(id), 0)) for id, held in reserved.items()}
+
+
+def worst_of(reserved: Amounts) -> dict[str, int]:
+    """By unit, what was held back by budget."""
+    return {unit_of(id): held for id, held in reserved.items()}
+
+
+def unit_of(budget: str) -> str:
+    """The unit that a budget's id ends in."""
+    return budget.rpartition("/")[2]
+
+
+def day_of(at: int) -> str:
+    """The day of a time (microseconds since 1970), UTC."""
+    return datetime.fromtimestamp(at / 1e6, UTC).strftime("%Y-%m-%d")
+
+
+def plain(unit: str, amount: int) -> int | float:
+    """The amount as people write it."""
+    value = Decimal(amount) / SMALLEST[unit]
+    return int(value) if value == value.to_integral_value() else float(value)
+
+
+def show(unit: str, amount: int) -> str:
+    """The amount with its unit, e.g. `$0.05`, `2,000 tokens`."""
+    value = Decimal(amount) / SMALLEST[unit]
+    text = f"{value.normalize():,f}"
+    if unit == Unit.USD:
+        return f"${text}"
+    return f"{text} s" if unit == Unit.SECONDS else f"{text} {unit if amount != 1 else unit.removesuffix('s')}"
+
+
+def _numbers(short: Shortfall) -> dict[str, int]:
+    return {"cap": short.cap, "left": short.left, "asked": short.asked}

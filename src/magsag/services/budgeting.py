@@ -1,0 +1,123 @@
+"""What an attempt takes from budgets before it starts, and what it has cost once it has acted.
+
+Who has no budget pays nothing for them: caps that people set are looked up at most once a second.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from magsag.domain.budget import Bound, BudgetScope, Reserve, Unit
+from magsag.domain.effects import Effect
+from magsag.domain.errors import ErrorType, StepFailed
+from magsag.domain.ids import RunId
+from magsag.domain.manifests import Agent, Flow
+from magsag.domain.manifests.budget import smallest
+from magsag.policy.budget import asked, reserves, show, worst_case
+from magsag.ports.budgets import Budgets
+from magsag.services.attempt import Attempt
+from magsag.services.targets import ChildAct, WaitAct
+
+_FRESH: Final = 1_000_000
+"""microseconds for which caps that were read are believed"""
+_FREE: Final[Mapping[str, int]] = {Unit.USD.value: 0, Unit.TOKENS.value: 0}
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What an attempt holds back."""
+
+    reserves: tuple[Reserve, ...]
+
+    @property
+    def reserved(self) -> dict[str, int]:
+        """By budget."""
+        return {one.budget.id: one.amount for one in self.reserves}
+
+    @property
+    def worst(self) -> dict[str, int]:
+        """By unit."""
+        return {one.budget.unit: one.amount for one in self.reserves}
+
+
+class Budgeting:
+    """Says what attempts cost, for all runs of this process."""
+
+    def __init__(self, budgets: Budgets, step_seconds: float) -> None:
+        self._budgets = budgets
+        self._step_seconds = step_seconds
+        self._caps: tuple[tuple[str, str], ...] = ()
+        self._read_at: int | None = None
+
+    def charge(self, attempt: Attempt) -> Charge | None:
+        """What it must hold back before it starts; None when nothing limits it. Raises StepFailed."""
+        seat, target = attempt.seat, attempt.target
+        if isinstance(target.act, ChildAct | WaitAct):
+            return None
+        caps = self._in_force(attempt.began)
+        if not seat.bounds and not caps:
+            return None
+        worst = worst_case(declared(attempt), target.timeout_seconds or self._step_seconds)
+        budgets = asked(seat.bounds, caps, worst, attempt.began, target.proposal.target)
+        return Charge(tuple(reserves(attempt.id, budgets, worst))) if budgets else None
+
+    def _in_force(self, now: int) -> tuple[tuple[str, str], ...]:
+        if self._read_at is None or not 0 <= now - self._read_at < _FRESH:
+            newest = {(cap.scope, cap.unit): cap.cap for cap in self._budgets.caps()}
+            self._caps = tuple(named for named, cap in newest.items() if cap is not None)
+            self._read_at = now
+        return self._caps
+
+
+def declared(attempt: Attempt) -> Mapping[str, int]:
+    """The most money and tokens that the act says it may cost; units of which it says nothing are missing."""
+    cost = attempt.target.cost
+    if cost is None:
+        return _FREE if attempt.target.proposal.effect is Effect.PURE else {}
+    return cost
+
+
+def spent(attempt: Attempt, took: int) -> dict[str, int] | None:
+    """What an attempt that has acted is charged, by unit: what it reported, else what it declared. None: nothing.
+
+    Of one that another process began, nobody knows: the recorder charges it at its worst case.
+    """
+    if not attempt.performed:
+        return None
+    worst = attempt.charge.worst if attempt.charge is not None else {}
+    said = {**declared(attempt), **attempt.reported}
+    found = {unit: amount for unit, amount in said.items() if amount or unit in worst}
+    if Unit.CALLS in worst:
+        found[Unit.CALLS.value] = worst[Unit.CALLS]
+    if Unit.SECONDS in worst:
+        found[Unit.SECONDS.value] = min(took, worst[Unit.SECONDS])
+    return found or ({} if worst else None)
+
+
+def report(attempt: Attempt, usd: float | str | None, tokens: int | None) -> None:
+    """Add to what an act says it has cost. Raises StepFailed for more than it declares."""
+    try:
+        given = {Unit.USD.value: usd, Unit.TOKENS.value: tokens}
+        said = {unit: smallest(unit, amount) for unit, amount in given.items() if amount is not None}
+    except ValueError as error:
+        raise StepFailed(ErrorType.INVALID_VALUE, f"ctx.spent: {error}") from None
+    limit = declared(attempt)
+    for unit, amount in said.items():
+        whole = attempt.reported.get(unit, 0) + amount
+        if unit in limit and whole > limit[unit]:
+            what = f"it has cost {show(unit, whole)}, and declares at most {show(unit, limit[unit])}"
+            raise StepFailed(ErrorType.RAISED, f"{attempt.target.proposal.target}: {what}: raise its `cost`")
+        attempt.reported[unit] = whole
+
+
+def bounds_of(manifest: Agent | Flow, run: RunId) -> tuple[Bound, ...]:
+    """The budgets that a manifest sets for a run of it."""
+    budget = manifest.budget if isinstance(manifest, Agent) else None
+    if budget is None:
+        return ()
+    own = [Bound(BudgetScope.RUN, run, unit, cap, budget.warn_at) for unit, cap in budget.caps().items()]
+    daily = budget.per_day.caps() if budget.per_day is not None else {}
+    return (
+        *own,
+        *(Bound(BudgetScope.AGENT, manifest.slug, unit, cap, budget.warn_at) for unit, cap in daily.items()),
+    )

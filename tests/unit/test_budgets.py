@@ -1,0 +1,267 @@
+"""Budgets at the gate: what is held back, what stays charged, what is refused, in virtual time."""
+
+import asyncio
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from magsag import Retryable
+from magsag.adapters.store.memory import MemoryStore
+from magsag.domain.approval import Proof
+from magsag.domain.budget import Cap
+from magsag.domain.effects import Level
+from magsag.domain.errors import StoreBroken
+from magsag.domain.facts import RunStatus, StepStatus
+from magsag.ports.ledger import Declined, Store, Write, Written
+from magsag.services.runs import Order
+from tests.unit.world import KINDS, WORLD, Bench, agent, skill
+
+PAID = {
+    **KINDS,
+    **skill("paid", "read", cost="{usd: 0.05, tokens: 100}"),
+    **skill("mail", "idempotent", cost="{usd: 0.5}"),
+}
+ALLOW = """\
+kind: policy
+schema: 1
+rules:
+  - {id: may, on: ["skill:mail", "skill:once", "skill:idem", "skill:recon"], verdict: allow}
+"""
+
+
+@pytest.fixture(autouse=True)
+def _world() -> Iterator[None]:
+    WORLD.reset()
+    yield
+    WORLD.reset()
+
+
+def bench(folder: Path, body: str, budget: str | None, store: Store | None = None, **more: Any) -> Bench:
+    uses = ", ".join(f"skill:{name}" for name in sorted(set(re.findall(r'skill\("(\w+)"', body))))
+    uses = "agent:sub" if "ctx.delegate" in body else uses
+    manifest = {} if budget is None else {"budget": budget}
+    files = {**PAID, **agent("main", body, uses, **manifest)}
+    files["policies/allow.yaml"] = ALLOW
+    return Bench(folder, {**files, **more.pop("files", {})}, store, **more)
+
+
+def left(store: Store) -> dict[str, tuple[int, int]]:
+    """By budget what is held back and spent."""
+    return {row.id: (row.reserved, row.spent) for row in store.budgets()}
+
+
+def test_a_run_without_a_budget_writes_what_it_wrote_before(tmp_path: Path) -> None:
+    work = bench(tmp_path, 'await ctx.skill("look", 1); return await ctx.skill("paid", 1)', None)
+    assert work.run().output == 1
+    assert work.kinds() == ["RunStarted", "StepDone", "StepDone", "RunEnded"]
+    assert work.store.budgets() == []
+    assert work.step("paid#1").spent == {"usd": 50_000_000, "tokens": 100}
+    assert work.step("look#1").spent is None
+
+
+def test_what_a_step_may_cost_is_held_back_with_its_intent_and_settled_with_its_outcome(tmp_path: Path) -> None:
+    work = bench(tmp_path, 'return await ctx.skill("paid", 1)', "{usd: 0.1, calls: 5}")
+    seen: list[dict[str, tuple[int, int]]] = []
+
+    def act(name: str, payload: Any, ctx: Any) -> Any:
+        seen.append(left(work.store))
+        ctx.spent(usd=0.01)
+        return payload
+
+    WORLD.on_act = act
+    assert work.run().output == 1
+    assert seen == [{"run/r/calls": (1, 0), "run/r/usd": (50_000_000, 0)}]
+    assert left(work.store) == {"run/r/calls": (0, 1), "run/r/usd": (0, 10_000_000)}
+    assert work.kinds() == ["RunStarted", "StepStarted", "StepSucceeded", "RunEnded"]
+    assert work.step("paid#1").spent == {"usd": 10_000_000, "tokens": 100, "calls": 1}
+
+
+def test_what_does_not_fit_fails_the_step_and_says_which_budget(tmp_path: Path) -> None:
+    body = """
+        for n in range(3):
+            await ctx.skill("paid", n)
+    """
+    work = bench(tmp_path, body, "{usd: 0.12}")
+    result = work.run()
+    assert (result.status, len(WORLD.calls)) == (RunStatus.FAILED, 2)
+    assert result.error is not None
+    assert result.error.type == "budget_exhausted"
+    assert "run/r/usd has $0.02 of $0.12 left" in result.error.message
+    about = {"budget": "run/r/usd", "unit": "usd", "cap": 0.12, "left": 0.02, "asked": 0.05}
+    assert result.error.details == about
+    assert left(work.store) == {"run/r/usd": (0, 100_000_000)}
+
+
+def test_an_act_that_says_nothing_of_its_cost_does_not_start_under_a_budget_of_money(tmp_path: Path) -> None:
+    work = bench(tmp_path, 'await ctx.skill("pure", 1); return await ctx.call(len, "ab")', "{usd: 1}")
+    result = work.run()
+    assert result.error is not None
+    assert (result.error.type, result.error.step) == ("budget_exhausted", "len#1")
+    assert "declare its `cost` in its skill" in result.error.message
+    assert [name for name, _ in WORLD.calls] == ["pure"]
+
+
+def test_an_act_that_says_more_than_it_declares_fails_and_is_charged_what_it_declares(tmp_path: Path) -> None:
+    work = bench(tmp_path, 'return await ctx.skill("paid", 1)', "{usd: 1}")
+    WORLD.on_act = lambda name, payload, ctx: ctx.spent(usd=0.06)
+    result = work.run()
+    assert result.error is not None
+    assert "declares at most $0.05" in result.error.message
+    assert left(work.store) == {"run/r/usd": (0, 50_000_000)}
+
+
+def test_refused_siblings_do_not_take_others_down(tmp_path: Path) -> None:
+    body = """
+        calls = [ctx.skill("paid", n) for n in range(5)]
+        both = await ctx.gather(*calls, on_error="collect")
+        return {"results": both.results, "errors": both.errors}
+    """
+    work = bench(tmp_path, body, "{usd: 0.15}")
+    output = work.run().output
+    assert (output["results"], len(output["errors"])) == ([0, 1, 2], 2)
+    assert {error["type"] for error in output["errors"]} == {"budget_exhausted"}
+    assert left(work.store) == {"run/r/usd": (0, 150_000_000)}
+
+
+def test_eight_delegates_side_by_side_never_spend_more_than_their_parent_has(tmp_path: Path) -> None:
+    body = """
+        both = await ctx.gather(*(ctx.delegate("sub", n) for n in range(8)), on_error="collect")
+        return {"results": both.results, "errors": both.errors}
+    """
+    sub = agent("sub", 'return await ctx.skill("paid", payload)', "skill:paid", budget="{tokens: 400}")
+    work = bench(tmp_path, body, "{tokens: 500}", files=sub)
+    output = work.run().output
+    assert (len(output["results"]), len(output["errors"])) == (5, 3)
+    assert left(work.store)["run/r/tokens"] == (0, 500)
+    assert all(spent <= 400 for id, (_, spent) in left(work.store).items() if id != "run/r/tokens")
+
+
+def test_a_failed_act_is_charged_and_its_retry_is_held_back_anew(tmp_path: Path) -> None:
+    files = skill("paid", "read", cost="{usd: 0.05}", retry="{attempts: 3, backoff: 1s, on: [unavailable]}")
+    work = bench(tmp_path, 'return await ctx.skill("paid", 1)', "{usd: 0.1}", files=files)
+
+    def act(name: str, payload: Any, ctx: Any) -> Any:
+        raise Retryable("unavailable", "not now")
+
+    WORLD.on_act = act
+    result = work.run()
+    assert result.error is not None
+    assert result.error.type == "budget_exhausted"
+    assert len(WORLD.calls) == 2
+    assert left(work.store) == {"run/r/usd": (0, 100_000_000)}
+
+
+@pytest.mark.parametrize(("kind", "status"), [("look", RunStatus.SUCCEEDED), ("idem", RunStatus.SUCCEEDED)])
+def test_an_attempt_that_a_crash_lost_stays_charged_and_is_held_back_again(
+    tmp_path: Path, kind: str, status: RunStatus
+) -> None:
+    effect = {"look": "read", "idem": "idempotent"}[kind]
+    files = skill(kind, effect, cost="{usd: 0.05}")
+    work = bench(tmp_path, f'return await ctx.skill("{kind}", 1)', "{usd: 0.1}", Dying(), files=files)
+    broken_off(work)
+    assert left(work.store) == {"run/r/usd": (50_000_000, 0)}
+    assert work.resume().status is status
+    assert left(work.store) == {"run/r/usd": (0, 100_000_000)}
+    step = work.step(f"{kind}#1")
+    assert (step.spent, step.assumed, step.reserved) == ({"usd": 100_000_000}, True, None)
+
+
+def test_a_lost_attempt_that_may_have_acted_is_not_closed_by_an_empty_budget(tmp_path: Path) -> None:
+    files = skill("idem", "idempotent", cost="{usd: 0.05}")
+    work = bench(tmp_path, 'return await ctx.skill("idem", 1)', "{usd: 0.05}", Dying(), files=files)
+    broken_off(work)
+    result = work.resume()
+    assert (result.status, work.step("idem#1").status) == (RunStatus.PARKED, StepStatus.IN_DOUBT)
+    assert left(work.store) == {"run/r/usd": (0, 50_000_000)}
+
+
+def test_a_doubt_is_charged_at_its_worst_case(tmp_path: Path) -> None:
+    files = skill("once", "unrepeatable", cost="{usd: 0.05}")
+    work = bench(tmp_path, 'return await ctx.skill("once", 1)', "{usd: 0.1}", Dying(), files=files)
+    broken_off(work)
+    assert work.resume().status is RunStatus.PARKED
+    assert left(work.store) == {"run/r/usd": (0, 50_000_000)}
+    assert (work.step("once#1").spent, work.step("once#1").assumed) == ({"usd": 50_000_000}, True)
+
+
+def test_what_is_cancelled_while_it_acts_is_charged_and_holds_nothing_back(tmp_path: Path) -> None:
+    body = """
+        await ctx.race(ctx.skill("paid", "slow"), ctx.skill("pure", "fast"))
+    """
+    work = bench(tmp_path, body, "{usd: 1}")
+
+    async def act(payload: Any) -> Any:
+        await asyncio.sleep(100 if payload == "slow" else 1)
+        return payload
+
+    WORLD.on_act = lambda name, payload, ctx: act(payload)
+    assert work.run().status is RunStatus.SUCCEEDED
+    assert left(work.store) == {"run/r/usd": (0, 50_000_000)}
+
+
+def test_caps_that_people_set_bind_whoever_runs(tmp_path: Path) -> None:
+    store = MemoryStore()
+    store.set_cap(Cap(1, "organisation", "calls", 2, 0, "ann", Proof.OS_USER, "", ""))
+    body = """
+        for n in range(3):
+            await ctx.skill("look", n)
+    """
+    work = bench(tmp_path, body, None, store)
+    result = work.run()
+    assert result.error is not None
+    assert "organisation/calls has 0 calls of 2 calls left" in result.error.message
+    assert left(store) == {"organisation/calls": (0, 2)}
+
+
+def test_all_runs_of_an_agent_share_its_day(tmp_path: Path) -> None:
+    work = bench(tmp_path, 'return await ctx.skill("paid", 1)', "{per_day: {usd: 0.05}}")
+    assert work.run().output == 1
+    (id,) = left(work.store)
+    assert id.startswith("agent/main/")
+    second = work.time.run(work.app.runs.run(Order("agent:main", 1, run_id="s")))
+    assert second.error is not None
+    assert second.error.type == "budget_exhausted"
+
+
+def test_seconds_are_held_back_as_the_timeout_and_charged_as_they_were(tmp_path: Path) -> None:
+    files = skill("look", "read", timeout="10s")
+    work = bench(tmp_path, 'return await ctx.skill("look", 1)', "{seconds: 10}", files=files)
+
+    async def act(payload: Any) -> Any:
+        await asyncio.sleep(2)
+        return payload
+
+    WORLD.on_act = lambda name, payload, ctx: act(payload)
+    assert work.run().output == 1
+    assert left(work.store) == {"run/r/seconds": (0, 2_000_000)}
+
+
+def test_a_dry_run_spends_nothing(tmp_path: Path) -> None:
+    work = bench(tmp_path, 'await ctx.skill("mail", 1)', "{usd: 0.1}", mode="dry_run")
+    assert work.run().status is RunStatus.SUCCEEDED
+    assert left(work.store) == {}
+
+
+class Dying(MemoryStore):
+    """The first outcome of an act never arrives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_dead = False
+
+    def write(self, writes: Sequence[Write], level: Level) -> list[Written | Declined]:
+        if not self.is_dead and any(fact.kind == "StepSucceeded" for item in writes for fact in item.facts):
+            self.is_dead = True
+            raise StoreBroken("the process dies here")
+        return super().write(writes, level)
+
+
+def broken_off(work: Bench) -> None:
+    """The process dies when its act is over, and nobody hears how it ended."""
+    with pytest.raises(StoreBroken):
+        work.run()
+    WORLD.reset()
+    work.time.passed += 3600
