@@ -83,7 +83,7 @@ def test_a_tree_of_which_a_child_run_went_on_is_not_driven(path: Path) -> None:
     child = RunId(f"{RUN}.ask#1")
     with closing(SqliteStore(path)) as store:
         lease = begin(store)
-        store.write([Write(child, RUN, [started()], lease, new_run(child, None, root=RUN))], SYNCED)
+        store.write([Write(child, RUN, [started(parent=RUN)], lease, new_run(child, None, root=RUN))], SYNCED)
     copy = shutil.copy(path, path.with_name("old.db"))
     with closing(SqliteStore(path)) as store:
         lease = taken(store)

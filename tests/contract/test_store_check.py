@@ -261,7 +261,9 @@ def test_a_long_line_of_anchors_is_read_back(path: Path) -> None:
         lease = begin(store)
         children = [RunId(f"{RUN}.map#{number}") for number in range(2000)]
         change = Change(RunStatus.SUCCEEDED, updated=9)
-        writes = [Write(c, RUN, [started(), ended()], lease, new_run(c, None, root=RUN), change) for c in children]
+        writes = [
+            Write(c, RUN, [started(parent=RUN), ended()], lease, new_run(c, None, root=RUN), change) for c in children
+        ]
         store.write(writes, SYNCED)
         end(store, lease)
     with closing(SqliteStore(path)) as store:

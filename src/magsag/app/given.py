@@ -67,7 +67,7 @@ class Given:
             from magsag.adapters.store.memory import MemoryStore
 
             return MemoryStore()
-        return ledger_at(self.settings.ledger, self._folder)
+        return ledger_at(self.settings.ledger, self._folder, self.settings.audit.anchors)
 
     @property
     def has_ledger(self) -> bool:

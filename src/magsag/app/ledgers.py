@@ -7,19 +7,23 @@ from magsag.domain.location import is_postgres, shown
 from magsag.ports.ledger import Store
 
 
-def ledger_at(place: str, folder: Path) -> Store:
-    """The ledger at a place, made when there is none. Raises Invalid, StoreBroken."""
+def ledger_at(place: str, folder: Path, anchors: str = "") -> Store:
+    """The ledger at a place, made when there is none; its `anchors` are kept in a file of their own place.
+
+    Raises Invalid, StoreBroken.
+    """
+    file = Path(anchors) if anchors else None
     if is_postgres(place):
         require_postgres(place)
         from magsag.adapters.store.postgres.store import PostgresStore
 
-        return PostgresStore(place, folder)
+        return PostgresStore(place, folder, anchors=file)
     if "://" in place:
         scheme = place.partition("://")[0]
         raise Invalid(f"{scheme}:// names no ledger: name a file, or postgresql://USER@HOST/DATABASE")
     from magsag.adapters.store.sqlite import SqliteStore
 
-    return SqliteStore(Path(place))
+    return SqliteStore(Path(place), file)
 
 
 def is_there(place: str) -> bool:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from magsag.services.summary import Summary
     from magsag.services.throttles import ThrottleStates
     from magsag.services.upkeep import Upkeep
+    from magsag.services.verification import Verification
 
 
 class Looking(Running):
@@ -43,6 +44,13 @@ class Looking(Running):
         from magsag.services.audit import Audit
 
         return Audit(self._looked_at(), self.clock)
+
+    @cached_property
+    def verification(self) -> "Verification":
+        """Whether the record is still what was written."""
+        from magsag.services.verification import Verification
+
+        return Verification(self._kept)
 
     @cached_property
     def erasing(self) -> "Erasing":

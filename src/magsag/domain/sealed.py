@@ -37,3 +37,7 @@ class Fault:
     what: str
     run: RunId | None = None
     """the run it concerns, where it concerns one"""
+    seq: int | None = None
+    """the fact it concerns, or the first that it may concern"""
+    kind: str | None = None
+    """of that fact"""

@@ -47,6 +47,14 @@ class Sandboxing:
 
 
 @frozen
+class Audit:
+    """What auditors rely on."""
+
+    anchors: str = ""
+    """the file of anchors; empty: beside the ledger, or in the project's folder for one in Postgres"""
+
+
+@frozen
 class Settings:
     """All settings of one process."""
 
@@ -75,6 +83,7 @@ class Settings:
     features: Features = Features()
     sandbox: Sandboxing = Sandboxing()
     limits: Limits = Limits()
+    audit: Audit = Audit()
     models: Mapping[str, str] = field(default_factory=dict)
     """alias -> `provider:model`"""
     sources: Mapping[str, str] = field(default_factory=dict)

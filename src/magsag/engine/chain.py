@@ -73,33 +73,38 @@ def verify(run: RunId, facts: Iterable[Stored]) -> list[Fault]:
     """Check a whole run: no gap, every body, payload and link as it was sealed. All faults, in order."""
     faults: list[Fault] = []
     head, expected = b"", 1
-    emptied: list[int] = []
+    emptied: list[Stored] = []
+    whole: list[Stored] = []
     erased: set[int] = set()
     for fact in facts:
         if fact.seq != expected:
-            faults.append(_fault(run, fact.seq, f"fact {expected} should stand here: facts are missing or were moved"))
+            faults.append(_fault(run, fact, f"fact {expected} should stand here: facts are missing or were moved"))
         if sha256(fact.body).digest() != fact.digest:
-            faults.append(_fault(run, fact.seq, "the body does not match its digest: it was changed"))
+            faults.append(_fault(run, fact, "the body does not match its digest: it was changed"))
         head = link(head, fact.digest)
         if head != fact.head:
-            faults.append(_fault(run, fact.seq, "the chain is broken: this fact or one before it was changed or moved"))
+            faults.append(_fault(run, fact, "the chain is broken: this fact or one before it was changed or moved"))
             head = fact.head
         body = _read(fact.body)
-        faults.extend(_fault(run, fact.seq, what) for what in _content_faults(fact, body))
+        faults.extend(_fault(run, fact, what) for what in _content_faults(fact, body))
         if _has_lost_payload(fact, body):
-            emptied.append(fact.seq)
+            emptied.append(fact)
+        if fact.salt is not None or fact.input is not None or fact.output is not None:
+            whole.append(fact)
         if fact.kind == "PayloadErased" and isinstance(seq := body.get("seq"), int):
             erased.add(seq)
         expected = fact.seq + 1
-    faults.extend(
-        _fault(run, seq, "a payload is gone and no PayloadErased says so") for seq in emptied if seq not in erased
-    )
+    gone, back = "a payload is gone and no PayloadErased says so", "its payload was erased, and something of it is here"
+    faults.extend(_fault(run, fact, gone) for fact in emptied if fact.seq not in erased)
+    faults.extend(_fault(run, fact, back) for fact in whole if fact.seq in erased)
     return faults
 
 
 def _content_faults(fact: Stored, body: dict[str, Any]) -> Iterator[str]:
     if body.get("kind") != fact.kind:
         yield f"the body is of kind {body.get('kind')!r}, the row says {fact.kind!r}"
+    if fact.salt is not None and fact.input is None and fact.output is None:
+        yield "there is a salt and nothing that it is for: it was added"
     for name, part, data in (("input", INPUT, fact.input), ("output", OUTPUT, fact.output)):
         if data is None:
             continue
@@ -122,8 +127,8 @@ def _read(body: bytes) -> dict[str, Any]:
     return data if isinstance(data, dict) else {}
 
 
-def _fault(run: RunId, seq: int, what: str) -> Fault:
-    return Fault(f"run {run}, fact {seq}", what, run)
+def _fault(run: RunId, fact: Stored, what: str) -> Fault:
+    return Fault(f"run {run}, fact {fact.seq}", what, run, fact.seq, fact.kind)
 
 
 # A run repeats few proposals and verdicts; encoding plain dicts is four times as fast as encoding dataclasses.

@@ -21,6 +21,7 @@ from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId, StepId
 from magsag.domain.sealed import Fault, Sealed, Stored
 from magsag.domain.standing import Course, Standing
+from magsag.ports.auditing import Audited
 from magsag.ports.budgets import BudgetPiece, Budgets, KeptBudget, KeptCap, KeptReservation
 from magsag.ports.measures import Measures
 from magsag.ports.standing_approvals import KeptStanding, Leaning, StandingReads, StandingRow
@@ -369,10 +370,7 @@ class Upkeep(Protocol):
         """Backend, location, schema version, counts, `bytes` in use, journal mode: for `doctor` and `data init`."""
 
     def check(self, heard: Callable[[int], None] | None = None) -> list[Fault]:
-        """Verify digests, commitments, chains, seqs, statuses and anchors; all faults.
-
-        `heard` is told after each run how many facts have been looked at.
-        """
+        """All faults of `Audited.verify`; `heard` is told after each run how many facts have been looked at."""
 
     def accept(self, by: str) -> dict[RunId, int]:
         """Let runs go on from what the ledger holds of them, though the anchors hold more: the runs, and up to where.
@@ -490,6 +488,6 @@ class Moving(Protocol):
 
 
 class Store(
-    Ledger, Leases, Runs, Tickets, StandingReads, Budgets, Throttles, Measures, Wakes, Upkeep, Moving, Protocol
+    Ledger, Leases, Runs, Tickets, StandingReads, Budgets, Throttles, Measures, Wakes, Upkeep, Audited, Moving, Protocol
 ):
     """All of it; what `app` builds and services take a part of."""

@@ -4,16 +4,17 @@ A process can die between any two facts: what a commit holds depends on the mach
 """
 
 import re
+from dataclasses import replace
 from typing import Final
 
 from magsag.adapters.store.memory import MemoryStore
 from magsag.app import App
 from magsag.domain.effects import Level
-from magsag.domain.facts import Fact, RunEnded, RunParked, RunStarted, RunStatus
+from magsag.domain.facts import Fact, RunEnded, RunParked, RunStarted, RunStatus, StepFailed, StepSucceeded
 from magsag.domain.ids import RunId
 from magsag.domain.wire import payloads_of
 from magsag.engine.chain import seal
-from magsag.ports.ledger import Change, Write
+from magsag.ports.ledger import Change, Write, Written
 from magsag.services.beginnings import new_run
 
 _BLOB: Final = re.compile(rb'\{"\\u0000blob":"([0-9a-f-]+)"\}')
@@ -31,6 +32,7 @@ class History:
         """A ledger that holds the first `count` facts, in a process of its own."""
         store = MemoryStore()
         roots: dict[RunId, RunId] = {}
+        ends: dict[RunId, str] = {}
         for number, (run, fact) in enumerate(self.facts[:count]):
             create = None
             if isinstance(fact, RunStarted):
@@ -39,8 +41,12 @@ class History:
                 create = new_run(fact, roots[run])
                 store.put_bundle(fact.bundle, self._app.store.bundle(fact.bundle) or b"")
             blobs = self._blobs(roots[run], fact)
-            sealed = seal(fact, number.to_bytes(16, "big"))
-            store.write([Write(run, roots[run], [sealed], None, create, _change(fact), blobs=blobs)], Level.SYNCED)
+            sealed = seal(_retold(run, fact, ends), number.to_bytes(16, "big"))
+            (answer,) = store.write(
+                [Write(run, roots[run], [sealed], None, create, _change(fact), blobs=blobs)], Level.SYNCED
+            )
+            if isinstance(fact, RunEnded) and isinstance(answer, Written):
+                ends[run] = answer.head.hex()
         return store
 
     def _blobs(self, root: RunId, fact: Fact) -> dict[str, bytes]:
@@ -52,6 +58,15 @@ class History:
                 found[id] = self._app.store.blob(root, id)
                 waiting.append(found[id])
         return found
+
+
+def _retold(run: RunId, fact: Fact, ends: dict[RunId, str]) -> Fact:
+    """The chains of this ledger have salts of their own, and so other heads."""
+    if not isinstance(fact, StepSucceeded | StepFailed) or fact.child_head is None:
+        return fact
+    child = f"{run}.{fact.step}"
+    heads = [head for id, head in ends.items() if id == child or id.startswith(f"{child}~")]
+    return replace(fact, child_head=heads[-1]) if heads else fact
 
 
 def _change(fact: Fact) -> Change | None:

@@ -37,6 +37,7 @@ from magsag.testing.sample_runs import (
     SYNCED,
     WRITTEN,
     append,
+    asked,
     begin,
     done,
     end,
@@ -45,7 +46,6 @@ from magsag.testing.sample_runs import (
     sealed,
     standing,
     started,
-    ticket,
 )
 
 FILLING: Final = Standing(Course.FILLING, "elsewhere's ledger", 1)
@@ -172,13 +172,15 @@ def furnish(store: Store) -> Store:
     park(store, begin(store, RunId("parked")), due=5)
     lease, child = begin(store, RunId("ended")), RunId("ended.sub")
     blobs, records = {blob_id(b"s" * 16, b"large"): b"large"}, [Record("local", "key", b"1", at=2)]
-    tickets = [ticket(run=lease.root)]
     store.set_cap(Cap(1, "organisation", "usd", 9, 1, "ann", Proof.OS_USER, "0" * 64, ""))
-    first = Write(lease.root, lease.root, [done("a#1")], lease, blobs=blobs, records=records, tickets=tickets)
+    held, ticket = asked(lease.root)
+    first = Write(lease.root, lease.root, [done("a#1"), held], lease, blobs=blobs, records=records, tickets=[ticket])
     first.standing = [standing(run=lease.root)]
     first.reserves = [Reserve(StepId("a#1"), Budget("organisation/usd", "organisation", "usd", None), 4)]
     store.write([first], WRITTEN)
-    store.write([Write(child, lease.root, [started()], lease, new_run(child, None, root=lease.root))], SYNCED)
+    store.write(
+        [Write(child, lease.root, [started(parent=lease.root)], lease, new_run(child, None, root=lease.root))], SYNCED
+    )
     end(store, lease, run=child)
     end(store, lease)
     store.release(begin(store, RunId("Zulu")))

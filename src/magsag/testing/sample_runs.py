@@ -3,7 +3,7 @@
 from itertools import count
 from typing import Final
 
-from magsag.domain.approval import TicketState
+from magsag.domain.approval import ApprovalRule, Ask, TicketState
 from magsag.domain.effects import Effect, Level
 from magsag.domain.facts import (
     Decision,
@@ -16,12 +16,15 @@ from magsag.domain.facts import (
     RunStarted,
     RunStatus,
     StepDone,
+    StepHeld,
     Verdict,
 )
 from magsag.domain.ids import RunId, StepId
 from magsag.engine.chain import seal
-from magsag.ports.ledger import Change, Lease, NewRun, Sealed, Store, TicketRow, Write, Written
+from magsag.policy.approval import binding, opened
+from magsag.ports.ledger import Change, Fault, Lease, NewRun, Sealed, Store, TicketRow, Write, Written
 from magsag.ports.standing_approvals import StandingRow
+from magsag.services.tickets import Kept, Place, first_row
 
 WRITTEN, SYNCED = Level.WRITTEN, Level.SYNCED
 RUN: Final = RunId("0193run")
@@ -37,12 +40,14 @@ def sealed(fact: Fact) -> Sealed:
     return seal(fact, next(_SALTS).to_bytes(16, "big"))
 
 
-def started(words: str = "hello", continues: RunId | None = None) -> Sealed:
+def started(
+    words: str = "hello", continues: RunId | None = None, *, parent: RunId | None = None, at: int = 1
+) -> Sealed:
     """How a run begins."""
     fact = RunStarted(
-        at=1, program="agent:greeter@1.0.0", bundle="bundle-1", actor="ann", requester="ben",
+        at=at, program="agent:greeter@1.0.0", bundle="bundle-1", actor="ann", requester="ben",
         environment="development", mode="implement", seed="0" * 32, trace_id="1" * 32, span_id="2" * 16,
-        continues=continues, input=f'{{"words":"{words}"}}'.encode(),
+        continues=continues, parent=parent, input=f'{{"words":"{words}"}}'.encode(),
     )  # fmt: skip
     return sealed(fact)
 
@@ -89,11 +94,26 @@ def standing(id: str = "s1", *, run: RunId = RUN, version: int = 1, until: int =
     return StandingRow(id, run, run, StepId("pay#1"), "skill:pay@1.0.0", version > 1, version, 2, until)
 
 
+def asked(run: RunId = RUN) -> tuple[Sealed, TicketRow]:
+    """A step that waits for people, and its ticket, as the product writes them."""
+    salt, step = b"s" * 16, StepId("pay#1")
+    verdict = Verdict(Decision.ASK, "ask-first", "offers.yaml:3", "", "0" * 64)
+    ask = Ask("t1", ApprovalRule(), 2, binding(salt, _PROPOSAL.target, b"{}"))
+    fact = StepHeld(at=2, step=step, proposal=_PROPOSAL, verdict=verdict, attempt=1, ask=ask, input=b"{}")
+    about = Kept(opened(ask, ("ann", "ben")), _PROPOSAL, verdict, "agent:greeter@1.0.0")
+    return sealed(fact), first_row(Place(run, run, step), about, salt)
+
+
+def faults(store: Store) -> list[Fault]:
+    """What a check finds, but that no fact knows the tickets of these samples."""
+    return [fault for fault in store.check() if "no fact knows it" not in fault.what]
+
+
 def begin(
     store: Store, run: RunId = RUN, *, created: int = 1, owner: str | None = None, continues: RunId | None = None
 ) -> Lease:
     """Create a run with one fact and its lease."""
-    owner, first = owner or store.owner(), started(continues=continues)
+    owner, first = owner or store.owner(), started(continues=continues, at=created)
     (answer,) = store.write([Write(run, run, [first], create=new_run(run, owner, created=created))], WRITTEN)
     assert isinstance(answer, Written), answer
     return Lease(run, owner, 1)

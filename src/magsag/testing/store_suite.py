@@ -198,7 +198,8 @@ class DecliningSuite:
         assert store.write([Write(child, RUN, [started()], replace(lease, fence=2), new)], SYNCED) == [
             Declined("lease")
         ]
-        assert isinstance(store.write([Write(child, RUN, [started()], lease, new)], SYNCED)[0], Written)
+        first = started(parent=RUN)
+        assert isinstance(store.write([Write(child, RUN, [first], lease, new)], SYNCED)[0], Written)
         append(store, lease, done("a#1"), run=child)
         assert [row.run for row in store.rows(RunQuery(root=RUN))] == [RUN, child]
         assert store.check() == []
@@ -372,7 +373,7 @@ class WakingSuite:
 
     def test_what_is_appended_to_a_child_run_wakes_its_tree(self, store: Store) -> None:
         lease, child = begin(store), RunId(f"{RUN}.sub")
-        store.write([Write(child, RUN, [started()], lease, new_run(child, None, root=RUN))], WRITTEN)
+        store.write([Write(child, RUN, [started(parent=RUN)], lease, new_run(child, None, root=RUN))], WRITTEN)
         park(store, lease, due=5_000)
         wake(store, child, at=1_000)
         assert store.due(1_000, 10) == [RUN]
@@ -471,7 +472,10 @@ class RunsSuite:
         begin(store, RunId("abc2"))
         begin(store, RunId("xyz"))
         child = RunId("abc1.sub")
-        store.write([Write(child, lease.root, [started()], lease, new_run(child, None, root=lease.root))], WRITTEN)
+        store.write(
+            [Write(child, lease.root, [started(parent=lease.root)], lease, new_run(child, None, root=lease.root))],
+            WRITTEN,
+        )
         assert store.named("abc") == ["abc1", "abc2"]
         assert store.named("nothing") == []
         for number in range(12):
@@ -559,7 +563,10 @@ class UpkeepSuite:
 
     def test_vacuum_removes_ended_trees_that_nobody_touched_since(self, store: Store) -> None:
         lease, child = begin(store, RunId("old")), RunId("old.sub")
-        store.write([Write(child, lease.root, [started()], lease, new_run(child, None, root=lease.root))], WRITTEN)
+        store.write(
+            [Write(child, lease.root, [started(parent=lease.root)], lease, new_run(child, None, root=lease.root))],
+            WRITTEN,
+        )
         end(store, lease, run=child, updated=5)
         end(store, lease, updated=5)
         end(store, begin(store, RunId("new")), updated=50)
@@ -574,7 +581,7 @@ class UpkeepSuite:
 
     def test_a_tree_with_an_open_child_stays(self, store: Store) -> None:
         lease, child = begin(store), RunId(f"{RUN}.sub")
-        store.write([Write(child, RUN, [started()], lease, new_run(child, None, root=RUN))], WRITTEN)
+        store.write([Write(child, RUN, [started(parent=RUN)], lease, new_run(child, None, root=RUN))], WRITTEN)
         end(store, lease, updated=5)
         assert store.vacuum(20, dry_run=False).runs == 0
 
@@ -625,7 +632,9 @@ class UpkeepSuite:
         lease, child = begin(store), RunId(f"{RUN}.sub")
         blob = blob_id(b"s" * 16, b"a large secret")
         store.write([Write(RUN, RUN, [done("a#1", "secret")], lease, blobs={blob: b"a large secret"})], WRITTEN)
-        store.write([Write(child, RUN, [started("secret")], lease, new_run(child, None, root=RUN))], WRITTEN)
+        store.write(
+            [Write(child, RUN, [started("secret", parent=RUN)], lease, new_run(child, None, root=RUN))], WRITTEN
+        )
         end(store, lease, run=child)
         end(store, lease)
         begin(store, RunId("other"))

@@ -8,7 +8,7 @@ from magsag.domain.approval import TicketState
 from magsag.domain.facts import CancelRequested, PayloadErased
 from magsag.domain.ids import RunId
 from magsag.ports.ledger import Declined, Lease, Store, TicketQuery, TicketRow, Write, Written
-from magsag.testing.sample_runs import ELSEWHERE, RUN, SYNCED, WRITTEN, begin, done, end, park, sealed, ticket
+from magsag.testing.sample_runs import ELSEWHERE, RUN, SYNCED, WRITTEN, begin, done, end, faults, park, sealed, ticket
 
 APPROVED = TicketState.APPROVED
 
@@ -22,7 +22,7 @@ class TicketsSuite:
         assert store.ticket("t2") is None
         change(store, None, ticket(version=2, state=TicketState.SPENT))
         assert store.ticket("t1") == ticket(version=2, state=TicketState.SPENT)
-        assert store.check() == []
+        assert faults(store) == []
 
     def test_a_change_of_what_somebody_else_changed_is_declined_with_its_facts(self, store: Store) -> None:
         lease = begin(store)
@@ -54,7 +54,7 @@ class TicketsSuite:
         assert [type(answer) for answer in answers] == [Written, Declined, Written]
         assert len(store.read(RUN)) == 3
         assert store.ticket("t1") == ticket(version=3)
-        assert store.check() == []
+        assert faults(store) == []
 
     def test_a_lost_lease_changes_no_ticket(self, store: Store) -> None:
         begin(store)
@@ -77,7 +77,7 @@ class TicketsSuite:
             thread.join()
         assert sum(isinstance(answer, Written) for answer in answers) == 1
         assert len(store.read(RUN)) == 2
-        assert store.check() == []
+        assert faults(store) == []
 
     def test_tickets_are_listed_by_tree_by_how_they_begin_and_the_oldest_first(self, store: Store) -> None:
         other = RunId("other")
@@ -109,7 +109,7 @@ class TicketsSuite:
         assert store.ticket("t1") is not None
         store.vacuum(20, dry_run=False)
         assert store.ticket("t1") is None
-        assert store.check() == []
+        assert faults(store) == []
 
     def test_erasing_takes_the_salts_of_its_tickets_along(self, store: Store) -> None:
         lease, other = begin(store), RunId("other")
@@ -119,7 +119,7 @@ class TicketsSuite:
         store.erase(RUN, {RUN: {1: sealed(PayloadErased(at=50, seq=1, by="ann"))}}, 50)
         assert store.ticket("t1") == replace(ticket(), salt=None)
         assert store.ticket("t2") == ticket("t2", run=other)
-        assert store.check() == []
+        assert faults(store) == []
 
 
 def change(store: Store, lease: Lease | None, *tickets: TicketRow) -> None:

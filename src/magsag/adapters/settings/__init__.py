@@ -15,7 +15,7 @@ from magsag.adapters.settings.keys import FLAGS, KEYS, LATER_FEATURES, check, gu
 from magsag.domain.errors import Invalid
 from magsag.domain.frozen import frozen
 from magsag.domain.location import is_postgres
-from magsag.domain.settings import Features, Limits, Sandboxing, Settings
+from magsag.domain.settings import Audit, Features, Limits, Sandboxing, Settings
 
 __all__ = ["API_KEY", "IS_SHIPPED", "Found", "os_user", "packaged_catalog", "read_settings"]
 
@@ -146,7 +146,7 @@ def _settings(search: _Search, project: _Project, cwd: Path) -> Settings:
     values["project"] = _Value(str(project.folder), project.source)
     values["actor"] = _Value(os_user(), "user of the operating system")
     values["catalog"] = _catalog(values["catalog"], project.folder, cwd)
-    for key in ("ledger", "workspace"):
+    for key in ("ledger", "workspace", "audit.anchors"):
         values[key] = _placed(values[key], project.folder, cwd)
     values["sandbox.read"] = _all_placed(values["sandbox.read"], project.folder, cwd)
     own = {key: value.value for key, value in values.items() if "." not in key}
@@ -154,6 +154,7 @@ def _settings(search: _Search, project: _Project, cwd: Path) -> Settings:
         **own,
         features=Features(**_section(values, "features")),
         sandbox=Sandboxing(**_section(values, "sandbox")),
+        audit=Audit(**_section(values, "audit")),
         limits=Limits(**_section(values, "limits")),
         models=_section(values, "models"),
         sources={key: values[key].source for key in sorted(values)},
@@ -180,7 +181,7 @@ def _is_project(folder: Path) -> bool:
 
 
 def _placed(given: _Value, project: Path, cwd: Path) -> _Value:
-    if is_postgres(given.value):
+    if is_postgres(given.value) or not given.value:
         return given
     base = project if given.in_file or given.source == "default" else cwd
     return _Value(os.path.normpath(base / os.path.expanduser(given.value)), given.source)

@@ -108,6 +108,10 @@ def _paths(given: object) -> object:
     return tuple(_path(path) for path in given)
 
 
+def _place(given: object) -> object:
+    return given if given == "" else _path(given)
+
+
 def _ledger(given: object) -> object:
     if not isinstance(given, str) or "://" not in given:
         return _path(given)
@@ -186,5 +190,6 @@ KEYS: Final[dict[str, Key]] = {
     "sandbox.read": Key(_DEFAULTS.sandbox.read, _paths, _several),
     "limits.depth": Key(_DEFAULTS.limits.depth, _whole(1, 100), _number),
     "limits.children": Key(_DEFAULTS.limits.children, _whole(0, 1_000_000), _number),
+    "audit.anchors": Key(_DEFAULTS.audit.anchors, _place),
     "limits.step_seconds": Key(_DEFAULTS.limits.step_seconds, _seconds(0.001, 604_800), _number),
 }

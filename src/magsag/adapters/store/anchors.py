@@ -13,40 +13,25 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
+from magsag.adapters.store.claims import Claims, claimed_hash, claims_of, content_of, held_against, lines_at
 from magsag.adapters.store.failures import held_elsewhere, no_access
 from magsag.adapters.store.filelock import lock_within, unlock
 from magsag.domain.ids import RunId
-from magsag.domain.sealed import Fault
 
 Rest = tuple[RunId, int, bytes]
 """a run, the seq of its last fact, its head"""
-_HASH_BYTES: Final = len(b',"hash":""}') + 64
 _TAIL_BYTES: Final = 1 << 16
 LOCK_AT: Final = 0x7FFF0000
 """the byte that stands for the file, far behind what is in it"""
 _BRIEF_SECONDS: Final = 0.02
 """how long a file is waited for that was waited for in vain"""
 _FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
-
-
-@dataclass(slots=True)
-class Claims:
-    """What the anchors say the ledger must hold."""
-
-    exists: bool
-    runs: dict[RunId, list[tuple[int, str]]] = field(default_factory=dict)
-    """seq and head of each run, in the order in which they were anchored"""
-    vacuumed: set[RunId] = field(default_factory=set)
-    """runs that the ledger may have let go"""
-    faults: list[Fault] = field(default_factory=list)
-    """what is wrong with the file itself"""
 
 
 class Anchors:
@@ -117,34 +102,12 @@ class Anchors:
         """From here on the ledger need not hold more of these runs than up to a fact, says a person. Raises OSError."""
         self._append({"accepted": [[run, seq] for run, seq in runs.items()], "by": by})
 
-    def claims(self) -> Claims:
-        """Read and verify the whole file."""
-        try:
-            data = self.path.read_bytes()
-        except FileNotFoundError:
-            return Claims(exists=False)
-        except OSError as error:
-            raise no_access(self.path, error) from error
-        claims = Claims(exists=True)
-        n, prev = 0, ""
-        for number, line in enumerate(data[: data.rfind(b"\n") + 1].splitlines(), 1):
-            content = content_of(line)
-            if content is None:
-                claims.faults.append(self._fault(number, "this line was changed: its hash does not match"))
-                n, prev = n + 1, _claimed_hash(line)
-                continue
-            if content["n"] != n + 1 or content["prev"] != prev:
-                claims.faults.append(self._fault(number, "lines before this one are missing, or were added or moved"))
-            n, prev = content["n"], _claimed_hash(line)
-            for run, seq, head in content.get("runs", ()):
-                if run in claims.vacuumed:
-                    claims.vacuumed.discard(run)
-                    claims.runs[run] = []
-                claims.runs.setdefault(run, []).append((seq, head))
-            claims.vacuumed.update(content.get("vacuumed", ()))
-            for run, upto in content.get("accepted", ()):
-                claims.runs[run] = [rest for rest in claims.runs.get(run, ()) if rest[0] <= upto]
-        return claims
+    def claims(self, copy: Path | None = None) -> Claims:
+        """Read and verify the whole file, against a `copy` that was kept elsewhere where there is one."""
+        data = lines_at(self.path)
+        if copy is not None and (held := lines_at(copy)) is not None:
+            return held_against(held, copy, data, self.path)
+        return Claims(exists=False) if data is None else claims_of(data, self.path)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -199,7 +162,7 @@ class Anchors:
         if last:
             content = content_of(last)
             self._n = content["n"] if content else 0
-            self._hash = _claimed_hash(last)
+            self._hash = claimed_hash(last)
 
     def _last_line(self, size: int) -> tuple[bytes, int]:
         """The last whole line and where it ends."""
@@ -213,34 +176,3 @@ class Anchors:
             if start == 0 or (end and begin):
                 return data[begin:end].rstrip(b"\n"), start + end
             length *= 4
-
-    def _fault(self, number: int, what: str) -> Fault:
-        return Fault(f"{self.path}:{number}", what)
-
-
-def content_of(line: bytes) -> dict[str, Any] | None:
-    """The line's record when its hash and its form are right."""
-    record = line[:-_HASH_BYTES] + b"}"
-    if sha256(record).hexdigest() != _claimed_hash(line):
-        return None
-    content = from_json(record)
-    return content if isinstance(content, dict) and _is_record(content) else None
-
-
-def _is_record(content: dict[str, Any]) -> bool:
-    """Whether it has the form that `append` gives it; whoever wrote another one could compute hashes too."""
-    runs, vacuumed, accepted = (content.get(name, []) for name in ("runs", "vacuumed", "accepted"))
-    return (
-        isinstance(content.get("n"), int)
-        and isinstance(content.get("prev"), str)
-        and isinstance(runs, list)
-        and all(isinstance(rest, list) and [type(part) for part in rest] == [str, int, str] for rest in runs)
-        and isinstance(vacuumed, list)
-        and all(isinstance(run, str) for run in vacuumed)
-        and isinstance(accepted, list)
-        and all(isinstance(one, list) and [type(part) for part in one] == [str, int] for one in accepted)
-    )
-
-
-def _claimed_hash(line: bytes) -> str:
-    return line[-66:-2].decode("ascii", "replace")

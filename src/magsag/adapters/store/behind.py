@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from magsag.adapters.store.anchors import Claims, content_of
+from magsag.adapters.store.claims import Claims, content_of
 from magsag.adapters.store.failures import no_access
 from magsag.domain.errors import StoreBroken
 from magsag.domain.ids import RunId

@@ -9,8 +9,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Final, assert_never
 
+from magsag.adapters.store.memory_audit import evidence_of, verified
 from magsag.adapters.store.memory_budgets import MemoryBudgets
 from magsag.adapters.store.memory_measures import MeasuresInMemory
 from magsag.adapters.store.memory_standing import MemoryStanding
@@ -24,8 +26,9 @@ from magsag.domain.errors import Invalid, LedgerClosed, StoreBroken
 from magsag.domain.facts import ENDS, ParkedOn, RunStarted, RunStatus
 from magsag.domain.ids import RunId
 from magsag.domain.standing import Course, Standing
-from magsag.engine.chain import link, unseal, verify
+from magsag.engine.chain import link, unseal
 from magsag.engine.keeping import Kin, leaving
+from magsag.ports.auditing import Evidence, Verified
 from magsag.ports.ledger import (
     AnchorLines,
     Declined,
@@ -338,17 +341,13 @@ class MemoryStore(MemoryThrottles, MeasuresInMemory):
             }
 
     def check(self, heard: Callable[[int], None] | None = None) -> list[Fault]:
-        with self._lock:
-            faults: list[Fault] = []
-            looked_at = 0
-            for run in self._runs.values():
-                faults.extend(verify(run.run, self.read(run.run)))
-                if run.seq != len(run.facts) or run.head != (run.facts[-1][1] if run.facts else b""):
-                    faults.append(Fault(f"run {run.run}", "its row and its last fact differ", run.run))
-                looked_at += run.seq
-                if heard is not None:
-                    heard(looked_at)
-            return faults
+        return self.verify(heard).faults
+
+    def verify(self, heard: Callable[[int], None] | None = None, copy: Path | None = None) -> Verified:
+        return verified(list(self.pieces()), heard)
+
+    def evidence(self) -> Iterator[Evidence]:
+        return evidence_of(list(self.pieces()))
 
     def accept(self, by: str) -> dict[RunId, int]:
         return {}

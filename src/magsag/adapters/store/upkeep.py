@@ -6,11 +6,10 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
+from magsag.adapters.store.auditing import AuditingPart
 from magsag.adapters.store.behind import accepted
-from magsag.adapters.store.checking import check
 from magsag.adapters.store.failures import broken, no_access
 from magsag.adapters.store.kin import kin_of, weights
-from magsag.adapters.store.part import Part
 from magsag.adapters.store.statements import migrations
 from magsag.domain.effects import Level
 from magsag.domain.errors import Invalid
@@ -25,7 +24,7 @@ _TABLES: Final = (
 """of which the rows of a removed run go"""
 
 
-class UpkeepPart(Part):
+class UpkeepPart(AuditingPart):
     """`ports.ledger.Upkeep`."""
 
     def describe(self) -> dict[str, object]:
@@ -46,8 +45,7 @@ class UpkeepPart(Part):
         }
 
     def check(self, heard: Callable[[int], None] | None = None) -> list[Fault]:
-        with self._database.reading() as connection:
-            return check(connection, self._database.sql, self._anchors, heard)
+        return self.verify(heard).faults
 
     def accept(self, by: str) -> dict[RunId, int]:
         """The anchors are told up to where each run holds, and then where it stands."""

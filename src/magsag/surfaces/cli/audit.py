@@ -9,6 +9,7 @@ from magsag.domain.errors import Invalid
 from magsag.domain.facts import Decision
 from magsag.surfaces.cli.call import Call
 from magsag.surfaces.cli.groups import Noun
+from magsag.surfaces.cli.verifying import verify
 from magsag.surfaces.cli.writing import put_json, put_table, say
 
 if TYPE_CHECKING:
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
 
 @click.group("audit", cls=Noun)
 def command() -> None:
-    """Read the record: who decided what, by which rule."""
+    """Read the record: who decided what, by which rule, and whether it is still what was written."""
+
+
+command.add_command(verify)
 
 
 @command.command("log")

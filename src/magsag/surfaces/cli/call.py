@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from magsag.services.summary import Summary
     from magsag.services.throttles import ThrottleStates
     from magsag.services.upkeep import Upkeep
+    from magsag.services.verification import Verification
     from magsag.services.watch import Watch
 
 
@@ -59,6 +60,8 @@ class Services(Protocol):
     def doubts(self) -> "Doubts": ...
     @property
     def audit(self) -> "Audit": ...
+    @property
+    def verification(self) -> "Verification": ...
     @property
     def erasing(self) -> "Erasing": ...
     @property

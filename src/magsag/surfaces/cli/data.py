@@ -170,6 +170,8 @@ def migrate(call: Call, to: str | None, cancel: bool) -> None:
         return
     say(f"moved to {moved.target}; both ledgers hold the same:")
     put_table(["", "count", "sha256"], [[name, str(one.count), one.hash] for name, one in moved.tallies.items()])
+    if call.app.settings.audit.anchors:
+        note("[audit] anchors still names the old ledger's file: put the new one's there, or remove the setting")
     say(f"nothing runs in {moved.source} any more; set `ledger` in magsag.toml, or use --ledger")
 
 

@@ -71,13 +71,15 @@ class PostgresStore(
         folder: Path,
         version: Callable[[], str] = installed_version,
         patience_seconds: float = PATIENCE_SECONDS,
+        anchors: Path | None = None,
     ) -> None:
-        """Open or create the ledger; this machine's anchors are kept in `folder`. Raises StoreBroken, Invalid.
+        """Open or create the ledger; this machine's anchors are kept in `folder`, or in `anchors`. Raises StoreBroken,
+        Invalid.
 
         `patience_seconds` is how long a lock is waited for; a server that is silent for three times as long is given
         up.
         """
         database = Database(target_of(dsn), version, patience_seconds)
         ((ledger,),) = database.change("ledger_id")
-        path = folder.absolute() / f"anchors-{ledger[:8]}.log"
+        path = anchors.absolute() if anchors else folder.absolute() / f"anchors-{ledger[:8]}.log"
         super().__init__(database, Anchors(path, patience_seconds), f"{socket.gethostname()}:{path}", Owner(database))

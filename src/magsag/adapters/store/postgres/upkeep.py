@@ -6,9 +6,9 @@ from itertools import groupby
 from typing import Final
 
 from magsag.adapters.store.behind import accepted
-from magsag.adapters.store.checking import check
 from magsag.adapters.store.failures import no_access
 from magsag.adapters.store.kin import kin_of, weights
+from magsag.adapters.store.postgres.auditing import AuditingPart
 from magsag.adapters.store.postgres.statements import migrations
 from magsag.adapters.store.postgres.waking import WakingPart
 from magsag.domain.errors import Invalid
@@ -22,7 +22,7 @@ _PORTION: Final = 5000
 """so many facts go at once; a tree goes whole"""
 
 
-class UpkeepPart(WakingPart):
+class UpkeepPart(AuditingPart, WakingPart):
     """`ports.ledger.Upkeep`."""
 
     def describe(self) -> dict[str, object]:
@@ -44,8 +44,7 @@ class UpkeepPart(WakingPart):
         }
 
     def check(self, heard: Callable[[int], None] | None = None) -> list[Fault]:
-        with self._database.reading() as session:
-            return check(session, self._database.sql, self._anchors, heard, (self._vouching,))
+        return self.verify(heard).faults
 
     def accept(self, by: str) -> dict[RunId, int]:
         """What this machine's anchors hold more; another machine accepts what its own do."""

@@ -208,6 +208,11 @@ select cast(kind as blob), cast(body as blob), cast(digest as blob), cast(salt a
        cast(output as blob), cast(seq as integer), cast(head as blob)
 from facts where run = ? order by seq;
 
+-- every_fact: the same of all runs, also of those that are not there
+select cast(run as text), cast(kind as blob), cast(body as blob), cast(digest as blob), cast(salt as blob),
+       cast(input as blob), cast(output as blob), cast(seq as integer), cast(head as blob)
+from facts order by run, seq;
+
 -- begin_view: the first read fixes what a transaction sees
 select count(*) from migrations;
 

@@ -164,6 +164,9 @@ select hash, body from bundles order by put, hash;
 -- facts_to_check: a run's facts
 select convert_to(kind, 'UTF8'), body, digest, salt, input, output, seq, head from facts where run = %s order by seq;
 
+-- every_fact: of all runs, also of those that are not there
+select run, convert_to(kind, 'UTF8'), body, digest, salt, input, output, seq, head from facts order by run, seq;
+
 -- begin_view: the first read fixes what a transaction sees
 select count(*) from migrations;
 

@@ -1,0 +1,50 @@
+"""Whether runs are what the anchors say, and how far these vouch; a part of `data check` and `audit verify`."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from magsag.adapters.store.claims import Claims
+from magsag.domain.facts import ENDS
+from magsag.domain.ids import RunId
+from magsag.domain.sealed import Fault, Stored
+from magsag.ports.auditing import Reach
+from magsag.ports.ledger import RunRow
+
+
+def against_anchors(row: RunRow, facts: list[Stored], claims: Claims, owed: bool) -> Iterator[Fault]:
+    """What was anchored once is still there; what has ended was anchored."""
+    if row.run in claims.vacuumed:
+        return  # a new run under an old name that has not come to rest yet, or a vacuum that failed after its line
+    where = f"run {row.run}"
+    held = 0
+    for seq, head in claims.runs.get(row.run, []):
+        if seq > len(facts):
+            what = f"the ledger is behind its anchors: fact {seq} was anchored, the last is {len(facts)}"
+            yield Fault(where, f"{what}; the tail was cut, or an old copy was put back", row.run, len(facts) + 1)
+            return
+        if facts[seq - 1].head.hex() != head:
+            what = f"the chain up to fact {seq} is not the one that was anchored: it was rewritten"
+            yield Fault(where, what, row.run, held + 1, facts[held].kind)
+            return
+        held = max(held, seq)
+    if row.status not in ENDS or owed or not claims.exists or not claims.ends:
+        return
+    end = max((fact.seq for fact in facts if fact.kind == "RunEnded"), default=0)
+    if held < end:
+        yield Fault(where, "it has ended, and no anchor says so: lines were cut from the anchors", row.run)
+
+
+def missing(runs: Mapping[RunId, RunRow], claims: Claims, owed: set[RunId], path: Path) -> Iterator[Fault]:
+    """Runs that the anchors know and the ledger does not; anchors that are gone."""
+    if not claims.exists and any(row.status in ENDS and row.run not in owed for row in runs.values()):
+        yield Fault(str(path), "the anchors are missing, though runs have ended; restore the file from a backup")
+    for run, rests in claims.runs.items():
+        if rests and run not in runs and run not in claims.vacuumed:
+            yield Fault(f"run {run}", "it was anchored, and the ledger does not hold it: it was deleted", run)
+
+
+def reach(row: RunRow, facts: list[Stored], claims: Claims) -> Reach:
+    """How many of a run's facts the anchors vouch for."""
+    rests = [] if row.run in claims.vacuumed else claims.runs.get(row.run, [])
+    held = [seq for seq, head in rests if seq <= len(facts) and facts[seq - 1].head.hex() == head]
+    return Reach(row.run, len(facts), max(held, default=0))

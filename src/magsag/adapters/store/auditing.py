@@ -1,0 +1,21 @@
+"""The SQLite ledger as an auditor sees it."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from magsag.adapters.store.checking import examine
+from magsag.adapters.store.evidence import evidence
+from magsag.adapters.store.part import Part
+from magsag.ports.auditing import Evidence, Verified
+
+
+class AuditingPart(Part):
+    """`ports.auditing.Audited`."""
+
+    def verify(self, heard: Callable[[int], None] | None = None, copy: Path | None = None) -> Verified:
+        with self._database.reading() as connection:
+            return examine(connection, self._database.sql, self._anchors, heard, copy=copy)
+
+    def evidence(self) -> Iterator[Evidence]:
+        with self._database.reading() as connection:
+            yield from evidence(connection, self._database.sql, self._anchors)

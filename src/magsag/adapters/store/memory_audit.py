@@ -1,0 +1,58 @@
+"""A ledger in memory as an auditor sees it: the judgement of the other stores, without anchors."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields
+from typing import Any
+
+from magsag.adapters.store.reading import ticket_values
+from magsag.adapters.store.rows import Seen, across, against_row
+from magsag.domain.ids import RunId
+from magsag.domain.sealed import Fault, Stored
+from magsag.engine.chain import verify
+from magsag.ports.auditing import Evidence, Reach, Verified
+from magsag.ports.ledger import KeptBlob, KeptBundle, KeptRun, KeptTicket, Piece, RunRow, TicketRow
+from magsag.ports.standing_approvals import KeptStanding, StandingRow
+
+_RUN, _FACT, _TICKET = (tuple(one.name for one in fields(cls)) for cls in (RunRow, Stored, TicketRow))
+
+
+def verified(pieces: Sequence[Piece], heard: Callable[[int], None] | None) -> Verified:
+    """All faults of one moment."""
+    tickets: dict[str, list[tuple[Any, ...]]] = {}
+    standing: dict[RunId, list[StandingRow]] = {}
+    for piece in pieces:
+        if isinstance(piece, KeptTicket):
+            tickets.setdefault(piece.ticket.run, []).append(ticket_values(piece.ticket))
+        elif isinstance(piece, KeptStanding):
+            standing.setdefault(piece.row.run, []).append(piece.row)
+    faults, reaches, seen, looked_at = list[Fault](), list[Reach](), Seen(), 0
+    for piece in pieces:
+        if isinstance(piece, KeptRun):
+            row, facts = piece.row, list(piece.facts)
+            seen.rows[row.run] = row
+            faults += verify(row.run, facts)
+            faults += against_row(row, facts, tickets.get(row.run, ()), standing, seen)
+            reaches.append(Reach(row.run, len(facts), 0))
+            looked_at += len(facts)
+            if heard is not None:
+                heard(looked_at)
+    faults += across(seen, [(piece.root, piece.id) for piece in pieces if isinstance(piece, KeptBlob)])
+    return Verified(faults, reaches, None)
+
+
+def evidence_of(pieces: Sequence[Piece]) -> Iterator[Evidence]:
+    """All rows as they stand."""
+    for piece in pieces:
+        match piece:
+            case KeptRun(row, facts):
+                yield Evidence("run", {name: getattr(row, name) for name in _RUN})
+                for fact in facts:
+                    yield Evidence("fact", {"run": row.run, **{name: getattr(fact, name) for name in _FACT}})
+            case KeptTicket(ticket):
+                yield Evidence("ticket", {name: getattr(ticket, name) for name in _TICKET})
+            case KeptBlob(root, id, body):
+                yield Evidence("blob", {"root": root, "id": id, "body": body})
+            case KeptBundle(hash, body):
+                yield Evidence("bundle", {"hash": hash, "body": body})
+            case _:
+                pass

@@ -1,0 +1,72 @@
+"""The ledger as an auditor sees it: verified against itself and its anchors, and handed out as it stands.
+
+`data check` and `audit verify` are one judgement; here it is told with how far it reaches.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from magsag.domain.ids import RunId
+from magsag.domain.sealed import Fault
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far the anchors vouch for one run."""
+
+    run: RunId
+    facts: int
+    anchored: int
+    """so many of them cannot have been changed unless the anchors were as well"""
+
+
+@dataclass(frozen=True, slots=True)
+class Vouching:
+    """The anchors that the ledger was held against."""
+
+    file: str
+    exists: bool
+    lines: int
+    head: str
+    """hash of the last line: who writes it down elsewhere knows the file again"""
+    at: int
+    """when that line was written, in microseconds since 1970; 0 without one"""
+    vacuumed: int
+    """runs that the ledger may have let go, say the anchors"""
+    accepted: tuple[tuple[str, int], ...]
+    """who said that the ledger may hold less, and of how many runs"""
+    is_writable: bool
+    """whether whoever verifies could write the file"""
+    unanchored: int
+    """runs that have ended and whose line is not written yet, or lies on another machine"""
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """Everything that is wrong, and how far the anchors reach."""
+
+    faults: list[Fault]
+    reaches: list[Reach]
+    anchors: Vouching | None
+    """None for a ledger that has none: it lives in memory"""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One row of the ledger, as it stands, whatever somebody made of it."""
+
+    sort: str
+    """`run`, `fact`, `ticket`, `blob`, `bundle`; `anchors` are the lines of the file"""
+    values: dict[str, Any]
+
+
+class Audited(Protocol):
+    """What auditors ask of a store."""
+
+    def verify(self, heard: Callable[[int], None] | None = None, copy: Path | None = None) -> Verified:
+        """As `Upkeep.check`, told with its reach. `copy` is a copy of the anchors that was kept elsewhere."""
+
+    def evidence(self) -> Iterator[Evidence]:
+        """All rows that an auditor needs to come to the same judgement, as of one moment; anchors first, then runs."""
