@@ -139,7 +139,15 @@ class _Reader:
             place = _line(candidate, (*pointer, "only"))
             everything: tuple[Named, ...] = (_EVERYTHING,)
             rule = CompiledRule(
-                f"{name}/only", everything, None, Decision.DENY, reason, place, by=tuple(by), spares=(*spares, *_WAITS)
+                f"{name}/only",
+                everything,
+                None,
+                Decision.DENY,
+                reason,
+                place,
+                by=tuple(by),
+                spares=(*spares, *_WAITS),
+                is_direct=True,
             )
             self.rules.append(rule)
         for ref, decision in tighten.items():

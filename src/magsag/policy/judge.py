@@ -6,7 +6,7 @@ ask for the other four. A condition that cannot be evaluated, or gives anything 
 An effect kind that nobody declared is allowed only by a rule that names the target itself.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field, replace
 from typing import Final
 
@@ -42,11 +42,13 @@ class Applicable:
     """the conditions of those rules that have one, in order"""
 
 
-def applicable(policies: Policies, target: str, effect: Effect, agent: str, traits: Traits = PLAIN) -> Applicable:
-    """What of the policies can matter for this target, proposed by this program."""
+def applicable(
+    policies: Policies, target: str, effect: Effect, agent: str, traits: Traits = PLAIN, above: Sequence[str] = ()
+) -> Applicable:
+    """What of the policies can matter for this target, proposed by this program in a run below those others."""
     if policies.broken is not None:
         return settled(Verdict(Decision.DENY, UNREADABLE, BUILT_IN, policies.broken, policies.hash), traits)
-    rules = [rule for rule in policies.naming(target, agent) if traits.declared or not _is_loose(rule, target)]
+    rules = [rule for rule in policies.naming(target, agent, above) if traits.declared or not _is_loose(rule, target)]
     default = _default(effect, policies.hash)
     if all(rule.when is None and rule.environment is None for rule in rules):
         fixed = _strictest(rules, policies.hash) or default

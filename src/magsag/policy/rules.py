@@ -59,14 +59,24 @@ class CompiledRule:
     counts: tuple[Counted, ...] = ()
     windows: tuple[str, ...] = ()
     """names of the windows that its condition reads"""
+    is_direct: bool = False
+    """it says what its programs call themselves; those that they delegate to may call something else"""
 
-    def is_about(self, target: str, agent: str) -> bool:
-        """Whether it speaks of this target, proposed by this program."""
+    def is_about(self, target: str, agent: str, above: Sequence[str] = ()) -> bool:
+        """Whether it speaks of this target, proposed by this program below those others."""
         return (
             any(pattern.matches(target) for pattern in self.on)
             and not any(pattern.matches(target) for pattern in self.spares)
-            and (not self.by or any(pattern.matches(agent) for pattern in self.by))
+            and (not self.by or self._binds(agent) or (self._reaches_below and any(map(self._binds, above))))
         )
+
+    def _binds(self, program: str) -> bool:
+        return any(pattern.matches(program) for pattern in self.by)
+
+    @property
+    def _reaches_below(self) -> bool:
+        """What is kept from a program is kept from all that it delegates to; what it may is its own."""
+        return not self.is_direct and self.decision is not Decision.ALLOW
 
     def names_exactly(self, target: str) -> bool:
         """Whether it names the target itself, not by a wildcard."""
@@ -110,9 +120,9 @@ class Policies:
     windows: Mapping[str, Window] = field(default_factory=dict)
     together: Together = OneByOne
 
-    def naming(self, target: str, agent: str) -> list[CompiledRule]:
-        """The rules about a target, proposed by this program, in the order of their places."""
-        return [rule for rule in self._index.candidates(target) if rule.is_about(target, agent)]
+    def naming(self, target: str, agent: str, above: Sequence[str] = ()) -> list[CompiledRule]:
+        """The rules about a target, proposed by this program below those others, in the order of their places."""
+        return [rule for rule in self._index.candidates(target) if rule.is_about(target, agent, above)]
 
     @cached_property
     def _index(self) -> "_Index":

@@ -7,6 +7,7 @@ from magsag.domain import facts
 from magsag.domain.errors import ErrorType, StepFailed
 from magsag.domain.ids import child_run_id
 from magsag.domain.values import decode
+from magsag.policy.delegation import Handed, handed_down
 from magsag.ports.clock import Clock
 from magsag.services.attempt import ChildPlace
 from magsag.services.beginnings import started_of
@@ -19,32 +20,32 @@ def started_below(
     """The first fact of the child run of a step."""
     above, act = started_of(place.seat.run), place.target.act
     assert isinstance(act, ChildAct)
+    given = Handed(place.seat.lineage, above.requester, above.environment, above.mode, above.deadline)
+    handed = handed_down(given, act.entry.ref, _own_deadline(place))
     return facts.RunStarted(
         at=clock.now(),
         program=act.entry.ref,
         bundle=above.bundle,
         actor=above.program,
-        requester=above.requester,
-        environment=above.environment,
-        mode=above.mode,
+        requester=handed.requester,
+        environment=handed.environment,
+        mode=handed.mode,
         seed=sha256(f"{above.seed}\n{place.step}\n{place.attempt}".encode()).hexdigest()[:32],
         trace_id=above.trace_id,
         span_id=clock.chance(8).hex(),
         parent_span_id=above.span_id,
         parent=place.seat.run.id,
         parent_step=place.step,
-        deadline=_deadline(place),
+        deadline=handed.deadline,
         lineage=lineage,
         bounds=(place.seat.bounds or None) if lineage is not None else None,
         input=input,
     )
 
 
-def _deadline(place: ChildPlace) -> int | None:
-    """The parent's, or that of the delegation, whichever is earlier."""
-    own = place.seat.run.steps[place.step].act_by if place.target.timeout_seconds is not None else None
-    above = started_of(place.seat.run).deadline
-    return min((one for one in (own, above) if one is not None), default=None)
+def _own_deadline(place: ChildPlace) -> int | None:
+    """That of the delegation."""
+    return place.seat.run.steps[place.step].act_by if place.target.timeout_seconds is not None else None
 
 
 def error_below(place: ChildPlace, ended: facts.RunEnded) -> StepFailed:

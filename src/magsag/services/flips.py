@@ -21,6 +21,7 @@ from magsag.domain.sealed import Stored
 from magsag.domain.verdicts import BUILT_IN, START
 from magsag.engine.chain import unseal
 from magsag.engine.run import Run, evolve
+from magsag.policy.delegation import CHILDREN, CYCLE, DEPTH
 from magsag.policy.judge import judge
 from magsag.policy.record import PLAIN, Traits
 from magsag.policy.rules import Counted, Policies
@@ -29,10 +30,11 @@ from magsag.ports.clock import Clock
 from magsag.ports.ledger import RunQuery, RunRow, Store
 from magsag.services.judging import APPROVALS_OFF, concluded, record_of
 from magsag.services.large import plain
+from magsag.services.lineage import Lineages
 from magsag.services.notes import is_note
 from magsag.services.targets import SHELL, Targets, traits_of
 
-NO_POLICY: Final = frozenset({"durable-off", "delegation-cycle", "depth-limit", "children-limit"})
+NO_POLICY: Final = frozenset({"durable-off", CYCLE, DEPTH, CHILDREN})
 """built-in refusals that no policy can lift"""
 
 
@@ -124,7 +126,7 @@ class PolicyReplay:
     def replay(self, policies: Policies, last_seconds: float | None = None) -> Tried:
         """Every decision of the ledger, or of runs touched in so much time, under these policies."""
         since = 0 if last_seconds is None else self._clock.now() - int(last_seconds * 1e6)
-        tried, known = Tried(), _Known(policies, self._pinned)
+        tried, known = Tried(), _Known(policies, self._pinned, Lineages(self._store))
         for row in self._store.rows(RunQuery(roots_only=False, limit=None)):
             if row.updated >= since:
                 tried.runs += 1
@@ -196,22 +198,24 @@ def _name_in(catalog: Path, path: Path) -> str:
 class _Known:
     """What programs may call, under the policies that are tried."""
 
-    def __init__(self, policies: Policies, pinned: Callable[[str], Bundle]) -> None:
+    def __init__(self, policies: Policies, pinned: Callable[[str], Bundle], lineages: Lineages) -> None:
         self.policies = policies
         self._pinned = pinned
-        self._targets: dict[tuple[str, str], Targets] = {}
+        self._lineages = lineages
+        self._targets: dict[tuple[str, str, tuple[str, ...]], Targets] = {}
         self._traits: dict[tuple[str, str], Traits] = {}
 
     def targets(self, run: Run, proposal: Proposal) -> tuple[Targets, Traits]:
         """Raises Invalid when the run's bundle does not have its program or the target."""
         assert run.started is not None
-        key = (run.started.bundle, run.started.program)
+        above = self._lineages.above(run.started)
+        key = (run.started.bundle, run.started.program, above)
         known = self._targets.get(key)
         if known is None:
             bundle = self._pinned(run.started.bundle)
             entry = bundle.find(run.started.program)
             uses = entry.manifest.uses if isinstance(entry.manifest, Agent) and entry.manifest.flow is None else None
-            known = self._targets[key] = Targets(bundle, self.policies, {}, run.started.program, entry, uses)
+            known = self._targets[key] = Targets(bundle, self.policies, {}, key[1], entry, uses, above)
         place = (run.started.bundle, proposal.target)
         if place not in self._traits:
             self._traits[place] = self._declared(known.bundle, proposal)

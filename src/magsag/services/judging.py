@@ -8,6 +8,7 @@ from magsag.domain.effects import EFFECTFUL, Effect
 from magsag.domain.facts import Count, Decision, Proposal, Verdict
 from magsag.domain.verdicts import BUILT_IN
 from magsag.engine.run import Run
+from magsag.policy.delegation import no_child
 from magsag.policy.judge import judge
 from magsag.policy.modes import under
 from magsag.policy.record import Record, Traits
@@ -68,16 +69,11 @@ class Judging:
             children[seat.run.id] = _begun(seat.run)
         if attempt.number == 1 and not attempt.waits:
             children[seat.run.id] += 1
-        name = target.proposal.target.partition("@")[0]
-        if any(above.partition("@")[0] == name for above in seat.lineage):
-            rule, why = "delegation-cycle", f"{' -> '.join([*seat.lineage, target.proposal.target])} is a circle"
-        elif len(seat.lineage) >= limits.depth:
-            rule, why = "depth-limit", f"delegation is {limits.depth} deep already ([limits] depth)"
-        elif children[seat.run.id] > limits.children:
-            rule, why = "children-limit", f"the run has {limits.children} child runs already ([limits] children)"
-        else:
+        begun = children[seat.run.id]
+        refused = no_child(seat.lineage, target.proposal.target, begun, limits.depth, limits.children)
+        if refused is None:
             return None
-        return Verdict(Decision.DENY, rule, BUILT_IN, why, seat.targets.policies.hash)
+        return Verdict(Decision.DENY, refused.rule, BUILT_IN, refused.reason, seat.targets.policies.hash)
 
 
 def concluded(verdict: Verdict, mode: str, proposal: Proposal, traits: Traits, approvals: bool) -> Verdict:

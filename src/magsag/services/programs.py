@@ -67,7 +67,7 @@ class Programs:
         self._clock = clock
         self._policies = policies
         self._models = models
-        self._known: dict[tuple[str, str], Targets] = {}
+        self._known: dict[tuple[str, tuple[str, ...], str], Targets] = {}
         children = ChildRuns(self, recorder, store, clock)
         self.detached = children.detached
         gate.drive_children(children)
@@ -82,26 +82,26 @@ class Programs:
     def seat(self, leg: Leg, run: Run, bundle: Bundle, above: ChildPlace | None = None) -> Seat:
         """Give a run its place in a leg. Raises Invalid when its program is not in the bundle."""
         started = started_of(run)
-        targets = self._targets(bundle, started.program)
+        lineage = above.seat.lineage if above is not None else started.lineage or ()
+        targets = self._targets(bundle, started.program, lineage)
         if run.secrets:
             self._gate.secrets.remember(run)
-        lineage = (*(started.lineage or ()), started.program)
-        seat = Seat(leg, run, targets, lineage, started.environment, started.mode, recorded=run.order)
+        own = (*lineage, started.program)
+        seat = Seat(leg, run, targets, own, started.environment, started.mode, recorded=run.order)
         seat.bounds = (*bounds_of(targets.entry.manifest, run.id), *(started.bounds or ()))
         if above is not None:
             seat.bounds += above.seat.bounds
-            seat.lineage = (*above.seat.lineage, started.program)
             seat.above = above.branch
         return seat
 
-    def _targets(self, bundle: Bundle, program: str) -> Targets:
-        """What a program may call; the same for all its runs in this process."""
-        known = self._known.get((bundle.hash, program))
+    def _targets(self, bundle: Bundle, program: str, above: tuple[str, ...]) -> Targets:
+        """What a program may call below those others; the same for all such runs in this process."""
+        known = self._known.get((bundle.hash, above, program))
         if known is None:
             entry: AgentOrFlow = bundle.find(program)
             uses = entry.manifest.uses if isinstance(entry.manifest, Agent) and entry.manifest.flow is None else None
-            known = Targets(bundle, self._policies, self._models, program, entry, uses)
-            self._known[bundle.hash, program] = known
+            known = Targets(bundle, self._policies, self._models, program, entry, uses, above)
+            self._known[bundle.hash, above, program] = known
         return known
 
     async def conduct(self, seat: Seat) -> Ended:

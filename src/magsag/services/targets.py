@@ -132,6 +132,8 @@ class Targets:
     entry: Entry[Agent] | Entry[Flow]
     uses: Sequence[str] | None
     """what its manifest allows; None for flows, whose steps are their uses"""
+    above: tuple[str, ...] = ()
+    """the programs above it, whose rules hold for it too"""
     _known: dict[tuple[str, str], Target] = field(default_factory=dict)
     _code: FunctionAct | None = None
     _uses: dict[str, str] | None = None
@@ -281,7 +283,7 @@ class Targets:
         return self.bundle.contract(name) if name else None
 
     def _found(self, proposal: Proposal, traits: Traits = PLAIN) -> Applicable:
-        return applicable(self.policies, proposal.target, proposal.effect, self.program, traits)
+        return applicable(self.policies, proposal.target, proposal.effect, self.program, traits, self.above)
 
     def judged(self, proposal: Proposal, traits: Traits = PLAIN) -> Applicable:
         """What the policies say of a proposal of the program's, whatever it calls."""

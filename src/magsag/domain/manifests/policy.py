@@ -44,7 +44,8 @@ class Rule(Part):
     """references, e.g. `skill:send-offer`, with a range for those versions only; `*` stands for any text, as in
     `tool:*/delete_*`, and has to be written to be meant"""
     by: Targets = Field(default=(), strict=False)
-    """programs that it holds for, e.g. `agent:*-sag`; without it all"""
+    """programs that it holds for, e.g. `agent:*-sag`; without it all. What it asks about or denies, it does below them
+    too: in all that they delegate"""
     when: Annotated[Expression, Field(max_length=4000)] | None = None
     """CEL over `args`, `agent`, `effect`, `target`, `labels`, `run`, `env`, `mode`, `time`, `window`; without it the
     rule always applies"""
@@ -80,9 +81,9 @@ class AgentBlock(Part):
     """What holds for some agents besides the rules. It can tighten, never loosen."""
 
     only: Targets | None = Field(default=None, strict=False)
-    """references or globs: all that these agents may call; anything else is denied"""
+    """references or globs: all that these agents may call themselves; anything else is denied"""
     tighten: dict[str, Stricter] = Field(default_factory=dict)
-    """reference or glob -> `ask` or `deny`: at least that, whatever the rules allow"""
+    """reference or glob -> `ask` or `deny`: at least that, whatever the rules allow, also in all that they delegate"""
 
 
 class StepLimits(Part):
