@@ -174,6 +174,7 @@ rules:
 agents:
   agent:main: {only: ["agent:sub"], tighten: {"skill:look": deny}}
 """
+PAYS: Final = POLICY.replace('by: ["agent:main"]', 'by: ["agent:nobody"]')
 Make = Callable[..., Bench]
 HAND_ON: Final = 'return await ctx.delegate("sub", payload)'
 HAND_AWAY: Final = 'return await ctx.delegate("sub", payload, detached=True)'
@@ -184,13 +185,18 @@ def make(tmp_path: Path) -> Make:
     WORLD.reset()
 
     def made(
-        policy: str, body: str = HAND_ON, sub: str = 'return await ctx.skill("pay", payload)', **more: Any
+        policy: str,
+        body: str = HAND_ON,
+        sub: str = 'return await ctx.skill("pay", payload)',
+        budget: str | None = None,
+        cost: str | None = None,
+        **more: Any,
     ) -> Bench:
         files = {
             **ALLOW,
-            **skill("pay", "idempotent"),
+            **skill("pay", "idempotent", **({"cost": cost} if cost else {})),
             **skill("look", "read"),
-            **agent("main", body, "agent:sub"),
+            **agent("main", body, "agent:sub", **({"budget": budget} if budget else {})),
             **agent("sub", sub, "skill:pay, skill:look, agent:main"),
             "policies/allow.yaml": policy,
         }
@@ -244,6 +250,16 @@ def test_two_agents_that_name_each_other_are_stopped(make: Make, body: str) -> N
     assert result.error is not None
     assert result.error.details["rule"] == CYCLE
     assert "agent:main@1.0.0 -> agent:sub@1.0.0 -> agent:main@1.0.0 is a circle" in result.error.message
+
+
+@pytest.mark.parametrize("body", [HAND_ON, HAND_AWAY])
+def test_a_child_run_spends_what_its_parent_has(make: Make, body: str) -> None:
+    twice = 'await ctx.skill("pay", 1)\nreturn await ctx.skill("pay", 2)'
+    bench = make(PAYS, body, sub=twice, budget="{usd: 0.7}", cost="{usd: 0.5}")
+    result = bench.run(1)
+    assert result.error is not None
+    assert result.error.type is ErrorType.BUDGET_EXHAUSTED
+    assert len(WORLD.calls) == 1
 
 
 def test_a_child_run_has_place_mode_and_time_of_its_parent(make: Make) -> None:

@@ -242,6 +242,17 @@ def test_a_denied_act_takes_nothing(bench: Callable[..., Bench]) -> None:
     assert made.store.throttles() == []
 
 
+def test_what_its_budget_refuses_has_taken_nothing(bench: Callable[..., Bench]) -> None:
+    rate, cost = "{calls: 2, per: 1h}", "{usd: 0.5}"
+    limited = skill("look", "read", rate=rate, concurrency="1", breaker="{failures: 1}", cost=cost)
+    made = bench(limited, agent("main", CALLS.replace("SLUG", "look"), uses="skill:look", budget="{usd: 0.1}"))
+    assert made.run([0, 0, 0]).output == ["budget_exhausted"] * 3
+    assert WORLD.calls == []
+    (row,) = made.store.throttles()
+    assert throttle_of(row).full_at <= made.time.clock.now()
+    assert throttle_of(row).busy == ()
+
+
 def test_what_has_no_limits_asks_no_store(bench: Callable[..., Bench]) -> None:
     made = bench(*calling("look"))
     assert made.run([0]).output == ["ok"]

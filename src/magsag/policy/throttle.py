@@ -111,6 +111,12 @@ def settle(throttle: Throttle, limits: Limits, caller: str, epoch: int, failed: 
     return replace(throttle, breaker=breaker, busy=busy)
 
 
+def withdraw(throttle: Throttle, limits: Limits, caller: str, epoch: int, now: int) -> Throttle:
+    """As if the call had not been let through: it was never made."""
+    given_back = throttle.full_at - _one(limits.rate) if limits.rate is not None else throttle.full_at
+    return replace(settle(throttle, limits, caller, epoch, None, now), full_at=given_back)
+
+
 def calls_left(throttle: Throttle, rate: RateRule, now: int) -> int:
     """How many calls may go at once now."""
     missing = max(0, min(throttle.full_at, now + _span(rate)) - now)

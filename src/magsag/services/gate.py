@@ -215,7 +215,8 @@ class Gate:
         """Judge, start, act, settle; again while the retry policy says so. Every start is judged."""
         while True:
             if not attempt.started:
-                await self._judged(attempt)
+                judged = self._judged(attempt)
+                await (self._throttling.giving_back(attempt, judged) if attempt.target.throttled else judged)
                 if is_not_performed(attempt.verdict):
                     return await self._outcomes.shown(attempt)
             elif attempt.target.secrets and attempt.secrets is None:

@@ -5,14 +5,14 @@ began in an earlier leg comes to is not counted: its leave went with the process
 """
 
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from magsag.domain.breaking import BreakerMoved, BreakerState
 from magsag.domain.errors import Broken, ErrorType, Retryable, StepFailed
 from magsag.engine.retry import retry_delay
 from magsag.policy.breaker import FAILURES, Breaker, Shut
-from magsag.policy.throttle import Admitted, Declared, Later, Limited, Throttle, admit, settle
+from magsag.policy.throttle import Admitted, Declared, Later, Limited, Throttle, admit, settle, withdraw
 from magsag.ports.clock import Clock
 from magsag.ports.throttles import Throttles
 from magsag.services.attempt import Acted, Admission, Attempt
@@ -60,6 +60,18 @@ class Throttling:
             self._moved(attempt, throttled.name, BreakerState.HALF_OPEN, "its time is over: this call tries")
         return None
 
+    async def giving_back(self, attempt: Attempt, judged: Awaitable[None]) -> None:
+        """Let it be judged and started; what is refused behind us, or given up, has called nothing."""
+        try:
+            await judged
+        except BaseException:
+            admission, throttled = attempt.admission, attempt.target.throttled
+            attempt.admission = None
+            if admission is not None and throttled is not None:
+                limits, caller, epoch = throttled.limits, admission.caller, admission.epoch
+                self._change(throttled.name, lambda throttle, now: withdraw(throttle, limits, caller, epoch, now))
+            raise
+
     async def watched(self, attempt: Attempt, act: Awaitable[Acted]) -> Acted:
         """Act, and tell how that went."""
         began = self._clock.now()
@@ -75,7 +87,6 @@ class Throttling:
             self._settle(attempt, failed, (self._clock.now() - began) / 1e6)
 
     def _settle(self, attempt: Attempt, failed: bool | None, seconds: float) -> None:
-        """What happened has happened: a store that does not answer now is no reason to lose the outcome."""
         throttled, admission = attempt.target.throttled, attempt.admission
         attempt.admission = None
         if throttled is None or admission is None:
@@ -87,14 +98,18 @@ class Throttling:
         def settled(throttle: Throttle, now: int) -> Throttle:
             return settle(throttle, throttled.limits, admission.caller, admission.epoch, failed, now)
 
-        try:
-            before, after = change(self._store, throttled.name, settled)
-        except Broken as error:
-            _log.warning("%s: how a call went could not be counted: %s", throttled.name, error)
-            return
+        before, after = self._change(throttled.name, settled)
         if before.breaker.epoch != after.breaker.epoch:
             state = BreakerState.OPEN if after.breaker.since else BreakerState.CLOSED
             self._moved(attempt, throttled.name, state, _why(throttled, before.breaker, after.breaker))
+
+    def _change(self, name: str, changed: Callable[[Throttle, int], Throttle]) -> tuple[Throttle, Throttle]:
+        """What happened has happened: a store that does not answer now is no reason to lose the outcome."""
+        try:
+            return change(self._store, name, changed)
+        except Broken as error:
+            _log.warning("%s: how a call went could not be counted: %s", name, error)
+            return Throttle(), Throttle()
 
     def _later(self, throttled: Declared, later: Later, attempt: Attempt, now: int) -> float | StepFailed:
         """The retry policy says whether it waits: a rate until its next call, a concurrency as after any failure."""
