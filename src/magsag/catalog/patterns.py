@@ -6,8 +6,9 @@ from typing import Final
 from magsag.catalog.references import ANY_VERSION, BadReference, Reference, did_you_mean
 from magsag.catalog.versions import Range, SemVer
 from magsag.domain.frozen import frozen
+from magsag.domain.verdicts import QUESTION
 
-TARGETS: Final = ("agent", "skill", "flow", "model", "shell", "call", "tool", "event")
+TARGETS: Final = ("agent", "skill", "flow", "model", "shell", "call", "tool", "event", "approval")
 """kinds of what an act can be about"""
 _EVENT: Final = re.compile(r"event:[^@*\s]+")
 _TOOL: Final = re.compile(r"tool:[^/@*\s]+/[^@*\s]+")
@@ -66,8 +67,10 @@ def pattern(text: str) -> Named:
     """Read what a rule names. Raises BadReference."""
     if "*" in text:
         return _glob(text)
-    if _TOOL.fullmatch(text) or _EVENT.fullmatch(text):
+    if _TOOL.fullmatch(text) or _EVENT.fullmatch(text) or text == QUESTION:
         return Exact(text)
+    if text.startswith("approval:"):
+        raise BadReference(f"{text!r} names no question", f"write {QUESTION}, what programs ask people")
     if text.startswith("tool:"):
         raise BadReference(f"{text!r} names no tool", "write tool:server/name, or a glob such as tool:server/*")
     reference = Reference.parse(text)

@@ -20,13 +20,14 @@ from magsag.catalog.versions import SemVer
 from magsag.domain.condition import ConditionInvalid, Conditions
 from magsag.domain.facts import Decision
 from magsag.domain.manifests.policy import FlowGovernance, Hours, Policy, Rule
+from magsag.domain.verdicts import QUESTION
 from magsag.policy.rules import CompiledRule, Counted, Policies
 from magsag.policy.windows import Window
 
 Pointer = tuple[str | int, ...]
 _OTHERS: Final = KIND_FOLDERS.keys() - {"policies"} | {"contracts"}
 _EVERYTHING: Final = pattern("*")
-_WAITS: Final = (Exact("sleep"), pattern("event:*"))
+_WAITS: Final = (Exact("sleep"), pattern("event:*"), Exact(QUESTION))
 """what is no call: a list of what an agent may call leaves it alone"""
 
 

@@ -5,7 +5,7 @@ the run is resumed. Around these verbs use `ctx.gather`, `ctx.map`, `ctx.race`, 
 of asyncio: on a resume the code runs again, and what it sees must come in the recorded order.
 """
 
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
@@ -97,6 +97,27 @@ class Context(ActContext, Protocol):
         """Wait until somebody signals the event to this run (`magsag run signal`); the JSON that they told.
 
         A signal that came earlier and that no wait has taken counts. StepFailed(timeout) when none comes in time.
+        """
+
+    async def approve(
+        self,
+        question: str,
+        payload: Any = None,
+        *,
+        roles: Sequence[str] = (),
+        people: Sequence[str] = (),
+        quorum: int = 1,
+        ttl: float | timedelta = 86_400.0,
+        on_expire: str = "deny",
+        escalate_to: Sequence[str] = (),
+        key: str | None = None,
+    ) -> dict[str, Any]:
+        """Ask people of `people.yaml`, and wait for them: `{approved, by, reason}`, `by` a list of names.
+
+        `payload` is JSON that they see. `quorum` people have to approve, with any of the `roles` or among `people`; one
+        who denies is enough to deny. `ttl` in seconds; nobody in time: not approved with `on_expire="deny"`, StepFailed
+        (timeout) with "fail"; with "escalate" `escalate_to` may answer as well for as long again. A rule of the policy
+        about `approval:question` can deny it (StepFailed(denied)) or ask for more people.
         """
 
     async def gather(self, *calls: Coroutine[Any, Any, Any], on_error: str = "fail", ordered: bool = False) -> Any:

@@ -11,6 +11,12 @@ DETACH: Final = "detach"
 """the verb of a delegation whose child run is a tree of its own"""
 START: Final = StepId("@start")
 """the step that a run takes before its program, when its start has to be approved"""
+APPROVE: Final = "approve"
+"""the verb of a program's own question to people"""
+QUESTION: Final = "approval:question"
+"""the target of such a question"""
+PROGRAM_ASKS: Final = "program-asks"
+"""the rule of a verdict that asks because the program wants to know"""
 NOT_PERFORMED: Final = "dry-run"
 """the rule of a verdict that lets nothing happen"""
 

@@ -17,7 +17,7 @@ from typing import Final
 from magsag.domain.effects import EFFECTFUL, Effect
 from magsag.domain.facts import Decision, Verdict
 from magsag.domain.settings import Mode
-from magsag.domain.verdicts import BUILT_IN, NOT_PERFORMED
+from magsag.domain.verdicts import BUILT_IN, NOT_PERFORMED, PROGRAM_ASKS
 
 _CHANGING: Final = frozenset({"shell", "workspace"})
 _OUTSIDE: Final = _CHANGING | {"network"}
@@ -32,7 +32,7 @@ def under(mode: str, verdict: Verdict, effect: Effect, capabilities: Collection[
         case Mode.SAFE_MODE:
             return _safe(verdict, effect, capabilities)
         case Mode.DRY_RUN:
-            return _shown(verdict) if changes else verdict
+            return _shown(verdict) if changes or verdict.rule == PROGRAM_ASKS else verdict
         case Mode.ANALYSIS_ONLY:
             is_outside = not _OUTSIDE.isdisjoint(capabilities)
             return _denied(verdict, "analysis-only", _why(effect, capabilities)) if changes or is_outside else verdict

@@ -18,7 +18,7 @@ from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId, StepId
 from magsag.domain.large import LARGE_BYTES
 from magsag.domain.values import encode, encode_known
-from magsag.domain.verdicts import START
+from magsag.domain.verdicts import APPROVE, START
 from magsag.engine.chain import seal
 from magsag.policy.approval import Given, binding, decide, is_escalated
 from magsag.policy.people import People
@@ -177,6 +177,8 @@ class Approvals:
         """Other arguments as they are recorded: as the contract wants them, with its marked fields redacted."""
         if said.arguments is None:
             return None
+        if proposal.call == APPROVE:
+            raise Invalid("a program's question is answered with yes or no: leave other arguments out")
         if said.answer is Answer.DENY or row.step == START:
             what = "a denied step" if said.answer is Answer.DENY else "the start of a run"
             raise Invalid(f"{what} is done with no other arguments: leave them out")

@@ -11,12 +11,14 @@ from magsag.domain.errors import ErrorType, Refused, StepFailed
 from magsag.domain.facts import Decision
 from magsag.domain.frozen import frozen
 from magsag.domain.ids import run_id
+from magsag.domain.verdicts import PROGRAM_ASKS
 from magsag.engine.run import Step
-from magsag.policy.approval import DEFAULT_RULE, Ticket, binding, covers, expired, expires_at, opened, spent
+from magsag.policy.approval import DEFAULT_RULE, Ticket, binding, counted, covers, expired, expires_at, opened, spent
 from magsag.policy.rules import Policies
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import TicketRow, Tickets
 from magsag.services.attempt import Attempt, HeldTicket
+from magsag.services.targets import QuestionAct
 from magsag.services.tickets import Kept, Place, first_row, next_row, recorded, requesters_of
 
 
@@ -121,8 +123,21 @@ def asked_by(policies: Policies, rule: str) -> ApprovalRule:
 
 
 def _asked(attempt: Attempt) -> ApprovalRule:
+    """What the rule wants; of a program's own question whichever of the two wants more people."""
     assert attempt.verdict is not None
-    return asked_by(attempt.seat.targets.policies, attempt.verdict.rule)
+    rule, act = asked_by(attempt.seat.targets.policies, attempt.verdict.rule), attempt.target.act
+    if isinstance(act, QuestionAct) and (attempt.verdict.rule == PROGRAM_ASKS or act.rule.quorum > rule.quorum):
+        return act.rule
+    return rule
+
+
+def answered(attempt: Attempt) -> dict[str, object]:
+    """What people said to a question that was approved, by the record: `{approved, by, reason}`."""
+    step = attempt.seat.run.steps[attempt.id]
+    assert step.ask is not None
+    ticket = recorded(step, step.ask, requesters(attempt))
+    reasons = [given.reason for given in counted(ticket.answers) if given.reason]
+    return {"approved": True, "by": list(ticket.approvers), "reason": "; ".join(reasons)}
 
 
 def requesters(attempt: Attempt) -> tuple[str, ...]:
@@ -141,7 +156,8 @@ def _denied(attempt: Attempt, ticket: Ticket) -> StepFailed:
     said = ticket.answers[-1]
     why = f": {said.reason}" if said.reason else ""
     message = f"{attempt.target.proposal.target} was denied by {said.by.id}{why}"
-    return StepFailed(ErrorType.DENIED, message, {"approval": ticket.ask.ticket, "by": said.by.id})
+    details = {"approval": ticket.ask.ticket, "by": said.by.id, "reason": said.reason}
+    return StepFailed(ErrorType.DENIED, message, details)
 
 
 def _too_late(attempt: Attempt, ticket: Ticket) -> StepFailed:

@@ -8,16 +8,18 @@ import asyncio
 import hashlib
 import hmac
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from types import CoroutineType
 from typing import Any, NoReturn
 from uuid import UUID
 
-from magsag.domain.errors import Invalid, StepFailed, Stopped
+from magsag.domain.approval import DEFAULT_TTL_SECONDS
+from magsag.domain.errors import ErrorType, Invalid, StepFailed, Stopped
 from magsag.domain.ids import StepId
 from magsag.domain.waits import event_named, seconds_of
+from magsag.policy.question import document, refusal, rehearsed, rule_of, worded
 from magsag.services.branching import Branching
 from magsag.services.crew import close_unused
 from magsag.services.gate import Gate
@@ -100,6 +102,30 @@ class ProgramContext:
         length = None if timeout is None else seconds_of(timeout, "wait_for")
         target = self._seat.targets.wait(event_named(event), length)
         return await self._step(target, {"event": event, "timeout": length}, key, "wait_for")
+
+    async def approve(
+        self,
+        question: str,
+        payload: Any = None,
+        *,
+        roles: Sequence[str] = (),
+        people: Sequence[str] = (),
+        quorum: int = 1,
+        ttl: float | timedelta = DEFAULT_TTL_SECONDS,
+        on_expire: str = "deny",
+        escalate_to: Sequence[str] = (),
+        key: str | None = None,
+    ) -> dict[str, Any]:
+        """Ask people; `{approved, by, reason}`."""
+        rule = rule_of(quorum, roles, people, seconds_of(ttl, "approve"), on_expire, escalate_to)
+        asked = {"question": worded(question), "payload": payload, **document(rule)}
+        try:
+            told: dict[str, Any] = await self._step(self._seat.targets.question(rule), asked, key, "approve")
+        except StepFailed as error:
+            if error.type is not ErrorType.DENIED or "approval" not in error.details:
+                raise
+            return refusal(error)
+        return rehearsed() if told.get("dry_run") else told
 
     async def gather(self, *calls: Coroutine[Any, Any, Any], on_error: str = "fail", ordered: bool = False) -> Any:
         """Run calls side by side."""

@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from magsag.domain.facts import ParkReason, Verdict
 from magsag.ports.ledger import Hit, RunRow
 from magsag.services.insight import FactView, RunView, StepView
 from magsag.services.tree import ErrorView, TreeNode
+
+if TYPE_CHECKING:
+    from magsag.services.approvals import TicketView
 
 Document = dict[str, Any]
 
@@ -133,3 +136,37 @@ def _verdict(verdict: Verdict | None) -> Document | None:
 
 def _error(error: ErrorView | None) -> Document | None:
     return None if error is None else asdict(error)
+
+
+def ticket_document(ticket: "TicketView") -> Document:
+    """A ticket as JSON; times are ISO 8601, UTC."""
+    about, asked = ticket.about, ticket.about.ticket.ask
+    rule = asked.rule
+    return {
+        "id": ticket.id,
+        "state": ticket.state,
+        "run": ticket.run,
+        "root": ticket.root,
+        "step": ticket.step,
+        "program": about.program,
+        "target": about.proposal.target,
+        "effect": about.proposal.effect,
+        "rule": about.verdict.rule,
+        "place": about.verdict.place,
+        "reason": about.verdict.reason,
+        "requesters": about.ticket.requesters,
+        "quorum": rule.quorum,
+        "roles": rule.roles,
+        "people": rule.people,
+        "approvers": about.ticket.approvers,
+        "answers": [
+            {"by": one.by.id, "proof": one.by.proof, "answer": one.answer, "at": iso(one.at), "reason": one.reason}
+            for one in about.ticket.answers
+        ],
+        "opened": iso(asked.opened),
+        "expires": iso(ticket.expires),
+        "on_expire": rule.on_expire,
+        "escalated": ticket.is_escalated,
+        "arguments": ticket.arguments,
+        "changed": ticket.changed,
+    }

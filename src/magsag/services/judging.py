@@ -11,6 +11,7 @@ from magsag.engine.run import Run
 from magsag.policy.delegation import no_child
 from magsag.policy.judge import judge
 from magsag.policy.modes import under
+from magsag.policy.question import of_program
 from magsag.policy.record import Record, Traits
 from magsag.policy.slo import stricter
 from magsag.ports.clock import Clock
@@ -20,7 +21,7 @@ from magsag.services.beginnings import started_of
 from magsag.services.moment import moment
 from magsag.services.objectives import Objectives
 from magsag.services.tally import Tally
-from magsag.services.targets import ChildAct, WaitAct
+from magsag.services.targets import ChildAct, QuestionAct, WaitAct
 
 APPROVALS_OFF: Final = "approvals are switched off: an ask is a deny"
 
@@ -45,7 +46,7 @@ class Judging:
 
     def _verdict(self, attempt: Attempt, now: int) -> Verdict:
         seat, target = attempt.seat, attempt.target
-        needs_ledger = target.proposal.effect in EFFECTFUL or isinstance(target.act, WaitAct)
+        needs_ledger = target.proposal.effect in EFFECTFUL or isinstance(target.act, WaitAct | QuestionAct)
         if needs_ledger and not self._switches.durable:
             reason = "durable is switched off: runs live in memory, and only pure and read steps start"
             return Verdict(Decision.DENY, "durable-off", BUILT_IN, reason, seat.targets.policies.hash)
@@ -78,7 +79,8 @@ class Judging:
 
 def concluded(verdict: Verdict, mode: str, proposal: Proposal, traits: Traits, approvals: bool) -> Verdict:
     """What becomes of the policies' verdict in this mode; with `approvals` off an ask is a deny."""
-    judged = verdict if approvals else _without_approvals(verdict)
+    asked = of_program(verdict, proposal)
+    judged = asked if approvals else _without_approvals(asked)
     in_mode = under(mode, judged, proposal.effect, traits.capabilities)
     return in_mode if approvals else _without_approvals(in_mode)
 

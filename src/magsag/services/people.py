@@ -15,6 +15,10 @@ class Identity:
         self._shown = shown
         self._environment = environment
 
-    def acting(self, claim: str | None = None) -> Acting:
-        """Who acts; `claim` is what they say of themselves. Raises Refused for a key or claim that does not count."""
-        return identify(self._people(), replace(self._shown, claim=claim), self._environment)
+    def acting(self, claim: str | None = None, api_key: str | None = None) -> Acting:
+        """Who acts; `claim` is what they say of themselves, `api_key` what they show instead of what the process has.
+
+        Raises Refused for a key or claim that does not count.
+        """
+        shown = replace(self._shown, claim=claim, api_key=api_key or self._shown.api_key)
+        return identify(self._people(), shown, self._environment)

@@ -11,6 +11,7 @@ from magsag.ports.ledger import Leases
 from magsag.ports.means import Means
 from magsag.ports.place import ActCall
 from magsag.services import acts
+from magsag.services.asking import answered
 from magsag.services.attempt import Acted, Attempt, ChildPlace, Children
 from magsag.services.large import Values
 from magsag.services.outcomes import Outcomes
@@ -18,7 +19,7 @@ from magsag.services.overseer import Overseer
 from magsag.services.records import RecordShelf
 from magsag.services.seat import Scope
 from magsag.services.secrets import SecretDesk
-from magsag.services.targets import ChildAct, Target, WaitAct
+from magsag.services.targets import ChildAct, QuestionAct, Target, WaitAct
 from magsag.services.throttling import Throttling
 from magsag.services.waiting import Waits
 
@@ -69,6 +70,8 @@ class Performing:
             return await self._delegate(attempt)
         if isinstance(target.act, WaitAct):
             return await self._wait(attempt, target.act)
+        if isinstance(target.act, QuestionAct):
+            return Acted(answered(attempt))
         attempt.performed = True
         scope = acts.ActScope(attempt, self._outcomes, self._shelf)
         act = self._placed(target.act, scope, attempt)

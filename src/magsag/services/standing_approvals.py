@@ -16,6 +16,7 @@ from magsag.domain.effects import Level
 from magsag.domain.errors import Invalid, Refused
 from magsag.domain.frozen import frozen
 from magsag.domain.ids import run_id
+from magsag.domain.verdicts import APPROVE, START
 from magsag.engine.chain import seal
 from magsag.policy.people import People
 from magsag.policy.standing_approval import require_answerable
@@ -67,6 +68,8 @@ class StandingApprovals:
         self, ticket: TicketRow, about: Kept, wanted: Beforehand, given: facts.ApprovalDecided
     ) -> tuple[facts.StandingApproved, StandingRow]:
         """What goes on record together with an answer. Raises Refused, Invalid."""
+        if about.proposal.call == APPROVE or ticket.step == START:
+            raise Refused("a program's question and the start of a run are answered each time: leave --standing out")
         require_answerable(about.ticket.ask.rule, about.verdict.rule)
         if not 0 < wanted.seconds <= LONGEST_SECONDS:
             raise Invalid("a standing approval ends: give it more than nothing and at most 30 days")

@@ -10,13 +10,14 @@ from magsag.catalog.code import FrozenCode
 from magsag.catalog.contracts import Contract
 from magsag.catalog.reach import all_steps
 from magsag.catalog.references import Reference
+from magsag.domain.approval import ApprovalRule
 from magsag.domain.effects import Effect
 from magsag.domain.errors import Invalid
 from magsag.domain.facts import Decision, Proposal, Verdict
 from magsag.domain.frozen import frozen
 from magsag.domain.manifests import Agent, Flow, FlowStep, Retry, Skill
 from magsag.domain.manifests.isolation import Isolation
-from magsag.domain.verdicts import BUILT_IN, DETACH
+from magsag.domain.verdicts import APPROVE, BUILT_IN, DETACH, QUESTION
 from magsag.policy.judge import Applicable, applicable, settled
 from magsag.policy.record import PLAIN, Traits
 from magsag.policy.rules import Policies
@@ -29,7 +30,7 @@ from magsag.services.limits import limits_of
 ONCE: Final = Retry(attempts=1)
 SHELL: Final = Traits(capabilities=("shell",))
 """of a program in a flow"""
-_UNNAMED: Final = frozenset({"call", "shell", "sleep", "wait_for"})
+_UNNAMED: Final = frozenset({"call", "shell", "sleep", "wait_for", APPROVE})
 """verbs of which `uses` says nothing"""
 
 
@@ -84,7 +85,14 @@ class WaitAct:
     seconds: float | None
 
 
-Act = FunctionAct | ApartAct | ShellAct | ModelAct | ChildAct | WaitAct
+@dataclass(frozen=True, slots=True)
+class QuestionAct:
+    """A question of the program itself, which people answer."""
+
+    rule: ApprovalRule
+
+
+Act = FunctionAct | ApartAct | ShellAct | ModelAct | ChildAct | WaitAct | QuestionAct
 
 
 @frozen
@@ -186,6 +194,11 @@ class Targets:
             proposal = Proposal("sleep" if event is None else "wait_for", ref, Effect.WAIT)
             target = self._keep("wait", ref, Target(ref, proposal, self._found(proposal), WaitAct(event, None)))
         return replace(target, act=WaitAct(event, seconds))
+
+    def question(self, rule: ApprovalRule) -> Target:
+        """What people are asked by the program itself."""
+        proposal = Proposal(APPROVE, QUESTION, Effect.WAIT)
+        return Target(APPROVE, proposal, self._found(proposal), QuestionAct(rule))
 
     def recorded(self, proposal: Proposal) -> Target:
         """What a step on record called. Raises Invalid when the bundle does not have it."""

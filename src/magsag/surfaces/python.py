@@ -25,14 +25,18 @@ from magsag.domain.ids import RunId
 
 if TYPE_CHECKING:
     from magsag.domain.settings import Settings
+    from magsag.services.approvals import Approvals
     from magsag.services.events import Events
     from magsag.services.insight import Insight
+    from magsag.services.people import Identity
     from magsag.services.runs import Order, RunResult, Runs
     from magsag.services.shelf import Shelf
 
 __all__ = ["Project", "Result"]
 
 _T = TypeVar("_T")
+UNCHANGED: Final[Any] = object()
+"""arguments that nobody changes; None is JSON, so it may be what somebody approves"""
 _SHOWN: Final = 20_000
 """characters of an output that a notebook shows"""
 
@@ -50,6 +54,10 @@ class Services(Protocol):
     def insight(self) -> "Insight": ...
     @property
     def shelf(self) -> "Shelf": ...
+    @property
+    def approvals(self) -> "Approvals": ...
+    @property
+    def identity(self) -> "Identity": ...
     def close(self) -> None: ...
 
 
@@ -208,6 +216,63 @@ class Project:
     def signal_sync(self, run: str, event: str, payload: Any = None) -> Result:
         """`signal` for code without an event loop."""
         return self._wait("signal", lambda: self.signal(run, event, payload))
+
+    def approvals(self, run: str | None = None, *, every: bool = False) -> list[dict[str, Any]]:
+        """What waits for a decision, the oldest first, as `magsag approval list --json` tells it; with `every` all.
+
+        `run` narrows to a run and all below it. Raises Invalid for an unknown one.
+        """
+        from magsag.surfaces.python_approvals import tickets
+
+        return tickets(self._app, run, every)
+
+    async def approve(
+        self,
+        approval: str,
+        *,
+        reason: str = "",
+        arguments: Any = UNCHANGED,
+        claim: str | None = None,
+        api_key: str | None = None,
+    ) -> Result:
+        """Say yes to a ticket, by its id or the beginning of it, and go on with its run once enough people have.
+
+        Who says it is the user of the operating system, or whoever `api_key` is of, or in development `claim` for
+        entries with `proof: claim`. `arguments` are approved instead of the proposed ones. Raises Refused for an
+        answer that does not count, Invalid for a ticket that there is not.
+        """
+        from magsag.surfaces.python_approvals import Word, said
+
+        root, is_decided = said(self._app, approval, Word("approve", reason, arguments, claim, api_key))
+        return self._result(await self._app.runs.resume(root)) if is_decided else self.result(root)
+
+    def approve_sync(
+        self,
+        approval: str,
+        *,
+        reason: str = "",
+        arguments: Any = UNCHANGED,
+        claim: str | None = None,
+        api_key: str | None = None,
+    ) -> Result:
+        """`approve` for code without an event loop."""
+        more = {"reason": reason, "arguments": arguments, "claim": claim, "api_key": api_key}
+        return self._wait("approve", lambda: self.approve(approval, **more))
+
+    async def deny(
+        self, approval: str, *, reason: str = "", claim: str | None = None, api_key: str | None = None
+    ) -> Result:
+        """Say no to a ticket: its step is denied, and the run goes on from there. Raises what `approve` does."""
+        from magsag.surfaces.python_approvals import Word, said
+
+        root, _ = said(self._app, approval, Word("deny", reason, UNCHANGED, claim, api_key))
+        return self._result(await self._app.runs.resume(root))
+
+    def deny_sync(
+        self, approval: str, *, reason: str = "", claim: str | None = None, api_key: str | None = None
+    ) -> Result:
+        """`deny` for code without an event loop."""
+        return self._wait("deny", lambda: self.deny(approval, reason=reason, claim=claim, api_key=api_key))
 
     def result(self, run: str) -> Result:
         """How a run stands, by its id or the beginning of it. Raises Invalid for an unknown one."""

@@ -1,12 +1,12 @@
 """Tickets as text and JSON, and what follows an answer: the run is driven on, unless it is left to others."""
 
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from magsag.domain.approval import Answer, OnExpire, TicketState
 from magsag.domain.frozen import frozen
 from magsag.services.approvals import Decision, TicketView
-from magsag.services.documents import iso
+from magsag.services.documents import iso, ticket_document
 from magsag.services.standing_approvals import Beforehand
 from magsag.surfaces.cli.call import Call
 from magsag.surfaces.cli.driving import Asked, drive
@@ -108,40 +108,6 @@ def put_ticket(ticket: TicketView) -> None:
         why = f": {given.reason}" if given.reason else ""
         instead = ", with other arguments" if given.binding is not None else ""
         say(f"{iso(given.at)}  {given.by.id} ({given.by.proof})  {given.answer}{instead}{why}")
-
-
-def ticket_document(ticket: TicketView) -> dict[str, Any]:
-    """A ticket as JSON; times are ISO 8601, UTC."""
-    about, asked = ticket.about, ticket.about.ticket.ask
-    rule = asked.rule
-    return {
-        "id": ticket.id,
-        "state": ticket.state,
-        "run": ticket.run,
-        "root": ticket.root,
-        "step": ticket.step,
-        "program": about.program,
-        "target": about.proposal.target,
-        "effect": about.proposal.effect,
-        "rule": about.verdict.rule,
-        "place": about.verdict.place,
-        "reason": about.verdict.reason,
-        "requesters": about.ticket.requesters,
-        "quorum": rule.quorum,
-        "roles": rule.roles,
-        "people": rule.people,
-        "approvers": about.ticket.approvers,
-        "answers": [
-            {"by": one.by.id, "proof": one.by.proof, "answer": one.answer, "at": iso(one.at), "reason": one.reason}
-            for one in about.ticket.answers
-        ],
-        "opened": iso(asked.opened),
-        "expires": iso(ticket.expires),
-        "on_expire": rule.on_expire,
-        "escalated": ticket.is_escalated,
-        "arguments": ticket.arguments,
-        "changed": ticket.changed,
-    }
 
 
 def _tell(call: Call, ticket: TicketView) -> None:

@@ -1,0 +1,73 @@
+"""Approvals from Python: `Project` shows tickets and puts answers on record, under the rules of all surfaces."""
+
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from magsag import Invalid, Project, Refused
+from tests.unit.world import KINDS, WORLD, Bench, agent
+
+PEOPLE = f"""\
+kind: people
+schema: 1
+people:
+  - {{id: maria, roles: [hr], proof: claim}}
+  - {{id: chen, roles: [finance], proof: api_key, key_sha256: {sha256(b"chen's key").hexdigest()}}}
+"""
+POLICY = """\
+kind: policy
+schema: 1
+rules:
+  - {id: two-look, on: ["skill:once"], verdict: ask, approval: {quorum: 2, roles: [hr, finance]}}
+"""
+Make = Callable[..., Bench]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    WORLD.reset()
+    files = {**KINDS, **agent("main", 'return await ctx.skill("once", payload)', "skill:once"), "people.yaml": PEOPLE}
+    return Bench(tmp_path, {**files, "policies/allow.yaml": POLICY}, actor="tester")
+
+
+def test_two_people_approve_and_the_run_goes_on(bench: Bench) -> None:
+    bench.run(5)
+    project = Project(bench.app)
+    (ticket,) = project.approvals()
+    assert (ticket["target"], ticket["quorum"], ticket["approvers"]) == ("skill:once@1.0.0", 2, ())
+    waits = bench.time.run(project.approve(ticket["id"], claim="maria", reason="fine"))
+    assert (waits.status, "1 of 2 approved" in project.approvals("r")[0]["state"]) == ("parked", False)
+    assert project.approvals("r")[0]["approvers"] == ("maria",)
+    assert bench.time.run(project.approve(ticket["id"][:20], api_key="chen's key")).output == 5
+    assert project.approvals() == []
+    assert [one["state"] for one in project.approvals(every=True)] == ["spent"]
+
+
+def test_other_arguments_are_what_is_done_and_none_is_one(bench: Bench) -> None:
+    bench.run(5)
+    project = Project(bench.app)
+    id = project.approvals()[0]["id"]
+    bench.time.run(project.approve(id, claim="maria", arguments=None))
+    assert bench.time.run(project.approve(id, api_key="chen's key")).output is None
+
+
+def test_a_no_denies_the_step(bench: Bench) -> None:
+    bench.run(5)
+    project = Project(bench.app)
+    denied = bench.time.run(project.deny(project.approvals()[0]["id"], claim="maria", reason="too much"))
+    assert denied.status == "denied"
+    assert "was denied by maria: too much" in str(denied.error)
+
+
+def test_who_may_not_is_refused_and_nothing_is_on_record(bench: Bench) -> None:
+    bench.run(5)
+    project = Project(bench.app)
+    id, before = project.approvals()[0]["id"], bench.kinds()
+    for shown in ({}, {"api_key": "another key"}, {"claim": "chen"}):
+        with pytest.raises(Refused):
+            project.approve_sync(id, **shown)
+    with pytest.raises(Invalid, match="not in the ledger"):
+        project.deny_sync("9", claim="maria")
+    assert bench.kinds() == before

@@ -1,0 +1,180 @@
+"""`ctx.approve`: a program asks people itself; what they say, it is told, and the same again on every resume."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from magsag.domain.approval import Acting, Answer, Proof, Reach
+from magsag.domain.errors import ErrorType, Invalid, Refused
+from magsag.domain.facts import RunStatus, StepHeld
+from magsag.domain.ids import RunId
+from magsag.ports.ledger import TicketQuery
+from magsag.services.approvals import Decision
+from magsag.services.standing_approvals import Beforehand
+from tests.unit.test_approvals import PEOPLE
+from tests.unit.world import KINDS, WORLD, Bench, agent
+
+ASKS = 'return await ctx.approve("Pay it?", {"amount": payload}, roles=["hr", "finance"], quorum=2, ttl=3600)'
+NONE = "kind: policy\nschema: 1\nrules: []\n"
+Make = Callable[..., Bench]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    WORLD.reset()
+
+    def made(body: str = ASKS, policy: str = NONE, **more: Any) -> Bench:
+        files = {**KINDS, **agent("main", body, "skill:pure"), "people.yaml": PEOPLE, "policies/allow.yaml": policy}
+        return Bench(tmp_path, files, **{"actor": "tester", **more})
+
+    return made
+
+
+def say(bench: Bench, name: str, how: Answer = Answer.APPROVE, **more: Any) -> None:
+    (ticket,) = bench.app.approvals.list(TicketQuery(waiting=True))
+    bench.app.approvals.decide(ticket.id, Decision(Acting(name, Proof.OS_USER), how, **more))
+
+
+def test_a_program_is_told_who_approved_and_why(make: Make) -> None:
+    bench = make()
+    parked = bench.run(5)
+    assert (parked.status, parked.reasons[0].on) == (RunStatus.PARKED, "approval")
+    (ticket,) = bench.app.approvals.list(TicketQuery(waiting=True))
+    shown = bench.app.approvals.show(ticket.id)
+    assert (shown.arguments["question"], shown.arguments["payload"]) == ("Pay it?", {"amount": 5})
+    assert (shown.about.proposal.target, shown.about.verdict.rule) == ("approval:question", "program-asks")
+    say(bench, "maria", reason="fine with me")
+    assert bench.resume().status is RunStatus.PARKED
+    say(bench, "chen", reason="there is money")
+    told = {"approved": True, "by": ["maria", "chen"], "reason": "fine with me; there is money"}
+    assert bench.resume().output == told
+    assert bench.step("approve#1").proposal.effect == "wait"
+    assert bench.store.check() == []
+    assert bench.time.run(bench.app.replay.replay(RunId("r"))).difference is None
+
+
+def test_a_program_is_told_of_a_no_and_goes_on(make: Make) -> None:
+    bench = make()
+    bench.run(5)
+    say(bench, "chen", Answer.DENY, reason="no money")
+    assert bench.resume().output == {"approved": False, "by": ["chen"], "reason": "no money"}
+
+
+@pytest.mark.parametrize("name", ["tester", "bo", "mallory"])
+def test_requester_stranger_and_the_wrong_role_do_not_answer(make: Make, name: str) -> None:
+    bench = make()
+    bench.run(5)
+    with pytest.raises(Refused):
+        say(bench, name)
+
+
+def test_what_nobody_answers_in_time_is_not_approved_or_fails(make: Make) -> None:
+    bench = make()
+    bench.run(5)
+    bench.time.passed += 3601
+    told = bench.resume().output
+    assert (told["approved"], told["by"]) == (False, [])
+    assert "not approved in time" in told["reason"]
+
+
+def test_a_question_that_is_to_fail_in_time_does(make: Make) -> None:
+    bench = make(ASKS.replace("ttl=3600", 'ttl=3600, on_expire="fail"'))
+    bench.run(5)
+    bench.time.passed += 3601
+    failed = bench.resume()
+    assert failed.error is not None
+    assert failed.error.type is ErrorType.TIMEOUT
+
+
+def test_those_it_escalates_to_answer_later(make: Make) -> None:
+    bench = make(ASKS.replace("quorum=2, ttl=3600", 'ttl=3600, on_expire="escalate", escalate_to=["board"]'))
+    bench.run(5)
+    with pytest.raises(Refused, match="may not decide"):
+        say(bench, "bo")
+    bench.time.passed += 3601
+    say(bench, "bo")
+    assert bench.resume().output["by"] == ["bo"]
+
+
+def test_a_fork_asks_again(make: Make) -> None:
+    bench = make(f"await ctx.skill('pure', 1)\n{ASKS}")
+    bench.run(5)
+    say(bench, "maria")
+    say(bench, "chen")
+    bench.resume()
+    bench.app.forks.fork(RunId("r"), "approve#1", (), "again")
+    assert bench.time.run(bench.process().runs.resume(RunId("again"))).status is RunStatus.PARKED
+
+
+def test_a_policy_denies_a_question_or_asks_for_more_people(make: Make) -> None:
+    rule = '  - {id: q, on: ["approval:question"], verdict: %s}\n'
+    denied = make(policy=NONE.replace(" []\n", "\n") + rule % "deny").run(5)
+    assert denied.error is not None
+    assert "denied by rule q" in denied.error.message
+
+
+def test_the_stricter_of_policy_and_program_speaks(make: Make) -> None:
+    rule = '  - {id: q, on: ["approval:*"], verdict: ask, approval: {quorum: 3, roles: [hr]}}\n'
+    bench = make(policy=NONE.replace(" []\n", "\n") + rule)
+    bench.run(5)
+    (held,) = [fact for fact in bench.facts() if isinstance(fact, StepHeld)]
+    assert held.ask is not None
+    assert (held.verdict.rule, held.ask.rule.quorum, held.ask.rule.roles) == ("q", 3, ("hr",))
+    one = rule.replace("quorum: 3", "quorum: 1")
+    other = make(policy=NONE.replace(" []\n", "\n") + one, store=None)
+    other.run(5)
+    (held,) = [fact for fact in other.facts() if isinstance(fact, StepHeld)]
+    assert held.ask is not None
+    assert (held.verdict.rule, held.ask.rule.quorum, held.ask.rule.roles) == ("q", 2, ("hr", "finance"))
+
+
+def test_nobody_is_asked_in_a_dry_run(make: Make) -> None:
+    done = make(mode="dry_run").run(5)
+    assert done.output == {"approved": True, "by": [], "reason": "dry run: nobody was asked"}
+
+
+def test_with_approvals_off_a_question_is_denied(make: Make) -> None:
+    from magsag.domain.settings import Features
+
+    denied = make(features=Features(approvals=False)).run(5)
+    assert denied.error is not None
+    assert "approvals are switched off" in denied.error.message
+
+
+def test_a_question_is_answered_as_it_was_asked_and_each_time(make: Make) -> None:
+    bench = make()
+    bench.run(5)
+    with pytest.raises(Invalid, match="yes or no"):
+        say(bench, "maria", arguments=({"question": "Less?"},))
+    with pytest.raises(Refused, match="each time"):
+        say(bench, "maria", standing=Beforehand(Reach.RUN, 60.0))
+
+
+def test_a_replay_of_the_policies_finds_no_flip(make: Make) -> None:
+    bench = make()
+    bench.run(5)
+    say(bench, "maria")
+    say(bench, "chen")
+    bench.resume()
+    tried = bench.app.policy_replay.replay(bench.app.catalog.policies)
+    assert (tried.flips, tried.not_decidable, tried.equal) == ([], [], tried.decisions)
+    assert tried.decisions > 0
+
+
+@pytest.mark.parametrize(
+    ("call", "why"),
+    [
+        ('ctx.approve("")', "in words"),
+        ('ctx.approve("?", quorum=0)', "quorum is 0"),
+        ('ctx.approve("?", on_expire="wait")', "deny, escalate, fail"),
+        ('ctx.approve("?", roles="hr")', "a list of names"),
+        ('ctx.approve("?", escalate_to=["board"])', "goes with"),
+        ('ctx.approve("?", ttl=0)', "longer than nothing"),
+    ],
+)
+def test_what_no_people_could_answer_is_refused(make: Make, call: str, why: str) -> None:
+    failed = make(f"return await {call}").run(5)
+    assert failed.error is not None
+    assert why in failed.error.message
