@@ -94,6 +94,19 @@ def test_what_two_people_approved_happens_once(make: Make) -> None:
     assert bench.store.check() == []
 
 
+def test_a_claim_counts_by_the_environment_of_the_run_and_not_of_whoever_claims(make: Make, tmp_path: Path) -> None:
+    bench = make(
+        policy=ONE, files={"people.yaml": PEOPLE.replace("proof: os_user", "proof: claim")}, environment="live"
+    )
+    bench.run(5)
+    at_home = bench.process()
+    at_home.settings = replace(at_home.settings, environment="development")
+    said = Decision(at_home.identity.acting("maria"), Answer.APPROVE)
+    with pytest.raises(Refused, match="a claim counts in development only, and run r is in live"):
+        at_home.approvals.decide(ticket(bench).id, said)
+    assert ticket(bench).about.ticket.answers == ()
+
+
 @pytest.mark.parametrize("names", [(), ("maria", "chen")])
 def test_the_ticket_of_a_run_that_ended_first_is_shown_as_ended(make: Make, names: tuple[str, ...]) -> None:
     bench = make()

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from magsag.catalog.contracts import Contract
 from magsag.domain import facts
-from magsag.domain.approval import Acting, Answer, TicketState
+from magsag.domain.approval import Acting, Answer, Proof, TicketState
 from magsag.domain.effects import Level
 from magsag.domain.errors import ErrorType, Invalid, Refused, StepFailed
 from magsag.domain.facts import ENDS, Proposal
@@ -21,11 +21,11 @@ from magsag.domain.values import encode, encode_known
 from magsag.domain.verdicts import APPROVE, START
 from magsag.engine.chain import seal
 from magsag.policy.approval import Given, binding, decide, is_escalated
-from magsag.policy.people import People
+from magsag.policy.people import DEVELOPMENT, People
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Sealed, Store, TicketQuery, TicketRow, Write, Written
 from magsag.ports.standing_approvals import StandingRow
-from magsag.services.beginnings import read_run
+from magsag.services.beginnings import read_run, started_of
 from magsag.services.bundles import Bundles
 from magsag.services.large import plain
 from magsag.services.outcomes import breach
@@ -111,6 +111,7 @@ class Approvals:
         while True:
             row = self._row(id)
             self._require_open(row.root)
+            self._require_proof(row.run, said.by)
             about = kept(row)
             arguments = self._arguments(row, about.proposal, said)
             bound = None if arguments is None else self._bound(row, about.proposal, arguments)
@@ -158,6 +159,15 @@ class Approvals:
         row = self._store.row(root)
         if row is None or row.status in ENDS:
             raise Refused(f"run {root} has ended already: {row.status if row else 'it is gone'}")
+
+    def _require_proof(self, run: RunId, by: Acting) -> None:
+        """A claim counts by where the run is, not by what whoever claims calls the place where they sit."""
+        if by.proof is not Proof.CLAIM:
+            return
+        begun = read_run(self._store, run)
+        environment = started_of(begun).environment if begun is not None else "no known environment"
+        if environment != DEVELOPMENT:
+            raise Refused(f"--as {by.id}: a claim counts in {DEVELOPMENT} only, and run {run} is in {environment}")
 
     def _has_ended(self, row: TicketRow) -> bool:
         """Whether nobody will ask for it any more; the store keeps what was open then."""
