@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from magsag.domain.manifests import Agent
 from tests.unit.catalogs import AGENT, BOSS, FLOW, REVIEW, SEND, SKILL, loaded, swapped, told, write
+
+KEYS = Agent.model_fields
 
 FIRST_LINE = "kind: skill\n"
 
@@ -108,8 +111,7 @@ def test_faults_of_shape_hide_nothing_else_in_the_manifest(tmp_path: Path) -> No
     found = told(tmp_path, {BOSS: text})
     assert [line.partition("; ")[2] for line in found] == [
         "write three numbers, e.g. 1.2.0, in quotes if YAML reads a number",
-        "remove it; the keys here are contracts, deprecated, description, entrypoint, evaluations, flow, kind, "
-        "retry, role, schema, slug, timeout, uses, version",
+        "remove it; the keys here are " + ", ".join(sorted(one.alias or name for name, one in KEYS.items())),
         'did you mean "question"?',
         'did you mean "send"?',
     ]
