@@ -85,9 +85,9 @@ def test_a_refusal_is_on_record_and_counts_for_nothing(make: Make) -> None:
         assert run(bench, id).status is RunStatus.DENIED
     assert (recorded(bench).decision, bench.kinds()) == (Decision.DENY, ["RunStarted", "RunEnded"])
     entry = bench.app.shelf.entry("agent:main")
-    stands = Objectives(bench.store, bench.app.clock).standing(entry)
-    assert stands is not None
-    assert stands.runs == 2
+    report = Objectives(bench.store, bench.app.clock).report(entry)
+    assert report is not None
+    assert report.runs == 2
 
 
 def test_runs_start_again_when_the_bad_ones_have_left_the_window(make: Make) -> None:
@@ -127,9 +127,9 @@ def test_a_start_that_people_refuse_never_began(make: Make) -> None:
     run(bench, "r")
     decide(bench, Answer.DENY)
     assert bench.resume().status is RunStatus.DENIED
-    stands = Objectives(bench.store, bench.app.clock).standing(bench.app.shelf.entry("agent:main"))
-    assert stands is not None
-    assert stands.runs == 2
+    report = Objectives(bench.store, bench.app.clock).report(bench.app.shelf.entry("agent:main"))
+    assert report is not None
+    assert report.runs == 2
 
 
 def test_without_approvals_a_start_that_asks_is_refused(make: Make) -> None:
@@ -188,8 +188,8 @@ def test_a_run_is_measured_once(make: Make) -> None:
     bench.app = bench.process(store)
     missed(bench)
     objectives, entry = Objectives(store, bench.app.clock), bench.app.shelf.entry("agent:main")
-    first = objectives.standing(entry)
+    first = objectives.report(entry)
     before = store.reads
-    assert Objectives(store, bench.app.clock).standing(entry) == first
+    assert Objectives(store, bench.app.clock).report(entry) == first
     assert store.reads == before
-    assert objectives.standing(bench.app.shelf.entry("agent:above")) is None
+    assert objectives.report(bench.app.shelf.entry("agent:above")) is None

@@ -15,7 +15,7 @@ from magsag.domain.ids import RunId
 from magsag.domain.manifests.slo import Slo
 from magsag.domain.measures import Measure, Shown
 from magsag.policy import slo as policy
-from magsag.policy.slo import Judged, Standing, burn_rate, percentile, standing, stricter
+from magsag.policy.slo import Judged, SloReport, burn_rate, percentile, slo_report, stricter
 
 NOW = 1_700_000_000_000_000
 SECOND = 1_000_000
@@ -28,9 +28,9 @@ def measure(number: int, *, ago: float = 1, took: int = 0, shown: Shown = Shown.
     return Measure(RunId(f"r{number:05}"), shown, NOW - int(ago * SECOND), took * 1_000, **{"nano_usd": 0, **more})
 
 
-def stand(measures: Sequence[Measure], **slo: Any) -> Standing:
+def stand(measures: Sequence[Measure], **slo: Any) -> SloReport:
     wanted = Slo.model_validate({"min_runs": 1, "window": "1h", **slo})
-    return standing("agent:a", wanted, measures, NOW)
+    return slo_report("agent:a", wanted, measures, NOW)
 
 
 def one(measures: Sequence[Measure], **slo: Any) -> Judged:
@@ -163,8 +163,8 @@ def test_of_very_many_runs_the_newest_are_judged() -> None:
     ("action", "decision"), [("warn", Decision.ALLOW), ("ask", Decision.ASK), ("block", Decision.DENY)]
 )
 def test_a_missed_objective_does_what_its_manifest_says(action: str, decision: Decision) -> None:
-    stands = stand([measure(1, took=5_000)], p95_ms=2_500, action=action)
-    verdict = policy.verdict(stands, "agents/a/agent.yaml:5", "f" * 64)
+    report = stand([measure(1, took=5_000)], p95_ms=2_500, action=action)
+    verdict = policy.verdict(report, "agents/a/agent.yaml:5", "f" * 64)
     assert verdict is not None
     assert (verdict.decision, verdict.rule, verdict.place) == (decision, "slo:p95_ms", "agents/a/agent.yaml:5")
     assert "agent:a: p95_ms 5,000 is more than 2,500" in verdict.reason

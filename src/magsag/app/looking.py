@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from magsag.services.health import Health
     from magsag.services.insight import Insight
     from magsag.services.moving import Moving
+    from magsag.services.objectives import Objectives
     from magsag.services.parcels import Parcels
     from magsag.services.replay import Replay
     from magsag.services.rulebook import Rulebook
@@ -124,6 +125,13 @@ class Looking(Running):
         from magsag.services.insight import Insight
 
         return Insight(self._looked_at())
+
+    @property
+    def objectives(self) -> "Objectives":
+        """How programs stand."""
+        from magsag.services.objectives import Objectives
+
+        return Objectives(self._looked_at(), self.clock)
 
     @cached_property
     def summary(self) -> "Summary":

@@ -49,7 +49,7 @@ class Judged:
 
 
 @frozen
-class Standing:
+class SloReport:
     """How a program stands. Times are seconds."""
 
     program: str
@@ -76,7 +76,7 @@ class _Value:
     value: float
 
 
-def standing(program: str, slo: Slo, measures: Iterable[Measure], now: int) -> Standing:
+def slo_report(program: str, slo: Slo, measures: Iterable[Measure], now: int) -> SloReport:
     """How the runs stand that ended in the window before `now` (microseconds), the newest MOST_RUNS of them."""
     since = now - int(slo.window * 1e6)
     counted = [one for one in measures if since < one.ended <= now and one.shown is not Shown.REFUSED]
@@ -85,15 +85,15 @@ def standing(program: str, slo: Slo, measures: Iterable[Measure], now: int) -> S
     short = now - int(slo.window * 1e6 / _SHORT)
     targets = {name: getattr(slo, name) for name in OBJECTIVES}
     judged = (_judged(name, target, counted, short) for name, target in targets.items() if target is not None)
-    return Standing(program, slo.window, slo.action, len(counted), slo.min_runs, tuple(judged))
+    return SloReport(program, slo.window, slo.action, len(counted), slo.min_runs, tuple(judged))
 
 
-def verdict(stands: Standing, place: str, policy_hash: str) -> Verdict | None:
+def verdict(report: SloReport, place: str, policy_hash: str) -> Verdict | None:
     """What the objectives say of a new run; None when they are kept."""
-    if not stands.missed:
+    if not report.missed:
         return None
-    decision = {"warn": Decision.ALLOW, "ask": Decision.ASK, "block": Decision.DENY}[stands.action]
-    return Verdict(decision, RULE + stands.missed[0].name, place, said(stands), policy_hash)
+    decision = {"warn": Decision.ALLOW, "ask": Decision.ASK, "block": Decision.DENY}[report.action]
+    return Verdict(decision, RULE + report.missed[0].name, place, said(report), policy_hash)
 
 
 def stricter(policies: Verdict, objectives: Verdict | None) -> Verdict:
@@ -108,9 +108,9 @@ def is_of_objectives(verdict: Verdict) -> bool:
     return verdict.rule.startswith(RULE)
 
 
-def said(stands: Standing) -> str:
+def said(report: SloReport) -> str:
     """What was missed, for people."""
-    return "; ".join(f"{stands.program}: {_missed(one, stands)}" for one in stands.missed)
+    return "; ".join(f"{report.program}: {_missed(one, report)}" for one in report.missed)
 
 
 def is_kept(name: str, observed: float, target: float) -> bool:
@@ -140,12 +140,12 @@ def _rank(count: int, quantile: float) -> int:
     return max(1, -(-round(quantile * 1_000_000) * count // 1_000_000))
 
 
-def _missed(one: Judged, stands: Standing) -> str:
+def _missed(one: Judged, report: SloReport) -> str:
     assert one.observed is not None
     than = "less than" if one.name == "success_rate" else "more than"
     runs = ", ".join(one.evidence)
     what = f"{one.name} {number(one.observed)} is {than} {number(one.target)}"
-    return f"{what} over the last {stands.runs} runs (error budget {_percent(one.budget_left)}; runs {runs})"
+    return f"{what} over the last {report.runs} runs (error budget {_percent(one.budget_left)}; runs {runs})"
 
 
 def _percent(left: float | None) -> str:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from magsag.domain.facts import ParkReason, Verdict
+from magsag.policy.slo import SloReport
 from magsag.ports.ledger import Hit, RunRow
 from magsag.services.insight import FactView, RunView, StepView
 from magsag.services.tree import ErrorView, TreeNode
@@ -95,6 +96,25 @@ def fact_document(fact: FactView) -> Document:
 def hit_document(hit: Hit) -> Document:
     """Where a search found its words."""
     return {"run": hit.run, "seq": hit.seq, "kind": hit.kind, "text": hit.text}
+
+
+def report_document(report: SloReport) -> Document:
+    """How a program stands; values in the units of its objectives."""
+    objectives = [
+        {
+            "objective": one.name,
+            "target": one.target,
+            "observed": one.observed,
+            "count": one.count,
+            "missed": one in report.missed,
+            "error_budget_left": one.budget_left,
+            "burn_rate": {"long": one.burn_long, "short": one.burn_short},
+            "evidence": list(one.evidence),
+        }
+        for one in report.objectives
+    ]
+    about = {"program": report.program, "window_seconds": report.window, "action": report.action}
+    return {**about, "runs": report.runs, "min_runs": report.min_runs, "objectives": objectives}
 
 
 def reason_document(reason: ParkReason) -> Document:

@@ -1,4 +1,4 @@
-"""Objectives held against the ledger: how a program stands, and what that means for its next run.
+"""Objectives held against the ledger: how a program report, and what that means for its next run.
 
 A run is measured once, by whoever asks first after its end; then it is one row. A start of a program without `slo`
 asks nothing.
@@ -36,35 +36,35 @@ class Objectives:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._glances: dict[str, tuple[int, Slo, slo.Standing]] = {}
+        self._glances: dict[str, tuple[int, Slo, slo.SloReport]] = {}
 
-    def standing(self, entry: AgentOrFlow) -> slo.Standing | None:
-        """How the program stands now, all its versions together; None when it has no objectives."""
+    def report(self, entry: AgentOrFlow) -> slo.SloReport | None:
+        """How the program report now, all its versions together; None when it has no objectives."""
         if entry.manifest.slo is None:
             return None
         now, program = self._clock.now(), entry.ref.partition("@")[0]
         since = now - int(entry.manifest.slo.window * 1e6)
-        return slo.standing(program, entry.manifest.slo, self._measures(program, since), now)
+        return slo.slo_report(program, entry.manifest.slo, self._measures(program, since), now)
 
     def of_start(self, entry: AgentOrFlow, policy_hash: str) -> Verdict | None:
         """What they say of a run that is about to start; None when they are kept, or there are none."""
-        return self._said(entry, self.standing(entry), policy_hash)
+        return self._said(entry, self.report(entry), policy_hash)
 
     def of_delegation(self, entry: AgentOrFlow, policy_hash: str) -> Verdict | None:
         """The same of a child run, by a glance at the ledger that other delegations may share."""
         wanted, now = entry.manifest.slo, self._clock.now()
         if wanted is None:
             return None
-        at, known, stands = self._glances.get(entry.ref, (0, None, None))
-        if stands is not None and known == wanted and 0 <= now - at < GLANCE_SECONDS * 1e6:
-            return slo.verdict(stands, _place(entry), policy_hash)
-        stands = self.standing(entry)
-        assert stands is not None
-        self._glances[entry.ref] = (now, wanted, stands)
-        return self._said(entry, stands, policy_hash)
+        at, known, report = self._glances.get(entry.ref, (0, None, None))
+        if report is not None and known == wanted and 0 <= now - at < GLANCE_SECONDS * 1e6:
+            return slo.verdict(report, _place(entry), policy_hash)
+        report = self.report(entry)
+        assert report is not None
+        self._glances[entry.ref] = (now, wanted, report)
+        return self._said(entry, report, policy_hash)
 
-    def _said(self, entry: AgentOrFlow, stands: slo.Standing | None, policy_hash: str) -> Verdict | None:
-        verdict = slo.verdict(stands, _place(entry), policy_hash) if stands is not None else None
+    def _said(self, entry: AgentOrFlow, report: slo.SloReport | None, policy_hash: str) -> Verdict | None:
+        verdict = slo.verdict(report, _place(entry), policy_hash) if report is not None else None
         if verdict is not None and verdict.decision is Decision.ALLOW:
             logging.getLogger("magsag.slo").warning("%s (%s)", verdict.reason, verdict.place)
         return verdict

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from magsag.services.health import Health
     from magsag.services.insight import Insight
     from magsag.services.moving import Moving
+    from magsag.services.objectives import Objectives
     from magsag.services.parcels import Parcels
     from magsag.services.people import Identity
     from magsag.services.proofs.approval import ApprovalProof
@@ -76,6 +77,8 @@ class Services(Protocol):
     def identity(self) -> "Identity": ...
     @property
     def insight(self) -> "Insight": ...
+    @property
+    def objectives(self) -> "Objectives": ...
     @property
     def replay(self) -> "Replay": ...
     @property

@@ -104,6 +104,16 @@ def run(
     return drive(call, flow_order(call, ref, source, run_id, only, continue_from), asked)
 
 
+@command.command("show")
+@click.argument("slug")
+@click.pass_obj
+def show(call: Call, slug: str) -> None:
+    """Show a flow: its manifest in short, and how it stands to its objectives."""
+    from magsag.surfaces.cli.programs import put_program
+
+    put_program(call, slug if slug.startswith("flow:") else f"flow:{slug}")
+
+
 @command.command("new")
 @click.argument("slug")
 @click.pass_obj
