@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,15 +26,24 @@ KEYS = ["runs", "successes", "success_rate", "avg_latency_ms", "errors", "mcp", 
 NOTHING = {"calls": 0, "errors": 0, "tokens": {"input": 0, "output": 0, "total": 0}, "cost_usd": 0.0}
 
 
+def none_found(_: object) -> Any:
+    """A bundle in which no program has objectives."""
+    return SimpleNamespace(find=lambda ref: SimpleNamespace(manifest=SimpleNamespace(slo=None)))
+
+
+def over(store: Store, default: Callable[[], FlowGovernance] = FlowGovernance) -> Summary:
+    return Summary(store, default, none_found, none_found)
+
+
 def summary_of(store: Store, **asked: Any) -> dict[str, Any]:
     """The JSON, as the file has it."""
-    summary = Summary(store, FlowGovernance).summarize(**asked)
+    summary = over(store).summarize(**asked)
     document: dict[str, Any] = json.loads(summary.model_dump_json())
     return document
 
 
 def complaints(document: object, **limits: Any) -> list[str]:
-    return Summary(MemoryStore(), FlowGovernance).gate(document, FlowGovernance.model_validate(limits))
+    return [one.said for one in over(MemoryStore()).gate(document, FlowGovernance.model_validate(limits))]
 
 
 def document(**changed: Any) -> dict[str, Any]:
@@ -62,8 +72,9 @@ def two_kinds() -> Store:
 
 def test_an_empty_ledger_gives_a_whole_summary_of_nothing() -> None:
     found = summary_of(MemoryStore())
-    assert list(found) == KEYS
+    assert list(found) == [*KEYS, "evidence", "objectives"]
     assert found == {
+        "evidence": {"failed": [], "slowest": [], "mcp_failed": []}, "objectives": [],
         "runs": 0, "successes": 0, "success_rate": 0.0, "avg_latency_ms": 0.0, "errors": {"total": 0, "by_type": {}},
         "mcp": NOTHING, "steps": [], "models": [],
     }  # fmt: skip
@@ -86,7 +97,8 @@ def test_latency_is_the_mean_over_the_steps_of_the_whole_tree() -> None:
 def test_a_model_is_named_with_its_tokens_and_belongs_to_every_step_above_it() -> None:
     found = summary_of(offer())
     tokens = {"input": 1_000, "output": 204, "total": 1_204}
-    assert found["models"] == [{"name": "small", "calls": 1, "errors": 0, "tokens": tokens, "cost_usd": 0.0}]
+    small = {"name": "small", "calls": 1, "errors": 0, "tokens": tokens, "cost_usd": 0.0, "runs": ["offer"]}
+    assert found["models"] == [small]
     assert {one["name"] for one in found["steps"] if one["models"] == ["small"]} == {"advisor-sag", "smart"}
 
 
@@ -187,9 +199,10 @@ def test_a_summary_can_be_of_one_program_or_of_late_runs() -> None:
 
 def test_a_summary_of_ours_passes_the_gate_that_is_shipped() -> None:
     shipped = governance_of("flow_governance.yaml", SHIPPED.read_bytes())
-    summary = Summary(two_kinds(), lambda: shipped)
+    summary = over(two_kinds(), lambda: shipped)
     assert summary.gate(json.loads(summary.summarize().model_dump_json())) == []
-    assert summary.gate(summary_of(MemoryStore())) == ["runs 0 < min 1", "success_rate 0.000 < min 0.900"]
+    said = [one.said for one in summary.gate(summary_of(MemoryStore()))]
+    assert said == ["runs 0 < min 1", "success_rate 0.000 < min 0.900"]
 
 
 @pytest.mark.parametrize(
@@ -344,6 +357,6 @@ def test_the_default_limits_are_asked_for_only_when_none_are_given() -> None:
         raise Invalid("a.yaml:3: no such key")
 
     unread: Callable[[], FlowGovernance] = unreadable
-    assert Summary(MemoryStore(), unread).gate(document(), FlowGovernance()) == []
+    assert over(MemoryStore(), unread).gate(document(), FlowGovernance()) == []
     with pytest.raises(Invalid, match=r"a\.yaml:3"):
-        Summary(MemoryStore(), unread).gate(document())
+        over(MemoryStore(), unread).gate(document())

@@ -136,9 +136,12 @@ class Looking(Running):
     @cached_property
     def summary(self) -> "Summary":
         """What finished runs show together."""
+        from magsag.catalog.bundle import Bundle
         from magsag.services.summary import Summary
 
-        return Summary(self._looked_at(), self._governance)
+        store = self._looked_at()
+        find = self.bundles.find if self.has_ledger else self._bundles_of(store).find
+        return Summary(store, self._governance, find, lambda data: Bundle.from_bytes(data, self.conditions))
 
     @cached_property
     def shelf(self) -> "Shelf":

@@ -1,8 +1,8 @@
 """What one ended run shows to those who judge runs together."""
 
 from enum import StrEnum
+from typing import NamedTuple
 
-from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId
 
 
@@ -17,9 +17,8 @@ class Shown(StrEnum):
     """its own objectives refused its start: it shows nothing of the program, so it does not count"""
 
 
-@frozen
-class Measure:
-    """One ended run. Times are microseconds."""
+class Measure(NamedTuple):
+    """One ended run. Times are microseconds. A tuple, since thousands are looked at when a run starts."""
 
     run: RunId
     shown: Shown

@@ -34,6 +34,56 @@ class Errors(Part):
     """by the closed list of error types"""
 
 
+class Evidence(Part):
+    """Root runs that bear a figure out, ten of each kind at most."""
+
+    failed: tuple[str, ...] = Field(default=(), strict=False)
+    """those that did not succeed; of a step, those in which it failed; the newest first"""
+    slowest: tuple[str, ...] = Field(default=(), strict=False)
+    """those with the longest steps; of a step, those in which it took longest"""
+    mcp_failed: tuple[str, ...] = Field(default=(), strict=False)
+    """those in which a call of an MCP tool failed; the newest first"""
+
+
+class BurnRate(Part):
+    """What was used of an error budget over what may be used; left out where nothing ended."""
+
+    long: Amount | None = None
+    """over the whole window"""
+    short: Amount | None = None
+    """over its newest twelfth"""
+
+
+class ObjectiveTotals(Part):
+    """One objective of a program, in its own unit: a share, milliseconds, USD, seconds."""
+
+    objective: str
+    target: Amount
+    observed: Amount | None = None
+    """left out when there was nothing to look at"""
+    count: Count
+    """how many runs were looked at; of approvals, how many waits"""
+    missed: bool
+    error_budget_left: Annotated[float, Field(strict=False)] | None = None
+    """1 is all of it, 0 none, less than 0 overspent"""
+    burn_rate: BurnRate
+    evidence: tuple[str, ...] = Field(strict=False)
+    """runs, root or child, that used the error budget: the worst first, of a success rate the newest first"""
+
+
+class ProgramTotals(Part):
+    """How a program stands to the objectives of its newest run, as of the newest end of all runs."""
+
+    program: str
+    window_seconds: Amount
+    action: str
+    runs: Count
+    """root and child runs that ended in the window"""
+    min_runs: Count
+    """fewer prove nothing"""
+    objectives: tuple[ObjectiveTotals, ...] = Field(strict=False)
+
+
 class McpTotals(Part):
     """All calls of MCP tools."""
 
@@ -59,6 +109,8 @@ class ModelTotals(Part):
     errors: Count
     tokens: Tokens
     cost_usd: Amount
+    runs: tuple[str, ...] = Field(default=(), strict=False)
+    """root runs that used it, ten at most, the newest first"""
 
 
 class StepTotals(Part):
@@ -77,6 +129,7 @@ class StepTotals(Part):
     models: tuple[str, ...] = Field(strict=False)
     """the models that it used, itself or in a child run"""
     error_types: dict[str, Count]
+    evidence: Evidence = Evidence()
 
 
 class FlowSummary(Part):
@@ -95,3 +148,6 @@ class FlowSummary(Part):
     """sorted by name"""
     models: tuple[ModelTotals, ...] = Field(strict=False)
     """sorted by name"""
+    evidence: Evidence = Evidence()
+    objectives: tuple[ProgramTotals, ...] = Field(default=(), strict=False)
+    """of the programs that have any, sorted by name"""

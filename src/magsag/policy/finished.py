@@ -1,48 +1,74 @@
 """`flow gate`: what a summary of finished runs must show. Pure: a summary and the limits in, complaints out.
 
-The order of the complaints is fixed: runs, success rate, latency, required steps, each step, MCP over all.
+The order of the complaints is fixed: runs, success rate, latency, required steps, each step, MCP over all, then the
+objectives of each program.
 Every model of a step is held against the lists, and a limit of `default` holds for each key that the step's own
 entry leaves open.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from magsag.domain.manifests.policy import FlowGovernance, ModelLimits, StepLimits
-from magsag.domain.summary import FlowSummary, McpCounts, McpTotals, StepTotals
+from magsag.domain.summary import FlowSummary, McpCounts, McpTotals, ProgramTotals, StepTotals
+from magsag.policy.slo import is_kept, number
 
 DEFAULT = "default"
 
 
-def complaints(summary: FlowSummary, limits: FlowGovernance) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """One thing that finished runs do not keep."""
+
+    said: str
+    runs: tuple[str, ...] = ()
+    """runs that bear it out, as the summary names them"""
+
+
+def complaints(summary: FlowSummary, limits: FlowGovernance) -> list[Complaint]:
     """What the summary does not keep; empty when it passes."""
+    used_in = {model.name: model.runs for model in summary.models}
     return [
         *_totals(summary, limits),
-        *(complaint for step in summary.steps for complaint in _step(step, limits)),
-        *_mcp("mcp", summary.mcp, limits.mcp.max_error_rate),
+        *(complaint for step in summary.steps for complaint in _step(step, limits, used_in)),
+        *_mcp("mcp", summary.mcp, limits.mcp.max_error_rate, summary.evidence.mcp_failed),
+        *(complaint for program in summary.objectives for complaint in _objectives(program)),
     ]
 
 
-def _totals(summary: FlowSummary, limits: FlowGovernance) -> Iterator[str]:
+def _totals(summary: FlowSummary, limits: FlowGovernance) -> Iterator[Complaint]:
     if limits.min_runs is not None and summary.runs < limits.min_runs:
-        yield f"runs {summary.runs} < min {limits.min_runs}"
+        yield Complaint(f"runs {summary.runs} < min {limits.min_runs}")
     if limits.min_success_rate is not None and summary.success_rate < limits.min_success_rate:
-        yield f"success_rate {summary.success_rate:.3f} < min {limits.min_success_rate:.3f}"
-    yield from _latency("", summary.avg_latency_ms, limits.max_avg_latency_ms)
+        said = f"success_rate {summary.success_rate:.3f} < min {limits.min_success_rate:.3f}"
+        yield Complaint(said, summary.evidence.failed)
+    yield from _latency("", summary.avg_latency_ms, limits.max_avg_latency_ms, summary.evidence.slowest)
     seen = {step.name for step in summary.steps}
     if missing := [name for name in limits.required_steps if name not in seen]:
-        yield f"missing required steps: {', '.join(missing)}"
+        yield Complaint(f"missing required steps: {', '.join(missing)}")
 
 
-def _step(step: StepTotals, limits: FlowGovernance) -> Iterator[str]:
+def _step(step: StepTotals, limits: FlowGovernance, used_in: Mapping[str, tuple[str, ...]]) -> Iterator[Complaint]:
     own = _limits_of(step.name, limits)
     where = f"step {step.name}: "
     rate = step.errors / step.runs if step.runs else 0.0
     if own.max_error_rate is not None and rate > own.max_error_rate:
-        yield f"{where}error_rate {rate:.3f} > max {own.max_error_rate:.3f}"
-    yield from _latency(where, step.avg_latency_ms, own.max_avg_latency_ms)
-    yield from (f"{where}{complaint}" for complaint in _models(step.models, limits.models))
-    yield from _mcp(f"{where}mcp", step.mcp, own.max_mcp_error_rate)
+        yield Complaint(f"{where}error_rate {rate:.3f} > max {own.max_error_rate:.3f}", step.evidence.failed)
+    yield from _latency(where, step.avg_latency_ms, own.max_avg_latency_ms, step.evidence.slowest)
+    for name in step.models:
+        yield from (Complaint(f"{where}{said}", used_in.get(name, ())) for said in _model(name, limits.models))
+    yield from _mcp(f"{where}mcp", step.mcp, own.max_mcp_error_rate, step.evidence.mcp_failed)
+
+
+def _objectives(program: ProgramTotals) -> Iterator[Complaint]:
+    """What its runs miss of what it promises; nothing where there are too few of them to tell."""
+    for one in program.objectives if program.runs >= program.min_runs else ():
+        if one.observed is not None and not is_kept(one.objective, one.observed, one.target):
+            sign = "<" if one.observed < one.target else ">"
+            what = f"{one.objective} {number(one.observed)} {sign} target {number(one.target)}"
+            left = "" if one.error_budget_left is None else f", error budget left {one.error_budget_left:.0%}"
+            yield Complaint(f"{program.program}: {what} ({program.runs} runs{left})", one.evidence)
 
 
 def _limits_of(name: str, limits: FlowGovernance) -> StepLimits:
@@ -51,24 +77,23 @@ def _limits_of(name: str, limits: FlowGovernance) -> StepLimits:
     return default.model_copy(update=own.model_dump(exclude_none=True))
 
 
-def _latency(where: str, observed: float, most: float | None) -> Iterator[str]:
+def _latency(where: str, observed: float, most: float | None, runs: tuple[str, ...]) -> Iterator[Complaint]:
     if most is not None and observed > most:
-        yield f"{where}avg_latency_ms {observed:.1f} > max {most:.1f}"
+        yield Complaint(f"{where}avg_latency_ms {observed:.1f} > max {most:.1f}", runs)
 
 
-def _models(names: Iterable[str], limits: ModelLimits) -> Iterator[str]:
-    for name in names:
-        if (glob := _first_match(name, limits.denylist)) is not None:
-            yield f"model {name} is on the denylist ({glob})"
-        if limits.allowlist and _first_match(name, limits.allowlist) is None:
-            yield f"model {name} is not on the allowlist"
+def _model(name: str, limits: ModelLimits) -> Iterator[str]:
+    if (glob := _first_match(name, limits.denylist)) is not None:
+        yield f"model {name} is on the denylist ({glob})"
+    if limits.allowlist and _first_match(name, limits.allowlist) is None:
+        yield f"model {name} is not on the allowlist"
 
 
 def _first_match(name: str, globs: Iterable[str]) -> str | None:
     return next((glob for glob in globs if fnmatchcase(name, glob)), None)
 
 
-def _mcp(where: str, counts: McpCounts | McpTotals, most: float | None) -> Iterator[str]:
+def _mcp(where: str, counts: McpCounts | McpTotals, most: float | None, runs: tuple[str, ...]) -> Iterator[Complaint]:
     rate = counts.errors / counts.calls if counts.calls else 0.0
     if most is not None and rate > most:
-        yield f"{where} error_rate {rate:.3f} > max {most:.3f}"
+        yield Complaint(f"{where} error_rate {rate:.3f} > max {most:.3f}", runs)

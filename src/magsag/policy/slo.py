@@ -7,7 +7,7 @@ money). The **burn rate** is what was used of it over what may be used: 1 uses i
 for the whole window and for its newest twelfth (Google, "The Site Reliability Workbook", 2018, chapter 5).
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from magsag.domain.facts import Decision, Verdict
@@ -67,13 +67,8 @@ class SloReport:
         return tuple(one for one in self.objectives if one.missed) if self.runs >= self.min_runs else ()
 
 
-@frozen
-class _Value:
-    """What one run, or one wait, adds to an objective."""
-
-    run: RunId
-    ended: int
-    value: float
+_Value = tuple[float, int, RunId]
+"""what a run, or a wait of one, adds to an objective; when the run ended; which it is"""
 
 
 def slo_report(program: str, slo: Slo, measures: Iterable[Measure], now: int) -> SloReport:
@@ -145,11 +140,11 @@ def _missed(one: Judged, report: SloReport) -> str:
     than = "less than" if one.name == "success_rate" else "more than"
     runs = ", ".join(one.evidence)
     what = f"{one.name} {number(one.observed)} is {than} {number(one.target)}"
-    return f"{what} over the last {report.runs} runs (error budget {_percent(one.budget_left)}; runs {runs})"
+    return f"{what} over the last {report.runs} runs (error budget left {_percent(one.budget_left)}; runs {runs})"
 
 
 def _percent(left: float | None) -> str:
-    return "unknown" if left is None else f"{left:.0%} left"
+    return "unknown" if left is None else f"{left:.0%}"
 
 
 def _judged(name: str, target: float, counted: Sequence[Measure], short: int) -> Judged:
@@ -157,18 +152,20 @@ def _judged(name: str, target: float, counted: Sequence[Measure], short: int) ->
         return _success(target, counted, short)
     if name == "cost_per_run_usd":
         return _cost(target, counted, short)
-    scale: Callable[[Measure], Iterable[float]] = _waits if name == "approval_wait_p95" else _took
-    values = [_Value(one.run, one.ended, value) for one in counted for value in scale(one)]
-    ranked = sorted(one.value for one in values)
+    values: list[_Value]
+    if name == "approval_wait_p95":
+        values = [(wait / 1e6, one.ended, one.run) for one in counted for wait in one.waits]
+    else:  # only of what succeeded: a run that fails at once would flatter
+        values = [(one.took / 1e3, one.ended, one.run) for one in counted if one.shown is Shown.GOOD]
+    ranked = sorted([value for value, _, _ in values])
     observed = percentile(ranked, _QUANTILES[name]) if ranked else None
-    over = sorted((one for one in values if one.value > target), key=lambda one: (-one.value, one.run))
-    allowed = round(1 - _QUANTILES[name], 6)
-    return _told(name, target, observed, values, over, allowed, short)
+    over = _worst(values, target)
+    return _told(name, target, observed, values, over, round(1 - _QUANTILES[name], 6), short)
 
 
 def _success(target: float, counted: Sequence[Measure], short: int) -> Judged:
-    values = [_Value(one.run, one.ended, float(one.shown is Shown.GOOD)) for one in counted]
-    bad = [one for one in values if not one.value]
+    values: list[_Value] = [(one.shown is Shown.GOOD, one.ended, one.run) for one in counted]
+    bad = [value for value in values if not value[0]]
     observed = (len(values) - len(bad)) / len(values) if values else None
     return _told("success_rate", target, observed, values, bad, round(1 - target, 12), short)
 
@@ -183,8 +180,7 @@ def _told(
     short: int,
 ) -> Judged:
     long = burn_rate(len(bad), len(values), allowed)
-    newest = sum(one.ended > short for one in values)
-    late = burn_rate(sum(one.ended > short for one in bad), newest, allowed)
+    late = burn_rate(_since(bad, short), _since(values, short), allowed)
     missed = observed is not None and not is_kept(name, observed, target)
     left = None if long is None else round(1 - long, 6)
     return Judged(name, target, observed, len(values), left, long, late, missed, _evidence(bad))
@@ -193,29 +189,29 @@ def _told(
 def _cost(target: float, counted: Sequence[Measure], short: int) -> Judged:
     """Of an average each run uses a part of the money that all may cost together."""
     name = "cost_per_run_usd"
-    values = [_Value(one.run, one.ended, one.nano_usd / 1e9) for one in counted]
-    newest = [one for one in counted if one.ended > short]
-    mean, late = _mean_usd(counted), _mean_usd(newest)
-    over = sorted((one for one in values if one.value > target), key=lambda one: (-one.value, one.run))
+    mean, late = _mean_usd(counted), _mean_usd([one for one in counted if one.ended > short])
+    over = _worst([(one.nano_usd / 1e9, one.ended, one.run) for one in counted], target)
     missed = mean is not None and not is_kept(name, mean, target)
     long, soon = (None if one is None else round(one / target, 6) for one in (mean, late))
     left = None if long is None else round(1 - long, 6)
-    return Judged(name, target, mean, len(values), left, long, soon, missed, _evidence(over))
+    return Judged(name, target, mean, len(counted), left, long, soon, missed, _evidence(over))
 
 
 def _mean_usd(counted: Sequence[Measure]) -> float | None:
     """Added up in whole numbers, so that the order of runs does not matter."""
-    return sum(one.nano_usd for one in counted) / len(counted) / 1e9 if counted else None
+    return sum([one.nano_usd for one in counted]) / len(counted) / 1e9 if counted else None
+
+
+def _worst(values: Iterable[_Value], target: float) -> list[_Value]:
+    """Those above the target, the worst first."""
+    over = [value for value in values if value[0] > target]
+    over.sort(key=lambda value: (-value[0], value[2]))
+    return over
+
+
+def _since(values: Iterable[_Value], short: int) -> int:
+    return sum([ended > short for _, ended, _ in values])
 
 
 def _evidence(bad: Sequence[_Value]) -> tuple[RunId, ...]:
-    return tuple(dict.fromkeys(one.run for one in bad))[:EVIDENCE]
-
-
-def _took(one: Measure) -> Iterable[float]:
-    """Only of what succeeded: a run that fails at once would flatter."""
-    return (one.took / 1e3,) if one.shown is Shown.GOOD else ()
-
-
-def _waits(one: Measure) -> Iterable[float]:
-    return (wait / 1e6 for wait in one.waits)
+    return tuple(dict.fromkeys(run for _, _, run in bad))[:EVIDENCE]

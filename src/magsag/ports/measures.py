@@ -5,15 +5,13 @@ derived from facts, so it does not move with a ledger, and goes with its run.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId
 from magsag.domain.measures import Measure
 
 
-@frozen
-class EndedRun:
+class EndedRun(NamedTuple):
     """A run that has ended, root or child."""
 
     run: RunId

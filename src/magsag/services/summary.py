@@ -3,20 +3,21 @@
 A run is a root run that has ended, of an agent or of a flow; its steps are those of the whole tree below it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from pydantic import ValidationError
 
+from magsag.catalog.bundle import Bundle
 from magsag.domain.errors import Invalid
-from magsag.domain.facts import ENDS, StepDone, StepSucceeded
+from magsag.domain.facts import StepDone, StepSucceeded
 from magsag.domain.ids import RunId
 from magsag.domain.manifests.policy import FlowGovernance, Policy
 from magsag.domain.summary import FlowSummary
-from magsag.engine.chain import unseal
 from magsag.engine.run import Run
-from magsag.policy.finished import complaints
-from magsag.ports.ledger import RunQuery, Store
-from magsag.services.large import plain
+from magsag.policy.finished import Complaint, complaints
+from magsag.ports.ledger import Store
+from magsag.services.attainment import Programs
+from magsag.services.finished import Finished, FromExports, FromLedger, Tree
 from magsag.services.totals import ReadRun, Totals
 from magsag.services.tree import follow
 
@@ -24,37 +25,50 @@ from magsag.services.tree import follow
 class Summary:
     """Sums up and judges finished runs."""
 
-    def __init__(self, store: Store, default: Callable[[], FlowGovernance]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        default: Callable[[], FlowGovernance],
+        find: Callable[[str], Bundle],
+        thaw: Callable[[bytes], Bundle],
+    ) -> None:
+        """`find` gives the ledger's bundles by their hash, `thaw` reads one of an exported file."""
         self._store = store
         self._default = default
+        self._find = find
+        self._thaw = thaw
 
     def summarize(self, program: str | None = None, since: int | None = None) -> FlowSummary:
         """All finished runs; those of one program (`agent:slug`), or begun since a time in microseconds."""
-        totals = Totals()
-        for row in self._store.rows(RunQuery(program=program, since=since, limit=None)):
-            if row.status in ENDS:
-                totals.add_tree(row.run, row.status, self._tree(row.run))
-        return FlowSummary.model_validate(totals.document())
+        return _summed(FromLedger(self._store, self._find, program, since))
 
-    def gate(self, document: object, governance: FlowGovernance | None = None) -> list[str]:
+    def recompute(self, files: Sequence[tuple[str, bytes]]) -> FlowSummary:
+        """The finished runs in files of `run export`, by their names. Raises Invalid for a file that was changed."""
+        return _summed(FromExports(files, self._thaw))
+
+    def gate(self, document: object, governance: FlowGovernance | None = None) -> list[Complaint]:
         """What a summary does not keep of the limits, by default those in force; empty when it passes.
 
         Raises Invalid, naming the key, when the document is no summary.
         """
-        return complaints(_summary(document), governance or self._default())
+        return complaints(read_summary(document), governance or self._default())
 
-    def _tree(self, root: RunId) -> "dict[RunId, ReadRun]":
-        rows = self._store.rows(RunQuery(root=root, limit=None))
-        return {row.run: self._fold(root, row.run) for row in rows}
 
-    def _fold(self, root: RunId, id: RunId) -> "ReadRun":
-        read = ReadRun(Run(id), lambda data: plain(self._store, root, data))
-        for stored in self._store.read(id):
-            fact = unseal(stored)
-            follow(read.run, fact)
-            if isinstance(fact, StepDone | StepSucceeded) and fact.spent:
-                read.nano_usd[fact.step] += fact.spent.get("usd", 0)
-        return read
+def _summed(finished: Finished) -> FlowSummary:
+    totals, programs = Totals(), Programs(finished.bundle)
+    for tree in finished.trees():
+        totals.add_tree(tree.root, tree.status, {run: _fold(tree, run) for run in tree.facts})
+        programs.add_tree(tree)
+    return FlowSummary.model_validate({**totals.document(), "objectives": programs.documents()})
+
+
+def _fold(tree: Tree, id: RunId) -> ReadRun:
+    read = ReadRun(Run(id), tree.value)
+    for fact in tree.facts[id]:
+        follow(read.run, fact)
+        if isinstance(fact, StepDone | StepSucceeded) and fact.spent:
+            read.nano_usd[fact.step] += fact.spent.get("usd", 0)
+    return read
 
 
 def governance_of(name: str, data: bytes) -> FlowGovernance:
@@ -74,7 +88,10 @@ def governance_of(name: str, data: bytes) -> FlowGovernance:
     )
 
 
-def _summary(document: object) -> FlowSummary:
+def read_summary(document: object) -> FlowSummary:
+    """A summary as `flow summarize` writes it. Raises Invalid, naming the key."""
+    if isinstance(document, FlowSummary):
+        return document
     try:
         return FlowSummary.model_validate(document)
     except ValidationError as error:

@@ -5,7 +5,7 @@ because its child run failed adds none of its own, and a run that failed by itse
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,10 +14,12 @@ from magsag.domain.errors import ErrorType
 from magsag.domain.facts import RunStatus, StepStatus
 from magsag.domain.ids import RunId, StepId
 from magsag.engine.run import Run, Step
+from magsag.policy.slo import EVIDENCE
 from magsag.services.tree import Value, elapsed, error_of, step_name, usage_of
 
 NANO_USD: Final = 1_000_000_000
 """money is kept as integers of 1e-9 USD"""
+_NO_RUN: Final = RunId("")
 
 
 @dataclass(slots=True)
@@ -30,6 +32,28 @@ class ReadRun:
 
 
 @dataclass(slots=True)
+class _Evidence:
+    """Root runs behind a figure."""
+
+    failed: dict[RunId, None] = field(default_factory=dict)
+    mcp_failed: dict[RunId, None] = field(default_factory=dict)
+    ms: dict[RunId, float] = field(default_factory=dict)
+    """the longest step of each"""
+
+    def took(self, root: RunId, ms: float) -> None:
+        self.ms[root] = max(ms, self.ms.get(root, 0.0))
+
+    def document(self) -> dict[str, object]:
+        slowest = sorted(self.ms, key=lambda root: (-self.ms[root], root))[:EVIDENCE]
+        return {"failed": newest(self.failed), "slowest": slowest, "mcp_failed": newest(self.mcp_failed)}
+
+
+def newest(roots: Iterable[RunId]) -> list[RunId]:
+    """The last of those that came in the order of their beginnings."""
+    return list(roots)[: -EVIDENCE - 1 : -1]
+
+
+@dataclass(slots=True)
 class _Use:
     """Calls of a model or of tools."""
 
@@ -38,6 +62,7 @@ class _Use:
     input: int = 0
     output: int = 0
     nano_usd: int = 0
+    roots: dict[RunId, None] = field(default_factory=dict)
 
     def document(self) -> dict[str, object]:
         tokens = {"input": self.input, "output": self.output, "total": self.input + self.output}
@@ -66,6 +91,7 @@ class _Step:
     failures: Counter[str] = field(default_factory=Counter)
     ms: float = 0.0
     below: _Below = field(default_factory=_Below)
+    evidence: _Evidence = field(default_factory=_Evidence)
 
     @property
     def runs(self) -> int:
@@ -82,6 +108,7 @@ class _Step:
             "mcp": {"calls": self.below.calls, "errors": self.below.errors},
             "models": sorted(self.below.models),
             "error_types": dict(sorted(self.failures.items())),
+            "evidence": self.evidence.document(),
         }
 
 
@@ -94,10 +121,16 @@ class Totals:
     steps: defaultdict[str, _Step] = field(default_factory=lambda: defaultdict(_Step))
     models: defaultdict[str, _Use] = field(default_factory=lambda: defaultdict(_Use))
     mcp: _Use = field(default_factory=_Use)
+    evidence: _Evidence = field(default_factory=_Evidence)
+    _root: RunId = _NO_RUN
+    """of the tree that is being added"""
 
     def add_tree(self, root: RunId, status: RunStatus, tree: Mapping[RunId, ReadRun]) -> None:
         """One finished run with all its child runs, also those of attempts that were given up."""
         self.runs[status] += 1
+        self._root = root
+        if status is not RunStatus.SUCCEEDED:
+            self.evidence.failed[root] = None
         children: defaultdict[tuple[RunId, StepId], list[ReadRun]] = defaultdict(list)
         for read in tree.values():
             started = read.run.started
@@ -124,13 +157,19 @@ class Totals:
         if step.status not in (StepStatus.SUCCEEDED, StepStatus.FAILED) or _is_wait(step):
             return
         total = self.steps[step_name(step.id, step.proposal)]
-        total.ms += elapsed(step) or 0.0
+        ms = elapsed(step) or 0.0
+        total.ms += ms
+        for evidence in (total.evidence, self.evidence):
+            evidence.took(self._root, ms)
         total.below.add(below)
+        if below.errors:
+            total.evidence.mcp_failed[self._root] = None
         if step.status is StepStatus.SUCCEEDED:
             total.successes += 1
             return
         type = (step.error_type or ErrorType.RAISED).value
         total.failures[type] += 1
+        total.evidence.failed[self._root] = None
         if not child_failed:
             self.errors[type] += 1
 
@@ -146,6 +185,9 @@ class Totals:
             use = self.models[name]
         failed = step.status is StepStatus.FAILED
         use.calls += 1
+        use.roots[self._root] = None
+        if failed and call == "tool":
+            self.evidence.mcp_failed[self._root] = None
         use.errors += failed
         use.nano_usd += read.nano_usd[step.id]
         usage = usage_of(step, read.value)
@@ -166,7 +208,10 @@ class Totals:
             "errors": {"total": self.errors.total(), "by_type": dict(sorted(self.errors.items()))},
             "mcp": self.mcp.document(),
             "steps": [step.document(name) for name, step in sorted(self.steps.items())],
-            "models": [{"name": name, **use.document()} for name, use in sorted(self.models.items())],
+            "models": [
+                {"name": name, **use.document(), "runs": newest(use.roots)} for name, use in sorted(self.models.items())
+            ],
+            "evidence": self.evidence.document(),
         }
 
 

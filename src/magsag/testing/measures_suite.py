@@ -1,6 +1,5 @@
 """What every store must do with measures of ended runs; a part of `magsag.testing.store_suite`."""
 
-from dataclasses import replace
 from typing import Final
 
 from magsag.domain.facts import ENDS
@@ -47,7 +46,7 @@ class MeasuresSuite:
         assert store.ended_runs(GREETER, 0, 10) == [EndedRun(RUN, RUN, None)]
         store.keep_measures([MEASURE])
         assert store.ended_runs(GREETER, 0, 10) == [EndedRun(RUN, RUN, MEASURE)]
-        store.keep_measures([replace(MEASURE, took=9)])
+        store.keep_measures([MEASURE._replace(took=9)])
         assert store.ended_runs(GREETER, 0, 10) == [EndedRun(RUN, RUN, MEASURE)]
         assert store.check() == []
 

@@ -1,7 +1,7 @@
 """`ports.measures` in SQL: rows to values and back, and how SQLite keeps them."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from pydantic_core import from_json, to_json
 
@@ -30,7 +30,7 @@ class MeasuresInSqlite(Part):
 def ended_runs(reads: Answers, program: str, since: int, limit: int) -> list[EndedRun]:
     """What both databases read in the same way."""
     rows = reads.all("ended_runs", {"program": program, "since": since, "limit": limit})
-    return [EndedRun(row[0], row[1], _measure(row[0], row[2:])) for row in rows]
+    return [EndedRun(run, root, None if row[0] is None else _measure(run, *row)) for run, root, *row in rows]
 
 
 def measure_values(measure: Measure) -> dict[str, object]:
@@ -45,10 +45,7 @@ def measure_values(measure: Measure) -> dict[str, object]:
     }
 
 
-def _measure(run: RunId, row: tuple[Any, ...]) -> Measure | None:
-    shown, ended, took, nano_usd, waits = row
-    if shown is None:
-        return None
+def _measure(run: RunId, shown: str, ended: int, took: int, nano_usd: int, waits: str) -> Measure:
     if shown not in _SHOWN:
         raise StoreBroken(f"run {run}: its measure is {shown!r}, which is unknown; install a newer magsag")
     return Measure(run, _SHOWN[shown], ended, took, nano_usd, () if waits == "[]" else tuple(from_json(waits)))

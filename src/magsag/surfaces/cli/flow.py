@@ -137,24 +137,19 @@ def summarize(call: Call, program: str | None, output: str | None, pretty: bool)
 
 
 @command.command("gate")
-@click.argument("summary", metavar="SUMMARY")
+@click.argument("summary", metavar="[SUMMARY]", required=False)
 @click.option("--policy", metavar="FILE", help="A policy with flow_governance, instead of the catalog's.")
+@click.option("--recompute", multiple=True, metavar="EXPORT", help="Judge the runs of this `run export` instead.")
 @click.pass_obj
-def gate(call: Call, summary: str, policy: str | None) -> int:
-    """Hold a summary against what finished runs must show. Exit 1 with the issues."""
-    from magsag.services.summary import governance_of
-    from magsag.surfaces.cli.reading import parse, read_bytes, stdin_bytes
+def gate(call: Call, summary: str | None, policy: str | None, recompute: tuple[str, ...]) -> int:
+    """Hold finished runs against their objectives and limits. Exit 1 with the issues, and the runs that show them.
 
-    document = parse(stdin_bytes(), "summary") if summary == "-" else parse(read_bytes(summary), summary)
-    limits = governance_of(policy, read_bytes(policy)) if policy is not None else None
-    issues = call.app.summary.gate(document, limits)
-    if call.wants_json:
-        put_json({"passed": not issues, "issues": issues})
-        return NO if issues else YES
-    say("GOVERNANCE GATE FAILED" if issues else "GOVERNANCE GATE PASSED")
-    for issue in issues:
-        say(f"- {issue}")
-    return NO if issues else YES
+    Without a SUMMARY of `flow summarize` (or - for stdin) the runs of the ledger are judged. With --recompute, which
+    may be given again, those in exported files, on any machine: the same runs give the same answer.
+    """
+    from magsag.surfaces.cli.gating import put_gate
+
+    return put_gate(call, summary, policy, recompute)
 
 
 def flow_reference(call: Call, name: str) -> str:
