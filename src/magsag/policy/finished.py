@@ -7,9 +7,9 @@ entry leaves open.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from magsag.domain.frozen import frozen
 from magsag.domain.manifests.policy import FlowGovernance, ModelLimits, StepLimits
 from magsag.domain.summary import FlowSummary, McpCounts, McpTotals, ProgramTotals, StepTotals
 from magsag.policy.slo import is_kept, number
@@ -17,7 +17,7 @@ from magsag.policy.slo import is_kept, number
 DEFAULT = "default"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Complaint:
     """One thing that finished runs do not keep."""
 

@@ -98,6 +98,11 @@ def hit_document(hit: Hit) -> Document:
     return {"run": hit.run, "seq": hit.seq, "kind": hit.kind, "text": hit.text}
 
 
+def objectives_document(report: SloReport | None) -> Document | None:
+    """How a program stands; None for one without objectives."""
+    return None if report is None else report_document(report)
+
+
 def report_document(report: SloReport) -> Document:
     """How a program stands; values in the units of its objectives."""
     objectives = [

@@ -4,13 +4,13 @@ The order is that of their beginnings, so that what is added up over them is the
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Protocol
 
 from magsag.catalog.bundle import Bundle
 from magsag.domain.errors import Broken, Invalid
 from magsag.domain.facts import ENDS, Fact, RunStatus
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId
 from magsag.domain.large import lowered
 from magsag.domain.sealed import Stored
@@ -25,7 +25,7 @@ from magsag.services.tree import Value
 _SHOWN: Final = 5
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tree:
     """A root run that has ended, with all runs of its tree."""
 

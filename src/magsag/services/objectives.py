@@ -1,4 +1,4 @@
-"""Objectives held against the ledger: how a program report, and what that means for its next run.
+"""Objectives held against the ledger: how a program stands, and what that means for its next run.
 
 A run is measured once, by whoever asks first after its end; then it is one row. A start of a program without `slo`
 asks nothing.
@@ -39,7 +39,7 @@ class Objectives:
         self._glances: dict[str, tuple[int, Slo, slo.SloReport]] = {}
 
     def report(self, entry: AgentOrFlow) -> slo.SloReport | None:
-        """How the program report now, all its versions together; None when it has no objectives."""
+        """How the program stands now, all its versions together; None when it has no objectives."""
         if entry.manifest.slo is None:
             return None
         now, program = self._clock.now(), entry.ref.partition("@")[0]

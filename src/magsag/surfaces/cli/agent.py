@@ -81,15 +81,19 @@ def list_agents(call: Call) -> None:
 @click.argument("slug")
 @click.pass_obj
 def show(call: Call, slug: str) -> None:
-    """Show an agent: what it may call, and how breakers, rates and concurrency of all that it reaches stand."""
+    """Show an agent: what it may call, its objectives, and how breakers, rates and concurrency below it stand."""
+    from magsag.services.documents import objectives_document
     from magsag.surfaces.cli.limiting import agent_document, limited_row
+    from magsag.surfaces.cli.objectives import objectives_line, put_objectives
 
     view = call.app.agents.view(_reference(slug))
+    report = call.app.objectives.report(call.app.shelf.entry(view.ref))
     if call.wants_json:
-        put_json(agent_document(view))
+        put_json({**agent_document(view), "objectives": objectives_document(report)})
         return
     about = {"agent": view.ref, "role": view.role, "about": view.about, "path": view.path}
-    put_pairs({**about, "uses": ", ".join(view.uses) or "nothing"})
+    put_pairs({**about, "uses": ", ".join(view.uses) or "nothing", "objectives": objectives_line(report)})
+    put_objectives(report)
     if view.limited:
         say("")
         put_table(("limited", "breaker", "rate", "concurrency"), map(limited_row, view.limited))

@@ -9,7 +9,7 @@ from magsag.surfaces.cli.call import Call
 from magsag.surfaces.cli.failing import NO, YES
 from magsag.surfaces.cli.groups import Noun
 from magsag.surfaces.cli.making import put_made
-from magsag.surfaces.cli.writing import json_text, put_json, say, write_file
+from magsag.surfaces.cli.writing import json_text, put_json, put_pairs, say, write_file
 
 CAPABILITIES = ("agents", "skills", "shell", "for-each", "loops", "fallbacks", "dry-run", "only", "continue-from")
 
@@ -108,10 +108,18 @@ def run(
 @click.argument("slug")
 @click.pass_obj
 def show(call: Call, slug: str) -> None:
-    """Show a flow: its manifest in short, and how it stands to its objectives."""
-    from magsag.surfaces.cli.programs import put_program
+    """Show a flow: its steps, and how it stands to its objectives."""
+    from magsag.services.documents import objectives_document
+    from magsag.surfaces.cli.objectives import objectives_line, put_objectives
 
-    put_program(call, slug if slug.startswith("flow:") else f"flow:{slug}")
+    entry = call.app.shelf.flow(slug)
+    report, steps = call.app.objectives.report(entry), list(call.app.shelf.steps(entry))
+    about = {"flow": entry.ref, "about": entry.manifest.description, "path": entry.path}
+    if call.wants_json:
+        put_json({**about, "steps": steps, "objectives": objectives_document(report)})
+        return
+    put_pairs({**about, "steps": ", ".join(steps), "objectives": objectives_line(report)})
+    put_objectives(report)
 
 
 @command.command("new")
