@@ -84,7 +84,7 @@ def show(call: Call, slug: str) -> None:
     """Show an agent: what it may call, its objectives, and how breakers, rates and concurrency below it stand."""
     from magsag.services.documents import objectives_document
     from magsag.surfaces.cli.limiting import agent_document, limited_row
-    from magsag.surfaces.cli.objectives import objectives_line, put_objectives
+    from magsag.surfaces.cli.objectives import in_short, put_objectives
 
     view = call.app.agents.view(_reference(slug))
     report = call.app.objectives.report(call.app.shelf.entry(view.ref))
@@ -92,7 +92,7 @@ def show(call: Call, slug: str) -> None:
         put_json({**agent_document(view), "objectives": objectives_document(report)})
         return
     about = {"agent": view.ref, "role": view.role, "about": view.about, "path": view.path}
-    put_pairs({**about, "uses": ", ".join(view.uses) or "nothing", "objectives": objectives_line(report)})
+    put_pairs({**about, "uses": ", ".join(view.uses) or "nothing", **in_short(report)})
     put_objectives(report)
     if view.limited:
         say("")

@@ -110,7 +110,7 @@ def run(
 def show(call: Call, slug: str) -> None:
     """Show a flow: its steps, and how it stands to its objectives."""
     from magsag.services.documents import objectives_document
-    from magsag.surfaces.cli.objectives import objectives_line, put_objectives
+    from magsag.surfaces.cli.objectives import in_short, put_objectives
 
     entry = call.app.shelf.flow(slug)
     report, steps = call.app.objectives.report(entry), list(call.app.shelf.steps(entry))
@@ -118,7 +118,7 @@ def show(call: Call, slug: str) -> None:
     if call.wants_json:
         put_json({**about, "steps": steps, "objectives": objectives_document(report)})
         return
-    put_pairs({**about, "steps": ", ".join(steps), "objectives": objectives_line(report)})
+    put_pairs({**about, "steps": ", ".join(steps), **in_short(report)})
     put_objectives(report)
 
 

@@ -15,10 +15,12 @@ def put_objectives(report: SloReport | None) -> None:
         put_table(_HEADS, [tuple(_row(one, report)) for one in report.objectives])
 
 
-def objectives_line(report: SloReport | None) -> str:
-    """Whether they are kept."""
-    if report is None:
-        return "none; `slo` in the manifest names some"
+def in_short(report: SloReport | None) -> dict[str, str]:
+    """Whether they are kept, as a line of its own; none where there are no objectives."""
+    return {} if report is None else {"objectives": _kept(report)}
+
+
+def _kept(report: SloReport) -> str:
     over = f"{report.runs} run{'s' * (report.runs != 1)} in the last {_span(report.window)}"
     if report.runs < report.min_runs:
         return f"{over}, too few to tell ({report.min_runs} are asked for)"
