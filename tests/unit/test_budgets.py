@@ -15,10 +15,12 @@ from magsag.domain.budget import Cap
 from magsag.domain.effects import Level
 from magsag.domain.errors import StoreBroken
 from magsag.domain.facts import RunStatus, StepStatus
+from magsag.domain.ids import RunId
 from magsag.ports.ledger import Declined, Store, Write, Written
 from magsag.services.runs import Order
 from tests.unit.world import KINDS, WORLD, Bench, agent, skill
 
+RUNS = (RunId("r"), *(RunId(f"r.g1.{n}/sub#1") for n in range(8)))
 PAID = {
     **KINDS,
     **skill("paid", "read", cost="{usd: 0.05, tokens: 100}"),
@@ -50,14 +52,14 @@ def bench(folder: Path, body: str, budget: str | None, store: Store | None = Non
 
 def left(store: Store) -> dict[str, tuple[int, int]]:
     """By budget what is held back and spent."""
-    return {row.id: (row.reserved, row.spent) for row in store.budgets()}
+    return {row.id: (row.reserved, row.spent) for row in store.budgets(list(RUNS))}
 
 
 def test_a_run_without_a_budget_writes_what_it_wrote_before(tmp_path: Path) -> None:
     work = bench(tmp_path, 'await ctx.skill("look", 1); return await ctx.skill("paid", 1)', None)
     assert work.run().output == 1
     assert work.kinds() == ["RunStarted", "StepDone", "StepDone", "RunEnded"]
-    assert work.store.budgets() == []
+    assert left(work.store) == {}
     assert work.step("paid#1").spent == {"usd": 50_000_000, "tokens": 100}
     assert work.step("look#1").spent is None
 

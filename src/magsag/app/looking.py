@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from magsag.services.approvals import Approvals
     from magsag.services.archive import Archives
     from magsag.services.audit import Audit
+    from magsag.services.budgets import BudgetBook
     from magsag.services.compare import Compare
     from magsag.services.erasing import Erasing
     from magsag.services.flips import PolicyReplay
@@ -118,6 +119,20 @@ class Looking(Running):
         from magsag.services.throttles import ThrottleStates
 
         return ThrottleStates(self._looked_at())
+
+    @property
+    def budgets(self) -> "BudgetBook":
+        """Budgets of this ledger, for those who look."""
+        from magsag.services.budgets import BudgetBook
+
+        return BudgetBook(self._looked_at(), lambda: self.catalog.people, self.clock)
+
+    @property
+    def caps(self) -> "BudgetBook":
+        """The same, for those who set caps."""
+        from magsag.services.budgets import BudgetBook
+
+        return BudgetBook(self.store, lambda: self.catalog.people, self.clock)
 
     @property
     def insight(self) -> "Insight":

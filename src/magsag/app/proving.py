@@ -1,7 +1,7 @@
 """What proves promises, on ledgers of its own."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from magsag.adapters.proofs.ledgers import OpenLedger
     from magsag.catalog.load import Loaded
     from magsag.services.proofs.approval import ApprovalProof
+    from magsag.services.proofs.budget import BudgetProof
     from magsag.services.proofs.crash import CrashProof
     from magsag.services.proofs.gate import GateProof
 
@@ -66,6 +67,34 @@ class Proving(Looking):
 
         with ForkScene(desk, ledgers) as scene:
             yield ApprovalProof(scene)
+
+    @contextmanager
+    def budget_proof(self, dsn: str | None = None, open_ledger: "OpenLedger | None" = None) -> Iterator["BudgetProof"]:
+        """Proves budgets on a catalog and a ledger of its own: a file, or a schema of the database that `dsn` names.
+
+        `open_ledger` opens it instead; for tests of the proof.
+        """
+        from magsag.adapters.proofs.market import ForkMarket
+        from magsag.services.proofs.budget import PROGRAM, BudgetProof
+        from magsag.services.runs import Order
+
+        catalogs: dict[Path, Loaded] = {}
+
+        def till(folder: Path, store: Store) -> "Proving":
+            app = type(self)(Settings(project=str(folder), catalog=str(folder / "catalog"), ledger=""), store)
+            app.__dict__["catalog"] = catalogs.setdefault(folder, app.catalog)
+            return app
+
+        def warm(folder: Path) -> None:
+            import asyncio
+
+            from magsag.adapters.store.memory import MemoryStore
+
+            with closing(till(folder, MemoryStore())) as app:
+                asyncio.run(app.runs.run(Order(PROGRAM, {"prices": [1]})))
+
+        with ForkMarket(till, _fresh_ledgers(dsn, open_ledger), warm) as market:
+            yield BudgetProof(market)
 
     @contextmanager
     def gate_proof(self, programs: Mapping[str, str] | None = None) -> Iterator["GateProof"]:

@@ -6,11 +6,11 @@ microseconds. A budget's id tells its scope, whose it is and its unit: `run/<run
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from magsag.domain.approval import Proof
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId, StepId
 
 Amounts = Mapping[str, int]
@@ -46,7 +46,7 @@ class BudgetScope(StrEnum):
 SET_BY_PEOPLE: Final = (BudgetScope.ORGANISATION, BudgetScope.DAY)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Bound:
     """A limit of a manifest that binds a run and all below it."""
 
@@ -58,7 +58,7 @@ class Bound:
     warn_at: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Budget:
     """One budget as a reservation names it."""
 
@@ -71,7 +71,7 @@ class Budget:
     """it goes when this run goes"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reserve:
     """What a step takes from a budget with its intent."""
 
@@ -80,7 +80,7 @@ class Reserve:
     amount: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Settle:
     """What becomes of a reservation with the outcome: `spent` stays charged, the rest goes back."""
 
@@ -89,7 +89,7 @@ class Settle:
     spent: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Shortfall:
     """Why a reservation was refused."""
 
@@ -100,7 +100,7 @@ class Shortfall:
     asked: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BudgetRow:
     """A budget as it stands in the store."""
 
@@ -114,7 +114,19 @@ class BudgetRow:
     spent: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
+class Balance:
+    """What is taken of a budget, after a reservation."""
+
+    budget: str
+    unit: str
+    cap: int
+    """-1: without a limit"""
+    used: int
+    """held back and spent"""
+
+
+@frozen
 class Reservation:
     """What a step that has begun holds back."""
 
@@ -124,7 +136,7 @@ class Reservation:
     amount: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cap:
     """A limit that somebody set; the newest of its scope and unit is in force."""
 

@@ -118,7 +118,7 @@ def show(unit: str, amount: int) -> str:
     value = Decimal(amount) / SMALLEST[unit]
     text = f"{value.normalize():,f}"
     if unit == Unit.USD:
-        return f"${text}"
+        return f"${value:,.2f}" if value == round(value, 2) else f"${text}"
     return f"{text} s" if unit == Unit.SECONDS else f"{text} {unit if amount != 1 else unit.removesuffix('s')}"
 
 

@@ -5,28 +5,28 @@ write is declined with the `Shortfall`. Its behaviour: `magsag.testing.budgets_s
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from magsag.domain.budget import BudgetRow, Cap, Reservation
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KeptBudget:
     """A budget as it stands."""
 
     row: BudgetRow
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KeptReservation:
     """What a begun step holds back."""
 
     reservation: Reservation
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KeptCap:
     """A limit that somebody set, in force or not."""
 
@@ -39,8 +39,8 @@ BudgetPiece = KeptBudget | KeptReservation | KeptCap
 class Budgets(Protocol):
     """The read side, and the caps that people set."""
 
-    def budgets(self, runs: Sequence[RunId] | None = None) -> list[BudgetRow]:
-        """All budgets by id, with the caps in force; with `runs` only those of these runs."""
+    def budgets(self, runs: Sequence[RunId] = ()) -> list[BudgetRow]:
+        """Budgets that were ever used, by id: those that runs share, and those of these runs."""
 
     def reservations(self) -> list[Reservation]:
         """What begun steps hold back, by run, step and budget."""

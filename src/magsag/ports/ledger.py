@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from magsag.domain.approval import TicketState
-from magsag.domain.budget import Reserve, Settle, Shortfall
+from magsag.domain.budget import Balance, Reserve, Settle, Shortfall
 from magsag.domain.effects import Level
 from magsag.domain.facts import ParkedOn, RunStatus
 from magsag.domain.frozen import frozen
@@ -190,6 +190,8 @@ class Written:
 
     seq: int
     head: bytes
+    balances: tuple[Balance, ...] = ()
+    """of the budgets that it took from"""
 
 
 @frozen

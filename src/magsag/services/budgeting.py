@@ -3,27 +3,29 @@
 Who has no budget pays nothing for them: caps that people set are looked up at most once a second.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import logging
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from magsag.domain.budget import Bound, BudgetScope, Reserve, Unit
+from magsag.domain.budget import Balance, Bound, BudgetScope, Reserve, Unit
 from magsag.domain.effects import Effect
 from magsag.domain.errors import ErrorType, StepFailed
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId
 from magsag.domain.manifests import Agent, Flow
 from magsag.domain.manifests.budget import smallest
-from magsag.policy.budget import asked, reserves, show, worst_case
+from magsag.policy.budget import WARN_AT, asked, reserves, show, worst_case
 from magsag.ports.budgets import Budgets
 from magsag.services.attempt import Attempt
 from magsag.services.targets import ChildAct, WaitAct
 
+_log = logging.getLogger("magsag.budget")
 _FRESH: Final = 1_000_000
 """microseconds for which caps that were read are believed"""
 _FREE: Final[Mapping[str, int]] = {Unit.USD.value: 0, Unit.TOKENS.value: 0}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Charge:
     """What an attempt holds back."""
 
@@ -92,6 +94,17 @@ def spent(attempt: Attempt, took: int) -> dict[str, int] | None:
     if Unit.SECONDS in worst:
         found[Unit.SECONDS.value] = min(took, worst[Unit.SECONDS])
     return found or ({} if worst else None)
+
+
+def warn(attempt: Attempt, charge: Charge, balances: Sequence[Balance]) -> None:
+    """Log each budget of which this reservation has passed the warn threshold."""
+    parts = {(bound.scope, bound.unit): bound.warn_at for bound in attempt.seat.bounds}
+    for one, balance in zip(charge.reserves, balances, strict=True):
+        line = balance.cap * parts.get((one.budget.scope, one.budget.unit), WARN_AT)
+        if balance.cap >= 0 and balance.used - one.amount < line <= balance.used:
+            what = "budget %s: %s of %s is taken (run %s, step %s)"
+            taken, cap = show(balance.unit, balance.used), show(balance.unit, balance.cap)
+            _log.warning(what, balance.budget, taken, cap, attempt.seat.run.id, attempt.id)
 
 
 def report(attempt: Attempt, usd: float | str | None, tokens: int | None) -> None:

@@ -6,12 +6,12 @@ and what was proposed beside it stands.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
-from magsag.domain.budget import Settle, Shortfall
+from magsag.domain.budget import Balance, Settle, Shortfall
 from magsag.domain.errors import Broken, LeaseLost
 from magsag.domain.facts import Fact, StepStarted
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId
 from magsag.domain.sealed import Sealed
 from magsag.engine.run import Run, evolve
@@ -47,7 +47,7 @@ class Outcome(NamedTuple):
     done: Commit
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Proposed:
     """An intent that is not believed yet."""
 
@@ -64,6 +64,8 @@ class Intent(Commit):
 
     short: Shortfall | None = None
     """why it was refused"""
+    balances: tuple[Balance, ...] = ()
+    """of the budgets that it took from"""
     _at: int | None = None
 
     def about(self, proposed: Proposed) -> "Intent":
@@ -87,7 +89,8 @@ class Intent(Commit):
 
     def _believe(self, answer: Written | Declined, tree: Tree, run: Run) -> None:
         match answer:
-            case Written(seq, head):
+            case Written(seq, head, balances):
+                self.balances = balances
                 evolve(run, self._proposed.fact)
                 tree.heads[run.id] = head
                 if seq - 1 == tree.seqs.get(run.id, 0):

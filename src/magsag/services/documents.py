@@ -1,6 +1,6 @@
 """What the read side says, as JSON: the form that `--json`, the API and `Project` share. Times are ISO 8601, UTC."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -79,6 +79,8 @@ def tree_document(node: TreeNode) -> Document:
         "ms": node.ms,
         "attempts": node.attempts,
         "tokens": node.tokens,
+        "cost_usd": node.nano_usd / 1e9,
+        "assumed": node.assumed,
         "verdict": _verdict(node.verdict),
         "error": _error(node.error),
         "waits_for": _reasons(node.reasons),
@@ -144,7 +146,15 @@ def _step(step: StepView) -> Document:
         "error": _error(step.error),
         "child": step.child,
         "late": list(step.late),
+        "spent": _amounts(step.spent),
+        "assumed": step.assumed,
     }
+
+
+def _amounts(spent: Mapping[str, int] | None) -> Document | None:
+    from magsag.policy.budget import plain
+
+    return None if spent is None else {unit: plain(unit, amount) for unit, amount in spent.items()}
 
 
 def _reasons(reasons: Sequence[ParkReason]) -> list[Document]:

@@ -4,7 +4,7 @@ It needs neither catalog nor policies, so it answers for runs whose catalog is g
 some questions need is imported where they are asked. Times are microseconds since 1970.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -52,6 +52,10 @@ class StepView:
     """the run that it started"""
     late: tuple[Any, ...] = ()
     """outcomes that came after the step was given up; never adopted"""
+    spent: Mapping[str, int] | None = None
+    """by unit, in its smallest part, what its attempts are charged"""
+    assumed: bool = False
+    """a part of that is not known: it is the most that it can have been"""
 
 
 @frozen
@@ -241,6 +245,8 @@ class Insight:
             error=error_of(from_json(step.output)) if step.status is StepStatus.FAILED and step.output else None,
             child=child.id if child else None,
             late=tuple(value(output) for output in step.late),
+            spent=step.spent,
+            assumed=step.assumed,
         )
 
     def _exists(self, run: RunId) -> Run | None:

@@ -23,7 +23,7 @@ from magsag.ports.clock import Clock
 from magsag.ports.ledger import Record, TicketRow, Write
 from magsag.ports.standing_approvals import Leaning
 from magsag.services.attempt import Acted, Attempt, HeldTicket, Switches, Told
-from magsag.services.budgeting import Charge, spent
+from magsag.services.budgeting import Charge, spent, warn
 from magsag.services.commits import Commit
 from magsag.services.large import Values
 from magsag.services.masking import RESOLVED
@@ -98,6 +98,7 @@ class Outcomes:
         await self._committed(attempt, intent)
         if intent.short is not None:
             raise exhausted(intent.short, attempt.target.proposal.target)
+        warn(attempt, charge, intent.balances)
 
     def _act_by(self, attempt: Attempt) -> int:
         act = attempt.target.act

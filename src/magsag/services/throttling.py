@@ -86,6 +86,10 @@ class Throttling:
         finally:
             self._settle(attempt, failed, (self._clock.now() - began) / 1e6)
 
+    def give_back(self, attempt: Attempt) -> None:
+        """What it was let in for does not begin."""
+        self._settle(attempt, None, 0.0)
+
     def _settle(self, attempt: Attempt, failed: bool | None, seconds: float) -> None:
         throttled, admission = attempt.target.throttled, attempt.admission
         attempt.admission = None

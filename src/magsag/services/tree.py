@@ -59,6 +59,10 @@ class TreeNode:
     attempts: int = 0
     tokens: int = 0
     """of all model answers in it and below"""
+    nano_usd: int = 0
+    """what it and all below it is charged, in 1e-9 USD"""
+    assumed: bool = False
+    """a part of that is not known: it is the most that it can have been"""
     verdict: Verdict | None = None
     """when somebody's rule decided, or anything but allow"""
     error: ErrorView | None = None
@@ -166,6 +170,8 @@ class _Builder:
             target=program,
             ms=_millis(begun, end),
             tokens=sum(node.tokens for node in below),
+            nano_usd=sum(node.nano_usd for node in below),
+            assumed=any(node.assumed for node in below),
             error=error_of(self.value(run.ended.output)) if run.ended and run.status in FAILURES else None,
             reasons=run.reasons,
             children=below,
@@ -190,6 +196,8 @@ class _Builder:
             ms=elapsed(step, self.now),
             attempts=step.attempt,
             tokens=sum(usage_of(step, self.value)) + sum(node.tokens for node in below),
+            nano_usd=(step.spent or {}).get("usd", 0) + sum(node.nano_usd for node in below),
+            assumed=step.assumed or any(node.assumed for node in below),
             verdict=verdict if verdict is not None and _is_telling(verdict) else None,
             error=error_of(self.value(step.output)) if step.status is StepStatus.FAILED else None,
             children=below,

@@ -8,6 +8,7 @@ from magsag.testing.history import History
 from magsag.testing.lawless import lawless
 from magsag.testing.project import build_app
 from magsag.testing.sink import Sink
+from magsag.testing.spendthrift import leaky, spendthrift
 from magsag.testing.virtual_time import VirtualTime
 
 __all__ = [
@@ -22,4 +23,6 @@ __all__ = [
     "forgetful",
     "heedless",
     "lawless",
+    "leaky",
+    "spendthrift",
 ]

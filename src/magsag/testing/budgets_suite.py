@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from magsag.domain.approval import Proof
-from magsag.domain.budget import Budget, BudgetRow, Cap, Reservation, Reserve, Settle, Shortfall
+from magsag.domain.budget import Balance, Budget, BudgetRow, Cap, Reservation, Reserve, Settle, Shortfall
 from magsag.domain.ids import RunId, StepId
 from magsag.ports.ledger import Declined, Lease, Store, Write, Written
 from magsag.testing.sample_runs import ELSEWHERE, RUN, SYNCED, WRITTEN, begin, done, end
@@ -20,7 +20,7 @@ class BudgetsSuite:
     def test_a_reservation_is_held_back_until_it_is_settled(self, store: Store) -> None:
         lease = begin(store)
         reserve(store, lease, "pay#1", (OWN, 60))
-        assert store.budgets() == [row(OWN, 100, reserved=60)]
+        assert store.budgets([RUN]) == [row(OWN, 100, reserved=60)]
         assert store.reservations() == [Reservation(RUN, StepId("pay#1"), OWN.id, 60)]
         settle(store, lease, "pay#1", (OWN, 25))
         assert store.budgets([RUN]) == [row(OWN, 100, spent=25)]
@@ -44,16 +44,18 @@ class BudgetsSuite:
         lease = begin(store)
         (answer,) = store.write([taking(lease, "a#1", (OWN, 11), (ALL, 11))], WRITTEN)
         assert answer == Declined("budget", Shortfall(ALL.id, "usd", 10, 10, 11))
-        assert store.budgets() == []
-        reserve(store, lease, "a#1", (OWN, 10), (ALL, 10))
-        assert store.budgets() == [row(ALL, 10, reserved=10), row(OWN, 100, reserved=10)]
+        assert store.budgets([RUN]) == []
+        (answer,) = store.write([taking(lease, "a#1", (OWN, 10), (ALL, 10))], WRITTEN)
+        assert isinstance(answer, Written)
+        assert answer.balances == (Balance(OWN.id, "usd", 100, 10), Balance(ALL.id, "usd", 10, 10))
+        assert store.budgets([RUN]) == [row(ALL, 10, reserved=10), row(OWN, 100, reserved=10)]
 
     def test_siblings_of_a_refused_intent_stand_and_are_counted_in_order(self, store: Store) -> None:
         lease = begin(store)
         writes = [taking(lease, f"s#{n}", (OWN, amount)) for n, amount in enumerate((40, 70, 60, 1), 1)]
         answers = store.write([*writes, Write(RUN, RUN, [done("free#1")], lease)], WRITTEN)
         assert [type(answer) for answer in answers] == [Written, Declined, Written, Declined, Written]
-        assert store.budgets() == [row(OWN, 100, reserved=100)]
+        assert store.budgets([RUN]) == [row(OWN, 100, reserved=100)]
         assert len(store.read(RUN)) == 4
         assert store.check() == []
 
@@ -63,14 +65,14 @@ class BudgetsSuite:
         settle(store, lease, "a#1", (OWN, 60))
         settle(store, lease, "a#1", (OWN, 60))
         settle(store, lease, "never#1", (OWN, 5))
-        assert store.budgets() == [row(OWN, 100, spent=60)]
+        assert store.budgets([RUN]) == [row(OWN, 100, spent=60)]
 
     def test_a_lost_attempt_is_settled_with_the_intent_that_follows_it(self, store: Store) -> None:
         lease = begin(store)
         reserve(store, lease, "a#1", (OWN, 30))
         again = replace(taking(lease, "a#1", (OWN, 30)), settles=[Settle(StepId("a#1"), OWN.id, 30)])
         assert isinstance(store.write([again], WRITTEN)[0], Written)
-        assert store.budgets() == [row(OWN, 100, reserved=30, spent=30)]
+        assert store.budgets([RUN]) == [row(OWN, 100, reserved=30, spent=30)]
         assert [one.amount for one in store.reservations()] == [30]
 
     def test_settled_and_taken_again_in_one_commit(self, store: Store) -> None:
@@ -79,7 +81,7 @@ class BudgetsSuite:
         back = Write(RUN, RUN, [done("x#1")], lease, settles=[Settle(StepId("a#1"), OWN.id, 10)])
         answers = store.write([back, taking(lease, "b#1", (OWN, 90)), taking(lease, "c#1", (OWN, 1))], WRITTEN)
         assert [type(answer) for answer in answers] == [Written, Written, Declined]
-        assert store.budgets() == [row(OWN, 100, reserved=90, spent=10)]
+        assert store.budgets([RUN]) == [row(OWN, 100, reserved=90, spent=10)]
 
     def test_a_lost_lease_takes_nothing_and_gives_nothing_back(self, store: Store) -> None:
         lease = begin(store)
@@ -87,7 +89,7 @@ class BudgetsSuite:
         lost = Lease(RUN, ELSEWHERE, 9)
         back = Write(RUN, RUN, [done("x#1")], lost, settles=[Settle(StepId("a#1"), OWN.id, 0)])
         assert store.write([back, taking(lost, "b#1", (OWN, 1))], WRITTEN) == [Declined("lease")] * 2
-        assert store.budgets() == [row(OWN, 100, reserved=30)]
+        assert store.budgets([RUN]) == [row(OWN, 100, reserved=30)]
 
     def test_caps_that_people_set_follow_one_another_and_the_newest_binds(self, store: Store) -> None:
         assert cap(store, 1, ALL, 10)
@@ -100,7 +102,7 @@ class BudgetsSuite:
         assert answer == Declined("budget", Shortfall(ALL.id, "usd", 5, 0, 1))
         assert cap(store, 4, ALL, None)
         reserve(store, lease, "b#1", (ALL, 1))
-        assert store.budgets() == [row(ALL, -1, reserved=21)]
+        assert store.budgets([RUN]) == [row(ALL, -1, reserved=21)]
         assert [(one.n, one.cap, one.by) for one in store.caps()] == [
             (1, 10, "ann"), (2, 20, "ann"), (3, 5, "ann"), (4, None, "ann"),
         ]  # fmt: skip
@@ -112,7 +114,7 @@ class BudgetsSuite:
         settle(store, lease, "a#1", (OWN, 4), (ALL, 4))
         end(store, lease)
         assert store.vacuum(1 << 60, dry_run=False).runs == 1
-        assert store.budgets() == [row(ALL, 10, spent=4)]
+        assert store.budgets([RUN]) == [row(ALL, 10, spent=4)]
 
     def test_many_writers_never_take_more_than_the_cap(self, open_store: Callable[[], Store]) -> None:
         """Four writers, each with a run of its own, under one cap."""

@@ -6,7 +6,7 @@ Whoever holds the transaction says how a budget, a cap and a reservation are rea
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from magsag.domain.budget import Budget, BudgetRow, Shortfall
+from magsag.domain.budget import Balance, Budget, BudgetRow, Shortfall
 from magsag.domain.ids import RunId, StepId
 from magsag.policy.budget import shortfall
 from magsag.ports.ledger import Write
@@ -45,6 +45,11 @@ class Accounts:
             self._put(replace(row, reserved=row.reserved + taken.amount))
             self._held[item.run, taken.step, taken.budget.id] = taken.amount
         return None
+
+    def balances(self, item: Write) -> tuple[Balance, ...]:
+        """Of the budgets that a write took from."""
+        rows = (self._rows[one.budget.id] for one in item.reserves)
+        return tuple(Balance(row.id, row.unit, row.cap, row.reserved + row.spent) for row in rows)
 
     def rows(self) -> list[BudgetRow]:
         """Those that were changed, as they stand now."""

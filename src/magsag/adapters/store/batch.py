@@ -105,7 +105,7 @@ class Batch:
             self._beside.append(item)
             if item.release and item.lease is not None:
                 self._holders[item.lease.root] = _NOBODY
-        return Written(state.seq, state.head)
+        return Written(state.seq, state.head, self._accounts.balances(item) if self._accounts else ())
 
     def _refused(self, item: Write) -> Declined | None:
         """By approvals that were changed, or budgets that have too little left; else what it takes is taken."""

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, assert_never
 
+from pydantic_core import to_json
+
 from magsag.adapters.store.reading import Answers
 from magsag.domain.approval import Proof
 from magsag.domain.budget import BudgetRow, Cap, Reservation
@@ -15,10 +17,8 @@ class BudgetingPart:
 
     _reads: Answers
 
-    def budgets(self, runs: Sequence[RunId] | None = None) -> list[BudgetRow]:
-        wanted = None if runs is None else frozenset(runs)
-        rows = [BudgetRow(*row) for row in self._reads.all("budgets")]
-        return [row for row in rows if wanted is None or row.run in wanted]
+    def budgets(self, runs: Sequence[RunId] = ()) -> list[BudgetRow]:
+        return [BudgetRow(*row) for row in self._reads.all("budgets", (to_json(list(runs)),))]
 
     def reservations(self) -> list[Reservation]:
         return [Reservation(*row) for row in self._reads.all("reservations")]

@@ -151,7 +151,7 @@ class MemoryStore(MemoryThrottles, MeasuresInMemory):
             root.due = _sooner(root.due, item.wake)
         if item.release and item.lease is not None:
             self.release(item.lease)
-        return Written(run.seq, head)
+        return Written(run.seq, head, self._money.balances(item))
 
     def _may_write(self, item: Write) -> bool:
         own = item.lease is None or (item.lease.root == item.root and self._in_force(item.lease))
@@ -205,7 +205,7 @@ class MemoryStore(MemoryThrottles, MeasuresInMemory):
             and (waits or not query.waiting)
         )
 
-    def budgets(self, runs: Sequence[RunId] | None = None) -> list[BudgetRow]:
+    def budgets(self, runs: Sequence[RunId] = ()) -> list[BudgetRow]:
         with self._lock:
             return self._money.budgets(runs)
 

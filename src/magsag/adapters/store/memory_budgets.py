@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from magsag.adapters.store.accounts import Accounts, Place, in_force
-from magsag.domain.budget import BudgetRow, Cap, Reservation, Shortfall
+from magsag.domain.budget import Balance, BudgetRow, Cap, Reservation, Shortfall
 from magsag.domain.ids import RunId
 from magsag.ports.budgets import BudgetPiece, KeptBudget, KeptCap, KeptReservation
 from magsag.ports.ledger import Write
@@ -33,9 +33,15 @@ class MemoryBudgets:
                 self._held[place] = amount
         return None
 
-    def budgets(self, runs: Sequence[RunId] | None) -> list[BudgetRow]:
+    def balances(self, item: Write) -> tuple[Balance, ...]:
+        """Of the budgets that a write took from."""
+        rows = (self._rows[one.budget.id] for one in item.reserves)
+        return tuple(Balance(row.id, row.unit, row.cap, row.reserved + row.spent) for row in rows)
+
+    def budgets(self, runs: Sequence[RunId]) -> list[BudgetRow]:
+        """Those that runs share, and those of these runs."""
         found = [row for row in self._rows.values() if row.reserved or row.spent]
-        return sorted((row for row in found if runs is None or row.run in runs), key=lambda row: row.id)
+        return sorted((row for row in found if row.run is None or row.run in runs), key=lambda row: row.id)
 
     def reservations(self) -> list[Reservation]:
         return [Reservation(*place, amount) for place, amount in sorted(self._held.items())]

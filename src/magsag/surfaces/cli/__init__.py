@@ -15,6 +15,7 @@ NOUNS = {
     "flow": "Run flows, check them, sum up and judge finished runs.",
     "run": "Look at runs, and cancel them.",
     "approval": "See what waits for a yes, and decide it.",
+    "budget": "See what may still be spent, and set caps.",
     "policy": "Check policies, ask them, test them, try others on the past.",
     "catalog": "Check the catalog and look around in it.",
     "skill": "Start a new skill.",

@@ -105,6 +105,43 @@ def approval(call: Call, procs: int, decisions: int, restart: bool, store: str, 
     return YES if tally.holds else NO
 
 
+@command.command("budget")
+@click.option("--procs", type=click.IntRange(1, 64), default=4, show_default=True, help="How many processes spend.")
+@click.option("--tasks", type=click.IntRange(min=4), default=64, show_default=True, help="How many tasks of six acts.")
+@click.option("--kills", type=click.IntRange(min=0), default=10, show_default=True, help="How many SIGKILLs.")
+@click.option(
+    "--store", type=click.Choice(["sqlite", "postgres"]), default="sqlite", show_default=True, help="Where facts live."
+)
+@click.option("--dsn", metavar="DSN", help="The database for --store postgres, if the project's ledger is not one.")
+@click.option(
+    "--seed", type=int, default=0, show_default=True, metavar="N", help="Which prices, and who is killed when."
+)
+@click.pass_obj
+def budget(call: Call, procs: int, tasks: int, kills: int, store: str, dsn: str | None, seed: int) -> int:
+    """Spend one budget from many processes at once, at random prices, while they are killed and replaced.
+
+    What is held back and spent is watched from outside all the time, and added up from the facts afterwards: never
+    above the cap, at least 95 % of it used, nothing held back after the last recovery, every refusal budget_exhausted.
+    It happens in a temporary folder, or in a schema of the database that is dropped again, on a catalog of its own.
+
+    Exit 0 when all of it is so, 1 when anything is not.
+    """
+    from dataclasses import asdict
+
+    from magsag.services.proofs.budget import Asked as Spent
+
+    with call.app.budget_proof(_database(call, store, dsn)) as proof:
+        tally = proof.prove(Spent(procs, tasks, kills, seed))
+    if call.wants_json:
+        put_json({**asdict(tally), "used": round(tally.used, 4), "holds": tally.holds})
+    else:
+        say(f"{tally.tasks} tasks, {tally.acts} attempts, {tally.kills} kills, {tally.refused} refused")
+        say(f"{tally.used:.1%} of the cap used, {tally.assumed} charges assumed, {tally.looks} looks at it")
+        for line in tally.wrong:
+            say(f"wrong: {line}")
+    return YES if tally.holds else NO
+
+
 @command.command("gate")
 @click.option("--runners", metavar="NAMES", help="Which, with commas between: local, workers; all without it.")
 @click.option("--cases", type=click.IntRange(min=20), default=500, show_default=True, help="How many requests.")

@@ -99,10 +99,18 @@ def _step(step: "StepView") -> tuple[str, ...]:
     judged = (str(verdict.decision), f"{verdict.rule} ({verdict.place})") if verdict else ("", "")
     took = "" if step.ms is None else f"{step.ms:.1f} ms"
     said = [f"{step.error.type}: {' '.join(step.error.message.split())}"] if step.error else []
+    said += [_cost(step)] if step.spent else []
     said += [f"attempt {step.attempts}"] if step.attempts > 1 else []
     said += [f"run {step.child}"] if step.child else []
     said += [f"came late: {json_text(late, indent=False).strip()}" for late in step.late]
     return (step.id, str(step.status), step.effect or "", *judged, took, "; ".join(said))
+
+
+def _cost(step: "StepView") -> str:
+    from magsag.policy.budget import show
+
+    amounts = ", ".join(show(unit, amount) for unit, amount in (step.spent or {}).items())
+    return f"{amounts} at most" if step.assumed else amounts
 
 
 def _put_error(view: "RunView", error: "ErrorView", traceback: bool) -> None:

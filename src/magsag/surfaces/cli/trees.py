@@ -108,7 +108,7 @@ def _shown(nodes: Sequence[TreeNode]) -> tuple[Sequence[TreeNode], int]:
 
 def _head(pen: Pen, run: TreeNode, coloured: bool) -> str:
     status = _painted(f"{pen.marks[run.status]} {run.status}" if pen is UNICODE else str(run.status), run, coloured)
-    parts = [run.name, f"run {run.run}", status, _time(run), _tokens(run), _error(run)]
+    parts = [run.name, f"run {run.run}", status, _time(run), _cost(run), _tokens(run), _error(run)]
     return "   ".join(part for part in parts if part)
 
 
@@ -119,7 +119,7 @@ def _line(pen: Pen, lead: str, node: TreeNode, width: int, coloured: bool) -> st
     word = "" if node.status in _TELLING or pen is ASCII else str(node.status).replace("_", " ")
     word = "partial" if node.is_partial else word
     attempts = f"attempt {node.attempts}" if node.attempts > 1 else ""
-    said = [_tokens(node), word, attempts, _verdict(node.verdict), _error(node)]
+    said = [_cost(node), _tokens(node), word, attempts, _verdict(node.verdict), _error(node)]
     rest = "   ".join(part for part in said if part)
     return f"{lead}{name}  {node.kind:<14}{_time(node):>9}   {rest}".rstrip()
 
@@ -161,6 +161,14 @@ def _time(node: TreeNode) -> str:
     if node.ms < 1_000:
         return f"{node.ms:.1f} ms" if node.ms < 10 else f"{node.ms:.0f} ms"
     return f"{node.ms / 1_000:.1f} s" if node.ms < 60_000 else f"{node.ms / 60_000:.1f} min"
+
+
+def _cost(node: TreeNode) -> str:
+    if not node.nano_usd:
+        return ""
+    from magsag.policy.budget import show
+
+    return show("usd", node.nano_usd) + (" at most" if node.assumed else "")
 
 
 def _tokens(node: TreeNode) -> str:

@@ -6,7 +6,7 @@ from typing import Final
 from pydantic_core import from_json
 
 from magsag.adapters.store.postgres.encoding import Parameter, booleans, int4s, int8s, texts
-from magsag.domain.budget import Shortfall
+from magsag.domain.budget import Balance, Shortfall
 from magsag.ports.ledger import Write
 
 _NONE: Final = [
@@ -39,3 +39,9 @@ def moves(writes: Sequence[Write]) -> list[Parameter]:
 def short_of(data: bytes | None) -> Shortfall | None:
     """What the server said was missing."""
     return None if data is None else Shortfall(*from_json(data))
+
+
+def balances_of(row: Sequence[bytes | None]) -> tuple[Balance, ...]:
+    """What the server said is taken; other commands than `commit` say nothing of it."""
+    data = row[0] if row else None
+    return tuple(Balance(*one) for one in from_json(data)) if data else ()

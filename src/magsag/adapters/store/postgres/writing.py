@@ -14,7 +14,7 @@ import psycopg
 
 from magsag.adapters.store.anchors import Rest
 from magsag.adapters.store.postgres.batch import appended, appended_many, committed, only_appends
-from magsag.adapters.store.postgres.budgets import short_of
+from magsag.adapters.store.postgres.budgets import balances_of, short_of
 from magsag.adapters.store.postgres.encoding import Parameter, integer
 from magsag.adapters.store.postgres.failures import broken
 from magsag.adapters.store.postgres.part import Part
@@ -91,7 +91,7 @@ class WritingPart(Part):
         return [
             Declined(why.decode(), short_of(row[0]) if why == b"budget" else None)
             if why is not None
-            else Written(integer(seq or b""), head or b"")
+            else Written(integer(seq or b""), head or b"", balances_of(row if command == "commit" else ()))
             for why, seq, head, *row in rows
         ]
 

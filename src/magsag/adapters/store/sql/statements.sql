@@ -470,8 +470,9 @@ on conflict(run, step, budget) do update set amount = excluded.amount;
 -- drop_reservation: settled
 delete from reservations where run = ? and step = ? and budget = ?;
 
--- budgets: all that were ever used
-select id, scope, unit, run, cap, reserved, spent from budgets where reserved > 0 or spent > 0 order by id;
+-- budgets: those that were ever used, that runs share or that are of these runs; the parameter is a JSON array
+select id, scope, unit, run, cap, reserved, spent from budgets
+where (reserved > 0 or spent > 0) and (run is null or run in (select value from json_each(?))) order by id;
 
 -- all_budgets: by id
 select id, scope, unit, run, cap, reserved, spent from budgets order by id;

@@ -235,6 +235,9 @@ begin
                                      cap = coalesce(m_cap[next_move], set_caps[m_budget[next_move]])
                 where b.id = budgets_[m_budget[next_move]];
                 used[m_budget[next_move]] := used[m_budget[next_move]] + m_amount[next_move];
+                a_short[i] := (coalesce(a_short[i]::jsonb, '[]') || jsonb_build_array(jsonb_build_array(
+                    budgets_[m_budget[next_move]], q_unit[m_budget[next_move]],
+                    coalesce(m_cap[next_move], set_caps[m_budget[next_move]]), used[m_budget[next_move]])))::text;
             else
                 delete from reservations q
                 where q.run = runs_[r] and q.step = m_step[next_move] and q.budget = budgets_[m_budget[next_move]]

@@ -360,8 +360,10 @@ join runs r on r.run = g.run
 order by g.run for key share of r
 on conflict do nothing;
 
--- budgets: all that were ever used
-select id, scope, unit, run, cap, reserved, spent from budgets where reserved > 0 or spent > 0 order by id;
+-- budgets: those that were ever used, that runs share or that are of these runs; the parameter is a JSON array
+select id, scope, unit, run, cap, reserved, spent from budgets
+where (reserved > 0 or spent > 0)
+  and (run is null or run in (select jsonb_array_elements_text(convert_from(%s, 'UTF8')::jsonb))) order by id;
 
 -- all_budgets: by id
 select id, scope, unit, run, cap, reserved, spent from budgets order by id;

@@ -1,0 +1,105 @@
+"""Budgets as people see and set them: caps for the organisation and its days, and where every budget stands.
+
+Whether somebody may set a cap is decided here, where it is recorded, by the people in force.
+"""
+
+from collections.abc import Callable
+
+from magsag.domain.approval import Acting
+from magsag.domain.budget import SET_BY_PEOPLE, BudgetRow, BudgetScope, Cap, Unit
+from magsag.domain.errors import Invalid
+from magsag.domain.frozen import frozen
+from magsag.domain.ids import RunId
+from magsag.domain.manifests.budget import smallest
+from magsag.policy.budget import WARN_AT, day_of, is_warned
+from magsag.policy.people import People
+from magsag.ports.clock import Clock
+from magsag.ports.ledger import Store
+
+_NONE = "none"
+
+
+@frozen
+class BudgetView:
+    """A budget as it stands. Amounts are integers of the smallest part of the unit; `cap` None: without a limit."""
+
+    id: str
+    scope: str
+    unit: str
+    run: RunId | None
+    cap: int | None
+    reserved: int
+    spent: int
+
+    @property
+    def left(self) -> int | None:
+        """What may still be held back; 0 where more was used than a cap that was lowered since."""
+        return None if self.cap is None else max(0, self.cap - self.reserved - self.spent)
+
+    @property
+    def state(self) -> str:
+        """`ok`, `warned` from the warn threshold on, `used up`, `no cap`."""
+        if self.cap is None:
+            return "no cap"
+        if self.left == 0:
+            return "used up"
+        return "warned" if is_warned(self._row(), WARN_AT) else "ok"
+
+    def _row(self) -> BudgetRow:
+        return BudgetRow(self.id, self.scope, self.unit, self.run, self.cap or 0, self.reserved, self.spent)
+
+
+class BudgetBook:
+    """Budgets of a ledger."""
+
+    def __init__(self, store: Store, people: Callable[[], People], clock: Clock) -> None:
+        self._store = store
+        self._people = people
+        self._clock = clock
+
+    def show(self, run: RunId | None = None) -> list[BudgetView]:
+        """Where budgets stand, by id: of a run those that are its own; else all that are shared.
+
+        Caps that people set are the newest ones, also where nothing was taken from them yet.
+        """
+        if run is not None:
+            return [_view(row) for row in self._store.budgets([run]) if row.run == run]
+        found = {row.id: _view(row) for row in self._store.budgets()}
+        today = day_of(self._clock.now())
+        for (scope, unit), cap in self._newest().items():
+            id = f"{scope}/{unit}" if scope == BudgetScope.ORGANISATION else f"{scope}/{today}/{unit}"
+            row = found.get(id)
+            if row is not None or cap.cap is not None:
+                used = (row.reserved, row.spent) if row is not None else (0, 0)
+                found[id] = BudgetView(id, scope, unit, None, cap.cap, *used)
+        return [found[id] for id in sorted(found)]
+
+    def set(self, scope: str, unit: str, cap: str, by: Acting, reason: str = "") -> Cap:
+        """Put a new cap on record: a number of the unit, or `none`. Raises Invalid, Refused for who may not."""
+        if scope not in SET_BY_PEOPLE:
+            where = "stands in the agent's manifest: `budget:`" if scope in set(BudgetScope) else "is no scope"
+            raise Invalid(f"the cap of scope {scope} {where}; set {' or '.join(SET_BY_PEOPLE)}")
+        if unit not in set(Unit):
+            raise Invalid(f"{unit} is no unit: write one of {', '.join(Unit)}")
+        try:
+            amount = None if cap == _NONE else smallest(unit, cap)
+        except ValueError as error:
+            raise Invalid(f"{error}, or `none` to take the limit away") from None
+        people = self._people()
+        people.person(by)
+        while True:
+            number = len(self._store.caps()) + 1
+            made = Cap(number, scope, unit, amount, self._clock.now(), by.id, by.proof, people.hash, reason)
+            if self._store.set_cap(made):
+                return made
+
+    def history(self) -> list[Cap]:
+        """Every cap that was ever set, the oldest first."""
+        return self._store.caps()
+
+    def _newest(self) -> dict[tuple[str, str], Cap]:
+        return {(cap.scope, cap.unit): cap for cap in self._store.caps()}
+
+
+def _view(row: BudgetRow) -> BudgetView:
+    return BudgetView(row.id, row.scope, row.unit, row.run, None if row.cap < 0 else row.cap, row.reserved, row.spent)

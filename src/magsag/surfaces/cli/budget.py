@@ -1,0 +1,105 @@
+"""`magsag budget`: where budgets stand, and the caps that people set."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from magsag.surfaces.cli.call import Call
+from magsag.surfaces.cli.groups import Noun
+from magsag.surfaces.cli.writing import put_json, put_table, say
+
+if TYPE_CHECKING:
+    from magsag.domain.budget import Cap
+    from magsag.services.budgets import BudgetView
+
+_AS = "Say who you are; counts in development, for entries with `proof: claim`."
+
+
+@click.group("budget", cls=Noun)
+def command() -> None:
+    """See what may still be spent, and set caps.
+
+    Caps of a run and of an agent's day stand in the agent's manifest; those of the organisation and of its days are
+    set here, by people who stand in people.yaml.
+    """
+
+
+@command.command("show")
+@click.argument("run", required=False)
+@click.pass_obj
+def show(call: Call, run: str | None) -> None:
+    """Show where budgets stand: those that runs share, or those of one run."""
+    insight = call.app.insight
+    found = call.app.budgets.show(insight.find(run) if run is not None else None)
+    if call.wants_json:
+        put_json([_document(one) for one in found])
+    elif not found:
+        say("nothing limits this run" if run is not None else "no cap is set, and no agent's day has one")
+    else:
+        put_table(("budget", "cap", "reserved", "spent", "left", "state"), [_line(one) for one in found])
+
+
+@command.command("set")
+@click.argument("scope")
+@click.argument("unit")
+@click.argument("cap")
+@click.option("--reason", default="", metavar="TEXT", help="Why; it stands in the record.")
+@click.option("--as", "claim", metavar="NAME", help=_AS)
+@click.pass_obj
+def set_cap(call: Call, scope: str, unit: str, cap: str, reason: str, claim: str | None) -> None:
+    """Set the CAP of a SCOPE (organisation, day) in a UNIT (usd, tokens, calls, seconds); `none` takes it away.
+
+    It counts from now on, for whoever runs: what was spent before is no part of it.
+    """
+    app = call.app
+    made = app.caps.set(scope, unit, cap, app.identity.acting(claim), reason)
+    if call.wants_json:
+        put_json(_cap_document(made))
+    else:
+        say(f"{made.scope} {made.unit}: {_amount(made.unit, made.cap)}, says {made.by} ({made.proof})")
+
+
+@command.command("history")
+@click.pass_obj
+def history(call: Call) -> None:
+    """List every cap that was ever set, and who set it."""
+    from magsag.services.documents import iso
+
+    found = call.app.budgets.history()
+    if call.wants_json:
+        put_json([_cap_document(cap) for cap in found])
+    elif not found:
+        say("no cap was ever set")
+    else:
+        rows = [
+            (iso(cap.at) or "", cap.scope, cap.unit, _amount(cap.unit, cap.cap), cap.by, cap.reason) for cap in found
+        ]
+        put_table(("time", "scope", "unit", "cap", "by", "reason"), rows)
+
+
+def _line(one: "BudgetView") -> tuple[str, ...]:
+    amounts = (_amount(one.unit, amount) for amount in (one.cap, one.reserved, one.spent, one.left))
+    return (one.id, *amounts, one.state)
+
+
+def _amount(unit: str, amount: int | None) -> str:
+    from magsag.policy.budget import show as shown
+
+    return "none" if amount is None else shown(unit, amount)
+
+
+def _document(one: "BudgetView") -> dict[str, object]:
+    from magsag.policy.budget import plain
+
+    amounts = {"cap": one.cap, "reserved": one.reserved, "spent": one.spent, "left": one.left}
+    numbers = {name: None if amount is None else plain(one.unit, amount) for name, amount in amounts.items()}
+    return {"budget": one.id, "scope": one.scope, "unit": one.unit, "run": one.run, **numbers, "state": one.state}
+
+
+def _cap_document(cap: "Cap") -> dict[str, object]:
+    from magsag.policy.budget import plain
+    from magsag.services.documents import iso
+
+    amount = None if cap.cap is None else plain(cap.unit, cap.cap)
+    about = {"n": cap.n, "scope": cap.scope, "unit": cap.unit, "cap": amount, "at": iso(cap.at)}
+    return {**about, "by": cap.by, "proof": cap.proof, "people": cap.people, "reason": cap.reason}
