@@ -41,7 +41,7 @@ def open_app(flags: "Mapping[str, object]") -> "App":
     app = build(_for_debugging(found.settings) if flags.get("debug") else found.settings)
     app.debugging = bool(flags.get("debug"))
     app.api_key = os.environ.pop(API_KEY, None) or None  # what this process runs or starts shall not have it
-    app.reach = str(flags["reach"]) if flags.get("reach") else None
+    app.reach = str(flags["reach"]) if flags.get("reach") is not None else None
     if flags.get("flow_file"):
         from magsag.catalog.beside import read_beside
 

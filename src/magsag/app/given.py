@@ -43,7 +43,7 @@ class Given:
         self._given_place = place
         self._given_sandbox = sandbox
         self.reach: str | None = None
-        """what is going to run: the rest of the catalog is checked less closely"""
+        """what is going to run: the rest of the catalog is checked less closely; empty for a run with its own bundle"""
         self.beside: Beside | None = None
         """a flow of no catalog that is going to run"""
         self.api_key: str | None = None

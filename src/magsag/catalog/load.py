@@ -60,7 +60,8 @@ def load(
     """Read and check the catalog in a folder.
 
     `shown` is how the folder is named in findings: as it was typed. `reach` saves time before a run: what a run
-    of that reference cannot reach is checked for its shape and names, not for its code and expressions.
+    of that reference cannot reach is checked for its shape and names, not for its code and expressions; an empty one
+    reaches nothing.
     `beside` is a flow of no catalog, read as if it stood in this one. `shipped` is the catalog that comes with the
     product: built-in skills are taken from there when this one names them. Raises Invalid when there is no folder.
     """
@@ -71,7 +72,7 @@ def load(
     files = source.files if beside is None else beside.among(source.files)
     found = survey(with_built_in(files, shipped), notes)
     bundle = Bundle(found, conditions, source.root)
-    check(found, bundle, notes, reached(bundle, reach) if reach is not None else None)
+    check(found, bundle, notes, reached(bundle, reach) if reach else None if reach is None else frozenset())
     policies = read_policies(found, bundle, conditions, notes)
     people = read_people(found, notes)
     stand_ins = StandIns(found, bundle, conditions, notes)

@@ -1,11 +1,13 @@
 """`frozen`: the decorator of values. What `dataclass(frozen=True, slots=True)` makes, cheaper to make and to fill.
 
 A dataclass compiles six functions for each class, of which a process that starts calls few: with two hundred classes
-that is a quarter of its start. Here only `__init__` is compiled; the others are shared and read the fields' names.
+that is a third of its start. Here only `__init__` is compiled, when the first value is made; the others are shared
+and read the fields' names.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field, FrozenInstanceError, dataclass, field, fields
+from inspect import Signature, signature
 from operator import attrgetter
 from typing import Any, Final, TypeVar, dataclass_transform, overload
 
@@ -51,13 +53,32 @@ def _made(cls: type[_T], eq: bool, kw_only: bool) -> type[_T]:
         "__getstate__": _state,
         "__setstate__": _restore,
         "__repr__": _shown,
+        "__signature__": _Signature(),
     }
     if eq:
         shared |= {"__eq__": _equals, "__hash__": _hashed}
     for name in shared.keys() - own:
         setattr(made, name, shared[name])
-    made.__init__ = _filling(made)
+    made.__init__ = _first(made)
     return made  # type: ignore[no-any-return]
+
+
+def _first(cls: Any) -> Callable[..., None]:
+    """`__init__` until somebody calls it: most classes of a process never are."""
+
+    def __init__(self: object, *args: object, **named: object) -> None:
+        filling = cls.__init__ = _filling(cls)
+        filling(self, *args, **named)
+
+    return __init__
+
+
+class _Signature:
+    """What `inspect.signature` asks a class for."""
+
+    def __get__(self, value: object, cls: Any) -> Signature:
+        whole = signature(_filling(cls))
+        return whole.replace(parameters=list(whole.parameters.values())[1:])
 
 
 def _filling(cls: Any) -> Callable[..., None]:

@@ -45,7 +45,7 @@ Expression = Annotated[
 class Part(BaseModel):
     """A part of a manifest: unknown keys are refused, values are not bent to fit."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True, defer_build=True)
 
 
 class Manifest(Part):

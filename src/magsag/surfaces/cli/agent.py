@@ -126,6 +126,7 @@ def resumed(call: Call, resume: str, slug: str | None, *more: str | None) -> Run
     """The run to go on with. Raises Invalid for an unknown one, or for what does not belong to resuming."""
     if any(one is not None for one in more):
         raise Invalid("--resume takes the run's own input: leave out --input and --run-id")
+    call.flags["reach"] = ""
     run = call.app.insight.find(resume)
     if slug is not None:
         program = call.app.insight.show(run).started.program
