@@ -32,9 +32,16 @@ def config_reference() -> tuple[str, ...]:
 
 def _settings() -> str:
     from magsag.adapters.settings.keys import FLAGS, KEYS
-    from magsag.domain.settings import Audit, Features, Limits, Sandboxing, Settings
+    from magsag.domain.settings import Audit, Features, Http, Limits, Sandboxing, Settings
 
-    sections = {"": Settings, "features.": Features, "sandbox.": Sandboxing, "limits.": Limits, "audit.": Audit}
+    sections = {
+        "": Settings,
+        "features.": Features,
+        "sandbox.": Sandboxing,
+        "http.": Http,
+        "limits.": Limits,
+        "audit.": Audit,
+    }
     about = {
         f"{start}{field.name}": field.about for start, cls in sections.items() for field in described.fields_of(cls)
     }

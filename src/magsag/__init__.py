@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from magsag.app import App
-    from magsag.domain.context import ActContext, Collected, Context, SkillContext
+    from magsag.domain.context import ActContext, Collected, Context, Files, SkillContext
     from magsag.domain.errors import Broken, Invalid, MagsagError, Refused, Retryable, StepFailed
     from magsag.surfaces.python import Project, Result
 
@@ -20,6 +20,7 @@ __all__ = [
     "Broken",
     "Collected",
     "Context",
+    "Files",
     "Invalid",
     "MagsagError",
     "Project",
@@ -32,7 +33,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "magsag.domain.context": ("ActContext", "Collected", "Context", "SkillContext"),
+    "magsag.domain.context": ("ActContext", "Collected", "Context", "Files", "SkillContext"),
     "magsag.domain.errors": ("Broken", "Invalid", "MagsagError", "Refused", "Retryable", "StepFailed"),
     "magsag.surfaces.python": ("Project", "Result"),
 }

@@ -115,7 +115,7 @@ class Shop:
     def __init__(self, folder: Path, sink: Sink) -> None:
         self.folder = folder
         self.sink = sink
-        self.environment = dict(os.environ)
+        self.environment = {**os.environ, "MAGSAG_HTTP_ALLOW": "127.0.0.1"}
         self.write("magsag.toml", "")
         self.write("catalog/policies/allow.yaml", ALLOW)
         self.agent("payer-sag", "sub", AGENT, "skill:pay, skill:thank")
@@ -374,6 +374,19 @@ def test_a_request_that_only_reads_needs_no_rule(shop: Shop) -> None:
     asks(shop, "POST")
     assert shop.command("flow", "run", "ask").returncode == 3
     assert shop.sink.calls == [("known", "pay")]
+
+
+def test_a_request_reaches_only_hosts_that_are_granted(shop: Shop) -> None:
+    del shop.environment["MAGSAG_HTTP_ALLOW"]
+    asks(shop, "GET")
+    done = shop.command("flow", "run", "ask")
+    assert (done.returncode, shop.sink.calls) == (1, [])
+    place = shop.sink.url.removeprefix("http://")
+    assert "is 127.0.0.1, this machine, and `[http] allow` does not grant it" in done.stderr
+    assert f'add "{place}" or the address' in done.stderr
+    shop.write("magsag.toml", f'[http]\nallow = ["{place}"]\n')
+    shop.sink.take("known", "pay", b"{}")
+    assert shop.command("flow", "run", "ask").stdout == "200\n"
 
 
 def test_only_a_request_may_declare_its_effect_in_the_step(shop: Shop) -> None:

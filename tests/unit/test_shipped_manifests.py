@@ -104,6 +104,9 @@ def test_the_shipped_skills_have_no_effect_outside_but_those_that_say_so() -> No
     skills = [each for path in manifests(ROOT) if isinstance(each := manifest(path), Skill)]
     assert {skill.slug: skill.effect for skill in skills} == {
         "doc-gen": Effect.PURE,
+        "file-read": Effect.READ,
+        "file-search": Effect.READ,
+        "file-write": Effect.IDEMPOTENT,
         "http-request": Effect.UNREPEATABLE,
         "record-get": Effect.READ,
         "record-put": Effect.TRANSACTIONAL,

@@ -19,7 +19,7 @@ async def run(payload, ctx):
         request["json"] = payload["body"]
     try:
         async with (
-            httpx2.AsyncClient(timeout=None) as client,
+            ctx.http(timeout=None) as client,
             client.stream(payload["method"], payload["url"], **request) as answer,
         ):
             body = await _body(answer)

@@ -19,6 +19,7 @@ from magsag.ports.sandbox import Sandbox
 from magsag.ports.secrets import Secrets
 
 if TYPE_CHECKING:
+    from magsag.adapters.sandbox.places import Places
     from magsag.catalog.beside import Beside
     from magsag.catalog.load import Loaded
     from magsag.services.apart import Enforcing
@@ -109,14 +110,16 @@ class Given:
     def sandbox(self) -> Sandbox:
         """What holds acts in processes of their own: the best way that works on this machine."""
         from magsag.adapters.sandbox.machine import MachineSandbox
+
+        return self._given_sandbox or MachineSandbox(self._places)
+
+    @cached_property
+    def _places(self) -> "Places":
         from magsag.adapters.sandbox.places import Places
 
-        places = Places(self._workspace, self.settings.sandbox.read, self._own)
-        return self._given_sandbox or MachineSandbox(places)
-
-    @property
-    def _workspace(self) -> str:
-        return self.settings.workspace or str(Path(self.settings.project) / "workspace")
+        settings = self.settings
+        workspace = settings.workspace or str(Path(settings.project) / "workspace")
+        return Places(workspace, settings.sandbox.read, self._own)
 
     @property
     def _own(self) -> tuple[str, ...]:
@@ -137,7 +140,13 @@ class Given:
     @cached_property
     def means(self) -> Means:
         """What acts have at hand."""
-        return Means(self.sandbox, self.secrets, self._given_place)
+        from magsag.adapters.files import WorkspaceFiles
+        from magsag.adapters.web import GuardedWeb
+        from magsag.policy.hosts import parse_hosts
+
+        files = WorkspaceFiles(self._places.opened)
+        web = GuardedWeb(parse_hosts(self.settings.http.allow))
+        return Means(self.sandbox, self.secrets, files, web, self._given_place)
 
     @cached_property
     def conditions(self) -> Conditions:

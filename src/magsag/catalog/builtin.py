@@ -8,7 +8,7 @@ from typing import Final
 
 from magsag.catalog.source import read_folder
 
-BUILT_IN: Final = ("http-request", "record-get", "record-put")
+BUILT_IN: Final = ("file-read", "file-search", "file-write", "http-request", "record-get", "record-put")
 _NAMING: Final = (".yaml", ".yml", ".json", ".py")
 
 

@@ -5,7 +5,7 @@ the run is resumed. Around these verbs use `ctx.gather`, `ctx.map`, `ctx.race`, 
 of asyncio: on a resume the code runs again, and what it sees must come in the recorded order.
 """
 
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
@@ -39,8 +39,35 @@ class ActContext(Protocol):
         """Say how far the act is, for people who watch; no fact."""
 
 
+class Files(Protocol):
+    """The files of the workspace. No path leads out of it: no link is followed, and what is no plain file is refused.
+
+    Paths are written from the workspace's folder down, with slashes, without `.` and `..`. Raises StepFailed.
+    """
+
+    def read(self, path: str, most: int) -> bytes:
+        """A file's content, of at most so many bytes."""
+
+    def write(self, path: str, data: bytes) -> None:
+        """Replace a file, or make it with the folders above it: others see the old content or the new, never a part."""
+
+    def walk(self, path: str = "") -> Iterator[str]:
+        """The plain files in a folder and below it, by path, in order; a file stands for itself."""
+
+
 class SkillContext(ActContext, Protocol):
-    """What a skill may use besides."""
+    """What a skill may use besides, in the process that drives the run."""
+
+    @property
+    def files(self) -> Files:
+        """The files of the workspace."""
+
+    def http(self, **options: Any) -> Any:
+        """An `httpx2.AsyncClient` with these options that reaches only the hosts which `[http] allow` grants.
+
+        Each request is judged by the address that it goes to, one that follows a redirect too; where that is not
+        granted it raises StepFailed(denied).
+        """
 
     def secret(self, name: str) -> str | None:
         """A secret that the manifest declares under `secrets`, as it was when this attempt started.

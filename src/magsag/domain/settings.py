@@ -55,6 +55,15 @@ class Audit:
 
 
 @frozen
+class Http:
+    """What `skill:http-request` and `ctx.http()` reach."""
+
+    allow: tuple[str, ...] = ("public",)
+    """hosts that acts may reach: `public`, every address of the internet; HOST, *.DOMAIN, ADDRESS or NETWORK/BITS, with
+    :PORT or without. This machine, the local wire and where clouds hand out credentials are reached by address only"""
+
+
+@frozen
 class Settings:
     """All settings of one process."""
 
@@ -82,6 +91,7 @@ class Settings:
     the catalog nor `magsag.toml`, and is made when it is first needed"""
     features: Features = Features()
     sandbox: Sandboxing = Sandboxing()
+    http: Http = Http()
     limits: Limits = Limits()
     audit: Audit = Audit()
     models: Mapping[str, str] = field(default_factory=dict)

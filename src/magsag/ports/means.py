@@ -1,9 +1,19 @@
-"""What acts of a process have at hand: what holds those that act apart, secrets, and where acts are performed."""
+"""What acts of a process have at hand: files, hosts, secrets, and what holds those that act apart."""
 
+from typing import Any, Protocol
+
+from magsag.domain.context import Files
 from magsag.domain.frozen import frozen
 from magsag.ports.place import Place
 from magsag.ports.sandbox import Sandbox
 from magsag.ports.secrets import Secrets
+
+
+class Web(Protocol):
+    """HTTP to hosts that are granted."""
+
+    def client(self, **options: Any) -> Any:
+        """An `httpx2.AsyncClient` with these options, held to them."""
 
 
 @frozen
@@ -12,5 +22,7 @@ class Means:
 
     sandbox: Sandbox
     secrets: Secrets
+    files: Files
+    web: Web
     place: Place | None = None
     """where acts are performed in the place of this process"""

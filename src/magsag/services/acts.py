@@ -14,10 +14,12 @@ from contextlib import suppress
 from typing import Any, Final
 
 from magsag.catalog.security.environment import secret_variables
+from magsag.domain.context import Files
 from magsag.domain.errors import ErrorType, Invalid, Retryable, StepFailed
 from magsag.domain.manifests.isolation import Isolation
 from magsag.ports.ledger import Record
-from magsag.ports.sandbox import Confines, Sandbox
+from magsag.ports.means import Means
+from magsag.ports.sandbox import Confines
 from magsag.services.apart import act_apart, said_of
 from magsag.services.attempt import Attempt
 from magsag.services.budgeting import report
@@ -42,10 +44,11 @@ _log = logging.getLogger("magsag.act")
 class ActScope:
     """The `ctx` of a skill: what it may use while it acts."""
 
-    __slots__ = ("_attempt", "_outcomes", "_shelf", "records")
+    __slots__ = ("_attempt", "_outcomes", "_shelf", "means", "records")
 
-    def __init__(self, attempt: Attempt, outcomes: Outcomes, shelf: RecordShelf) -> None:
+    def __init__(self, attempt: Attempt, outcomes: Outcomes, shelf: RecordShelf, means: Means) -> None:
         self._attempt = attempt
+        self.means = means
         self._outcomes = outcomes
         self._shelf = shelf
         self.records: tuple[Record, ...] = ()
@@ -76,6 +79,15 @@ class ActScope:
         What it never says is charged as its manifest declares it. Raises StepFailed for more than that.
         """
         report(self._attempt, usd, tokens)
+
+    @property
+    def files(self) -> Files:
+        """The files of the workspace."""
+        return self.means.files
+
+    def http(self, **options: Any) -> Any:
+        """A client that reaches only the hosts that are granted."""
+        return self.means.web.client(**options)
 
     def late(self, result: object, error: BaseException | None) -> None:
         """What a sync function gave, or raised, after it was given up."""
@@ -121,10 +133,10 @@ class LookupScope(ActScope):
 Performed = FunctionAct | ApartAct | ShellAct | ModelAct
 
 
-async def perform(act: Performed, value: Any, scope: ActScope, sandbox: Sandbox) -> object:
+async def perform(act: Performed, value: Any, scope: ActScope) -> object:
     """Act; no secret comes out of it. Raises Retryable, StepFailed; lets CancelledError through."""
     try:
-        return RESOLVED.cleaned(await _performed(act, value, scope, sandbox))
+        return RESOLVED.cleaned(await _performed(act, value, scope))
     except (Retryable, StepFailed) as error:
         soft = RESOLVED.softened(error)
         if soft is error:
@@ -132,13 +144,13 @@ async def perform(act: Performed, value: Any, scope: ActScope, sandbox: Sandbox)
         raise soft from None
 
 
-async def _performed(act: Performed, value: Any, scope: ActScope, sandbox: Sandbox) -> object:
+async def _performed(act: Performed, value: Any, scope: ActScope) -> object:
     if isinstance(act, FunctionAct):
         return await _function(act, value, scope)
     if isinstance(act, ApartAct):
-        return await act_apart(sandbox, act.name, act.code, act.confines, value, scope)
+        return await act_apart(scope.means.sandbox, act.name, act.code, act.confines, value, scope)
     if isinstance(act, ShellAct):
-        return await _shell(value, act.confines, sandbox, scope.hidden_variables)
+        return await _shell(value, act.confines, scope)
     return await _model(act, value)
 
 
@@ -162,13 +174,13 @@ def _ours(error: BaseException) -> Retryable | StepFailed:
     return error if isinstance(error, Retryable | StepFailed) else raised(error)
 
 
-async def _shell(value: Mapping[str, Any], confines: Confines, sandbox: Sandbox, hidden: Container[str]) -> object:
+async def _shell(value: Mapping[str, Any], confines: Confines, scope: ActScope) -> object:
     """Run `{run: [program, arguments...]}`. Output `{code, stdout, stderr}`; a code other than 0 fails."""
     argv = [str(part) for part in value["run"]]
     if confines.isolation is Isolation.IN_PROCESS:
-        return _program_output(argv[0], *await _unconfined(argv, hidden))
+        return _program_output(argv[0], *await _unconfined(argv, scope.hidden_variables))
     try:
-        ended = await sandbox.program(argv, confines, OUTPUT_LIMIT)
+        ended = await scope.means.sandbox.program(argv, confines, OUTPUT_LIMIT)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise StepFailed(ErrorType.RAISED, f"cannot start {argv[0]!r}: {why}") from error

@@ -89,6 +89,8 @@ class Speaks(Protocol):
 
     def log(self, message: str, **fields: object) -> None: ...
 
+    def spent(self, usd: float | str | None = None, tokens: int | None = None) -> None: ...
+
     def progress(self, done: float, total: float | None = None, message: str = "") -> None: ...
 
 
@@ -115,6 +117,7 @@ class _Heard:
     def __init__(self, scope: Speaks) -> None:
         self._scope = scope
         self._said: Mapping[str, Any] | None = None
+        self._fault: StepFailed | None = None
 
     def line(self, data: bytes) -> None:
         try:
@@ -124,12 +127,18 @@ class _Heard:
                     self._scope.log(message, **fields)
                 case {"progress": [int() | float() as done, total, str(message)]}:
                     self._scope.progress(done, total, message)
+                case {"spent": [float() | int() | str() | None as usd, int() | None as tokens]}:
+                    self._scope.spent(usd, tokens)
                 case {"gave": _} | {"failed": [_, _, _]} | {"retry": [_, _, _]} if self._said is None:
                     self._said = said
         except (ValueError, RecursionError, TypeError):
             return
+        except StepFailed as error:
+            self._fault = self._fault or error
 
     def answer(self, name: str, ended: Ended) -> object:
+        if self._fault is not None:
+            raise self._fault
         try:
             match self._said:
                 case {"gave": value}:

@@ -52,7 +52,7 @@ class Performing:
         self._waits = Waits(values, clock)
         self._step_seconds = step_seconds
         self._secrets = secrets
-        self._sandbox, self._place = means.sandbox, means.place
+        self._means, self._place = means, means.place
         self._overseer = Overseer(step_seconds)
         self.children: Children | None = None
         self.limits: list[float] = []
@@ -73,7 +73,7 @@ class Performing:
         if isinstance(target.act, QuestionAct):
             return Acted(answered(attempt))
         attempt.performed = True
-        scope = acts.ActScope(attempt, self._outcomes, self._shelf)
+        scope = acts.ActScope(attempt, self._outcomes, self._shelf, self._means)
         act = self._placed(target.act, scope, attempt)
         if target.proposal.effect in EFFECTFUL:
             return Acted(await self._effect(act, attempt), records=scope.records)
@@ -99,7 +99,7 @@ class Performing:
         assert attempt.target.lookup is not None
         if (missing := self._secrets.hand(attempt)) is not None:
             raise missing
-        scope = acts.LookupScope(attempt, self._outcomes, self._shelf)
+        scope = acts.LookupScope(attempt, self._outcomes, self._shelf, self._means)
         asked = self._placed(attempt.target.lookup, scope, attempt, is_lookup=True)
         return await self._timed(asked, self._limit(attempt.target), attempt)
 
@@ -107,10 +107,10 @@ class Performing:
         self, act: acts.Performed, scope: acts.ActScope, attempt: Attempt, is_lookup: bool = False
     ) -> Coroutine[Any, Any, object]:
         if self._place is None:
-            return acts.perform(act, attempt.value, scope, self._sandbox)
+            return acts.perform(act, attempt.value, scope)
         proposal, run = attempt.target.proposal, attempt.seat.run.id
         call = ActCall(run, attempt.id, attempt.number, proposal, attempt.key, attempt.value, is_lookup)
-        return self._place.act(call, lambda: acts.perform(act, attempt.value, scope, self._sandbox))
+        return self._place.act(call, lambda: acts.perform(act, attempt.value, scope))
 
     async def _effect(self, act: Coroutine[Any, Any, Any], attempt: Attempt) -> object:
         """An act with an effect is not broken off: it has its time, and its real outcome is recorded."""

@@ -41,6 +41,12 @@ class Speaker:
         """Remember it."""
         self.said.append((message, fields))
 
+    def spent(self, usd: float | str | None = None, tokens: int | None = None) -> None:
+        """Remember it; more than a million tokens is too much."""
+        if (tokens or 0) > 1_000_000:
+            raise StepFailed("raised", "that is more than it declares")
+        self.said.append((usd, tokens))
+
     def progress(self, done: float, total: float | None = None, message: str = "") -> None:
         """Remember it."""
         self.said.append((done, total, message))
@@ -193,6 +199,13 @@ class SandboxSuite:
         with pytest.raises(StepFailed, match="does not declare the secret THIRD") as failed:
             act(box, confines, code, ["THIRD"])
         assert failed.value.type == "denied"
+
+    def test_what_it_has_spent_is_told(self, box: Sandbox, confines: Confines) -> None:
+        ctx, code = Speaker(), "def run(payload, ctx):\n    ctx.spent(usd=0.5, tokens=payload)"
+        act(box, confines, code, 100, ctx)
+        assert ctx.said == [(0.5, 100)]
+        with pytest.raises(StepFailed, match="more than it declares"):
+            act(box, confines, code, 1_000_001)
 
     def test_an_async_function_acts_there(self, box: Sandbox, confines: Confines) -> None:
         code = "import asyncio\nasync def run(payload):\n    await asyncio.sleep(0)\n    return payload"

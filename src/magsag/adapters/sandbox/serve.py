@@ -57,6 +57,10 @@ class _Context:
         """Say how far the act is; no fact."""
         self.tell("progress", [done, total, message])
 
+    def spent(self, usd: float | str | None = None, tokens: int | None = None) -> None:
+        """Say what the act has cost so far; more than its manifest declares fails the step when it has ended."""
+        self.tell("spent", [usd, tokens])
+
     def secret(self, name: str) -> str | None:
         """A secret that the skill declares; None for an optional one that is missing."""
         if name not in self._secrets:
@@ -73,6 +77,15 @@ class _Context:
     def get_record(self, key: str, default: object = None) -> NoReturn:
         """Not from here."""
         self._refuse("get_record")
+
+    @property
+    def files(self) -> NoReturn:
+        """Not from here."""
+        raise Invalid("ctx.files is for skills with `isolation: in_process`; here open files as ever")
+
+    def http(self, **options: object) -> NoReturn:
+        """Not from here."""
+        raise Invalid("ctx.http is for skills with `isolation: in_process`")
 
     def tell(self, kind: str, said: object) -> None:
         line = memoryview(json.dumps({kind: said}).encode() + b"\n")

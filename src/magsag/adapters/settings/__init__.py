@@ -15,7 +15,7 @@ from magsag.adapters.settings.keys import FLAGS, KEYS, LATER_FEATURES, check, gu
 from magsag.domain.errors import Invalid
 from magsag.domain.frozen import frozen
 from magsag.domain.location import is_postgres
-from magsag.domain.settings import Audit, Features, Limits, Sandboxing, Settings
+from magsag.domain.settings import Audit, Features, Http, Limits, Sandboxing, Settings
 
 __all__ = ["API_KEY", "IS_SHIPPED", "Found", "os_user", "packaged_catalog", "read_settings"]
 
@@ -153,6 +153,7 @@ def _settings(search: _Search, project: _Project, cwd: Path) -> Settings:
     return Settings(
         **own,
         features=Features(**_section(values, "features")),
+        http=Http(**_section(values, "http")),
         sandbox=Sandboxing(**_section(values, "sandbox")),
         audit=Audit(**_section(values, "audit")),
         limits=Limits(**_section(values, "limits")),

@@ -7,6 +7,7 @@ from typing import Final
 from magsag.domain.frozen import frozen
 from magsag.domain.location import is_postgres
 from magsag.domain.settings import Mode, Settings
+from magsag.policy.hosts import parse_hosts
 
 LATER_FEATURES: Final = frozenset({"mcp", "handoff", "memory", "learning"})
 """switches of parts that this version does not have"""
@@ -112,6 +113,16 @@ def _place(given: object) -> object:
     return given if given == "" else _path(given)
 
 
+def _hosts(given: object) -> object:
+    if not isinstance(given, list | tuple) or not all(isinstance(one, str) for one in given):
+        raise ValueError(f"is {_said(given)}; write a list of hosts")
+    try:
+        parse_hosts(given)
+    except ValueError as error:
+        raise ValueError(f"has an entry that is none: {error}") from None
+    return tuple(given)
+
+
 def _ledger(given: object) -> object:
     if not isinstance(given, str) or "://" not in given:
         return _path(given)
@@ -188,6 +199,7 @@ KEYS: Final[dict[str, Key]] = {
     "features.approvals": Key(_DEFAULTS.features.approvals, _switch, _truth),
     "features.durable": Key(_DEFAULTS.features.durable, _switch, _truth),
     "sandbox.read": Key(_DEFAULTS.sandbox.read, _paths, _several),
+    "http.allow": Key(_DEFAULTS.http.allow, _hosts, _several),
     "limits.depth": Key(_DEFAULTS.limits.depth, _whole(1, 100), _number),
     "limits.children": Key(_DEFAULTS.limits.children, _whole(0, 1_000_000), _number),
     "audit.anchors": Key(_DEFAULTS.audit.anchors, _place),

@@ -1,0 +1,70 @@
+"""Which addresses `[http] allow` grants, and what is no entry of it."""
+
+from ipaddress import ip_address
+
+import pytest
+
+from magsag.policy.hosts import parse_hosts
+
+PUBLIC, INNER, OWN, WIRE = "93.184.216.34", "10.1.2.3", "127.0.0.1", "169.254.1.1"
+
+
+@pytest.mark.parametrize(
+    ("allow", "host", "port", "address", "granted"),
+    [
+        (["public"], "example.com", 443, PUBLIC, True),
+        (["public"], "example.com", 443, "2606:2800:220:1::1", True),
+        (["public"], "inner.example", 443, INNER, False),
+        (["public"], "localhost", 80, OWN, False),
+        (["public"], "wire", 80, WIRE, False),
+        (["public"], "many", 80, "224.0.0.1", False),
+        (["public"], "all", 80, "255.255.255.255", False),
+        ([], "example.com", 443, PUBLIC, False),
+        (["example.com"], "example.com", 443, PUBLIC, True),
+        (["example.com"], "EXAMPLE.com.", 443, PUBLIC, True),
+        (["example.com"], "api.example.com", 443, PUBLIC, False),
+        (["example.com"], "notexample.com", 443, PUBLIC, False),
+        (["*.example.com"], "api.example.com", 443, PUBLIC, True),
+        (["*.example.com"], "example.com", 443, PUBLIC, False),
+        (["*.example.com"], "notexample.com", 443, PUBLIC, False),
+        (["example.com:443"], "example.com", 443, PUBLIC, True),
+        (["example.com:443"], "example.com", 80, PUBLIC, False),
+        (["crm.internal"], "crm.internal", 80, INNER, True),
+        (["crm.internal"], "crm.internal", 80, OWN, False),
+        (["crm.internal"], "crm.internal", 80, WIRE, False),
+        (["localhost"], "localhost", 80, OWN, True),
+        (["localhost"], "localhost", 80, "::1", True),
+        (["localhost"], "other", 80, OWN, False),
+        (["127.0.0.1:8025"], "whatever", 8025, OWN, True),
+        (["127.0.0.1:8025"], "whatever", 8026, OWN, False),
+        (["10.0.0.0/8"], "whatever", 80, INNER, True),
+        (["10.0.0.0/8:80"], "whatever", 80, INNER, True),
+        (["10.0.0.0/8:80"], "whatever", 81, INNER, False),
+        (["[::1]:80"], "whatever", 80, "::1", True),
+        (["::1"], "whatever", 80, "::1", True),
+        (["127.0.0.1"], "mapped", 80, "::ffff:127.0.0.1", True),
+        (["169.254.0.0/16"], "wire", 80, WIRE, True),
+        (["fd00::/8"], "whatever", 80, "fd12::1", True),
+    ],
+)
+def test_an_address_is_granted_or_not(allow: list[str], host: str, port: int, address: str, granted: bool) -> None:
+    refusal = parse_hosts(allow).refusal(host, port, ip_address(address))
+    assert (refusal is None) is granted, refusal
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a b", "example.com:", "example.com:0", "example.com:99999", "http://example.com", "*", "*.", "1.2.3"]
+)
+def test_an_entry_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="write"):
+        parse_hosts([text])
+
+
+def test_a_refusal_says_what_the_address_is() -> None:
+    hosts = parse_hosts(["public"])
+    said = {address: hosts.refusal("h", 80, ip_address(address)) for address in (OWN, WIRE, INNER, "169.254.169.254")}
+    assert "this machine" in str(said[OWN])
+    assert "the local wire" in str(said[WIRE])
+    assert "no address of the internet" in str(said[INNER])
+    assert "where a cloud hands out credentials" in str(said["169.254.169.254"])
+    assert "a host that is not listed" in str(parse_hosts([]).refusal("h", 80, ip_address(PUBLIC)))
