@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from magsag.services.approvals import Approvals
     from magsag.services.archive import Archives
     from magsag.services.audit import Audit
+    from magsag.services.audit_export import AuditExports
     from magsag.services.budgets import BudgetBook
     from magsag.services.compare import Compare
     from magsag.services.erasing import Erasing
@@ -46,6 +47,13 @@ class Looking(Running):
         from magsag.services.audit import Audit
 
         return Audit(self._looked_at(), self.clock)
+
+    @cached_property
+    def audit_exports(self) -> "AuditExports":
+        """The record in files for an auditor elsewhere."""
+        from magsag.services.audit_export import AuditExports
+
+        return AuditExports(self._kept, lambda: self.parcels, self.clock)
 
     @cached_property
     def verification(self) -> "Verification":

@@ -69,9 +69,17 @@ class Parcels:
             blobs |= {id: self._store.blob(run, id) for id in left}
             wanted |= marks(blobs.values())
         parcel = Parcel(run, row.bundle, bundle, runs, blobs)
-        self._require_redacted(parcel)
-        require_no_secret(parcel, self._secrets)
+        self.require_closed(parcel)
         return parcel
+
+    def require_closed(self, parcel: Parcel) -> None:
+        """Raises Refused for an open secret in it, Broken or Invalid where nobody can tell."""
+        self._require_redacted(parcel)
+        self.require_no_secret(parcel)
+
+    def require_no_secret(self, parcel: Parcel) -> None:
+        """Raises Refused when it holds a secret that its runs used."""
+        require_no_secret(parcel, self._secrets)
 
     def take_in(self, data: bytes, name: str) -> RunId:
         """Put an exported run into the ledger. Raises Invalid for a file or id that cannot be, Refused for secrets."""

@@ -14,6 +14,7 @@ _RUN: Final = (
 )  # fmt: skip
 _FACT: Final = ("kind", "body", "digest", "salt", "input", "output", "seq", "head")
 _TICKET: Final = ("id", "run", "root", "step", "state", "version", "opened", "expires", "salt", "body")
+_STANDING: Final = ("id", "run", "root", "step", "target", "revoked", "version", "made", "until")
 
 
 def evidence(
@@ -36,6 +37,8 @@ def evidence(
         yield Evidence("fact", {"run": run, **values})
     for row in connection.execute(sql["pieces_tickets"]):
         yield Evidence("ticket", dict(zip(_TICKET, row, strict=True)))
+    for row in connection.execute(sql["pieces_standing_approvals"]):
+        yield Evidence("standing", dict(zip(_STANDING, row, strict=True)))
     for root, id, body in connection.execute(sql["every_blob"]):
         if root:
             yield Evidence("blob", {"root": root, "id": id, "body": body})

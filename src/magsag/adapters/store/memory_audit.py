@@ -13,7 +13,9 @@ from magsag.ports.auditing import Evidence, Reach, Verified
 from magsag.ports.ledger import KeptBlob, KeptBundle, KeptRun, KeptTicket, Piece, RunRow, TicketRow
 from magsag.ports.standing_approvals import KeptStanding, StandingRow
 
-_RUN, _FACT, _TICKET = (tuple(one.name for one in fields(cls)) for cls in (RunRow, Stored, TicketRow))
+_RUN, _FACT, _TICKET, _STANDING = (
+    tuple(one.name for one in fields(cls)) for cls in (RunRow, Stored, TicketRow, StandingRow)
+)
 
 
 def verified(pieces: Sequence[Piece], heard: Callable[[int], None] | None) -> Verified:
@@ -50,6 +52,9 @@ def evidence_of(pieces: Sequence[Piece]) -> Iterator[Evidence]:
                     yield Evidence("fact", {"run": row.run, **{name: getattr(fact, name) for name in _FACT}})
             case KeptTicket(ticket):
                 yield Evidence("ticket", {name: getattr(ticket, name) for name in _TICKET})
+            case KeptStanding(row=kept):
+                values = {name: getattr(kept, name) for name in _STANDING if name != "is_revoked"}
+                yield Evidence("standing", {**values, "revoked": kept.is_revoked})
             case KeptBlob(root, id, body):
                 yield Evidence("blob", {"root": root, "id": id, "body": body})
             case KeptBundle(hash, body):

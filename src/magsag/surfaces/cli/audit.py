@@ -24,6 +24,26 @@ def command() -> None:
 command.add_command(verify)
 
 
+@command.command("export")
+@click.argument("destination", metavar="DEST")
+@click.option("--run", metavar="RUN", help="Only this run, with the runs of its tree.")
+@click.option("--since", metavar="TIME", help="Only runs that were touched in the last 30d, 12h, 5m.")
+@click.pass_obj
+def export(call: Call, destination: str, run: str | None, since: str | None) -> None:
+    """Write facts, anchors and a verifier into a new folder, for an auditor elsewhere.
+
+    `python verify.py DEST` in it needs Python alone. A run in which a field that a contract marks x-redact holds a
+    value, or a secret shows, goes without its payloads.
+    """
+    exported = call.app.audit_exports.write(destination, run, seconds_of(since) if since is not None else None)
+    if call.wants_json:
+        put_json(asdict(exported))
+        return
+    say(f"exported to {destination}: {exported.runs} runs, {exported.facts} facts")
+    for root in exported.withheld:
+        say(f"run {root}: its payloads stay here: a secret shows, or nobody can tell")
+
+
 @command.command("log")
 @click.option("--agent", metavar="REF", help="Only what runs of this agent or flow did.")
 @click.option("--tool", metavar="REF", help="Only what was decided about this: skill:SLUG, agent:SLUG, SLUG.")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from magsag.services.approvals import Approvals
     from magsag.services.archive import Archives
     from magsag.services.audit import Audit
+    from magsag.services.audit_export import AuditExports
     from magsag.services.budgets import BudgetBook
     from magsag.services.compare import Compare
     from magsag.services.doubts import Doubts
@@ -67,6 +68,8 @@ class Services(Protocol):
     def doubts(self) -> "Doubts": ...
     @property
     def audit(self) -> "Audit": ...
+    @property
+    def audit_exports(self) -> "AuditExports": ...
     @property
     def verification(self) -> "Verification": ...
     @property

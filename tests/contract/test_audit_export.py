@@ -1,0 +1,204 @@
+"""Exports, and the verifier that goes with them: it needs nothing of MAGSAG and comes to the same judgement."""
+
+import ast
+import json
+import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from magsag.adapters.store.claims import lines_at
+from magsag.adapters.store.memory import MemoryStore
+from magsag.adapters.store.sqlite import SqliteStore
+from magsag.domain.effects import EFFECTFUL
+from magsag.domain.errors import Invalid, Refused
+from magsag.domain.facts import ENDS
+from magsag.domain.ids import RunId
+from magsag.engine.table import STEP_MOVES
+from magsag.ports.ledger import Store
+from magsag.services import verify_export
+from magsag.services.audit_export import AuditExports, Exported, lines_of
+from magsag.services.erasing import Erasing
+from magsag.services.parcel import Parcel
+from magsag.services.verification import report
+from magsag.services.verify_export import judged
+from magsag.testing.clock import FrozenClock
+from magsag.testing.moving_suite import furnish
+from magsag.testing.sample_runs import RUN, begin, done, end
+from tests.contract import test_audit_finds as finds
+from tests.contract import test_store_check as check
+from tests.contract.test_audit_finds import CHANGES, change, forge, path, rewrite
+
+__all__ = ["path"]
+SOURCE = Path(str(verify_export.__file__))
+
+
+class Open:
+    """Finds no open secret, or one in some trees."""
+
+    def __init__(self, *roots: str, everywhere: bool = False) -> None:
+        self.roots, self.everywhere = roots, everywhere
+
+    def require_closed(self, parcel: Parcel) -> None:
+        if parcel.root in self.roots:
+            raise Refused("a secret shows")
+
+    def require_no_secret(self, parcel: Parcel) -> None:
+        if self.everywhere and parcel.root in self.roots:
+            raise Refused("a secret shows in a body")
+
+
+def exported(path: Path, to: Path, parcels: Open | None = None, run: str | None = None) -> Exported:
+    with closing(SqliteStore(path)) as store:
+        return AuditExports(lambda: store, lambda: parcels or Open(), FrozenClock()).write(str(to), run)
+
+
+def alone(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """The verifier as an auditor runs it: isolated, without site packages."""
+    return subprocess.run([sys.executable, "-I", "-S", *arguments], capture_output=True, text=True, check=False)
+
+
+def verdicts(path: Path) -> tuple[bool, bool]:
+    """Whether the product and the verifier of its export find the ledger sound."""
+    with closing(SqliteStore(path)) as store:
+        lines = json.loads(json.dumps(list(lines_of(store.evidence()))))
+        return report(store.verify()).is_sound, not judged(lines, lines_at(path.with_name("anchors.log")))[0]
+
+
+def test_an_untouched_export_is_sound_and_says_how_far_anchors_reach(path: Path, tmp_path: Path) -> None:
+    told = exported(path, tmp_path / "out")
+    assert (told.runs, told.facts, told.withheld) == (3, 12, ())
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [
+        "README.md", "anchors.log", "ledger.ndjson", "verify.py",
+    ]  # fmt: skip
+    said = alone(str(tmp_path / "out" / "verify.py"), str(tmp_path / "out"))
+    assert (said.returncode, said.stderr) == (0, "")
+    assert said.stdout == ("everything is as it was written\n3 runs, 12 facts, the anchors vouch for 12 of them\n")
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_it_finds_what_the_product_finds(path: Path, name: str) -> None:
+    assert verdicts(path) == (True, True)
+    change(path, CHANGES[name][0])
+    assert verdicts(path) == (False, False)
+
+
+@pytest.mark.parametrize("name", sorted(check.CHANGES.keys() - {"a status that does not exist", "an unknown reason"}))
+def test_it_finds_what_a_check_finds(tmp_path: Path, name: str) -> None:
+    ledger = check.ledger.__wrapped__(tmp_path / "ledger.db")  # type: ignore[attr-defined]
+    for statement in check.CHANGES[name][0].split(";"):
+        check.change(ledger, statement.strip().replace(":run", f"'{RUN}'"))
+    assert verdicts(ledger) == (False, False)
+
+
+@pytest.mark.parametrize("name", check.ANCHORS)
+def test_it_finds_changed_anchors(path: Path, name: str) -> None:
+    with closing(SqliteStore(path)) as store:
+        end(store, begin(store, RunId("next")))
+    anchors = path.with_name("anchors.log")
+    anchors.write_text("".join(check.ANCHORS[name][0](anchors.read_text().splitlines(keepends=True))))
+    assert verdicts(path) == (False, False)
+
+
+def test_it_finds_rewritten_chains(path: Path) -> None:
+    rewrite(path, RUN, b'"by":"maria"', b'"by":"bruno"')
+    change(path, "update approvals set body = replace(cast(body as text), 'maria', 'bruno')")
+    assert verdicts(path) == (False, False)
+
+
+def test_with_a_copy_of_the_anchors_it_finds_a_ledger_rewritten_with_them(path: Path, tmp_path: Path) -> None:
+    copy = shutil.copy(path.with_name("anchors.log"), tmp_path / "copy.log")
+    rewrite(path, RUN, b'"by":"maria"', b'"by":"bruno"')
+    change(path, "update approvals set body = replace(cast(body as text), 'maria', 'bruno')")
+    forge(path)
+    exported(path, tmp_path / "out")
+    assert alone(str(SOURCE), str(tmp_path / "out")).returncode == 0
+    said = alone(str(SOURCE), str(tmp_path / "out"), "--anchors", str(copy))
+    assert said.returncode == 1
+    assert "the anchors do not begin with the copy" in said.stdout
+    assert f"run {RUN}, fact 1: the chain up to fact 8 is not the one that was anchored" in said.stdout
+
+
+def test_erased_and_vacuumed_ledgers_are_sound(path: Path) -> None:
+    with closing(SqliteStore(path)) as store:
+        Erasing(store, FrozenClock()).erase(RUN, "ann")
+        assert verdicts(path) == (True, True)
+        assert store.vacuum(1 << 60, dry_run=False).runs == 2
+    assert verdicts(path) == (True, True)
+
+
+def test_a_tree_with_an_open_secret_goes_without_payloads_and_is_judged_all_the_same(
+    path: Path, tmp_path: Path
+) -> None:
+    told = exported(path, tmp_path / "out", Open(RUN))
+    assert told.withheld == (RUN,)
+    lines = [json.loads(line) for line in (tmp_path / "out" / "ledger.ndjson").read_bytes().splitlines()]
+    mine = [line for line in lines if line["sort"] == "fact" and line["run"].startswith(RUN)]
+    assert {(line["input"], line["output"], line["salt"]) for line in mine} == {(None, None, None)}
+    assert [line["body"] for line in lines if line["sort"] == "blob"] == [None]
+    assert alone(str(SOURCE), str(tmp_path / "out")).returncode == 0
+    change(path, f"update facts set input = '[]' where run = '{RUN}' and seq = 1")
+    exported(path, tmp_path / "other", Open(RUN))
+    said = alone(str(SOURCE), str(tmp_path / "other"))
+    assert "fact 1: its payload was withheld, and does not match its commitment" in said.stdout
+
+
+def test_a_secret_that_cannot_be_withheld_refuses_the_export(path: Path, tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="in a body"):
+        exported(path, tmp_path / "out", Open(RUN, everywhere=True))
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_run_is_exported_with_its_tree(path: Path, tmp_path: Path) -> None:
+    assert (exported(path, tmp_path / "out", run=RUN).runs) == 2
+    assert alone(str(SOURCE), str(tmp_path / "out")).returncode == 0
+    with pytest.raises(Invalid, match="is not in the ledger"):
+        exported(path, tmp_path / "other", run="nobody")
+    with pytest.raises(Invalid, match="exists"):
+        exported(path, tmp_path / "out")
+
+
+def test_what_is_no_export_is_said(path: Path, tmp_path: Path) -> None:
+    assert alone(str(SOURCE)).returncode == 2
+    assert alone(str(SOURCE), str(tmp_path / "nothing")).returncode == 4
+    exported(path, tmp_path / "out")
+    (tmp_path / "out" / "ledger.ndjson").write_text("{\n")
+    assert alone(str(SOURCE), str(tmp_path / "out")).returncode == 4
+
+
+def test_every_store_tells_the_same_rows(tmp_path: Path) -> None:
+    def rows(store: Store) -> list[str]:
+        ignored = ("owed", "bundle")
+        return sorted(json.dumps(line) for line in lines_of(store.evidence()) if line["sort"] not in ignored)
+
+    memory = furnish(MemoryStore())
+    with closing(SqliteStore(tmp_path / "ledger.db")) as store:
+        kinds = {json.loads(row)["sort"] for row in rows(furnish(store))}
+    assert kinds == {json.loads(row)["sort"] for row in rows(memory)} == {"run", "fact", "ticket", "standing", "blob"}
+
+
+def test_the_verifier_is_one_file_for_python_3_9_and_imports_the_standard_library_only() -> None:
+    tree = ast.parse(SOURCE.read_text(encoding="utf-8"), feature_version=(3, 9))
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert {name.partition(".")[0] for name in imported} <= set(sys.stdlib_module_names)
+
+
+def test_the_verifier_knows_the_tables_of_the_engine() -> None:
+    moves = {
+        str(status): {fact.__name__: "" if len(to) > 1 else str(*to) for fact, to in moves.items()}
+        for status, moves in STEP_MOVES.items()
+    }
+    assert moves == verify_export.MOVES
+    assert {str(status) for status in ENDS} == verify_export.ENDS
+    assert {str(effect) for effect in EFFECTFUL} == verify_export.EFFECTFUL
+
+
+def test_these_ledgers_are_those_of_the_other_tests(path: Path) -> None:
+    assert finds.judged(path).is_sound
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("select count(*) from facts where kind = ?", (done("a#1").kind,)).fetchone() == (1,)
