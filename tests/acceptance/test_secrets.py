@@ -1,12 +1,16 @@
 """Secrets and the real command: a hundred of them are nowhere in what it wrote and said, and a rotation counts."""
 
 import json
+import subprocess
+import time
+from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 
-import pytest
-
+from magsag.adapters.store.sqlite import SqliteStore
+from magsag.domain.ids import RunId
 from tests.acceptance.secret_project import build, hits, planted
-from tests.acceptance.workshop import Done, magsag
+from tests.acceptance.workshop import Done, command, environment, magsag
 
 DOORS = [("leak", do) for do in ("return", "raise", "fail", "retry", "log", "late")]
 DOORS += [("apart", do) for do in ("return", "raise", "fail", "log", "print")] + [("store", "record")]
@@ -57,39 +61,76 @@ def test_a_skill_that_writes_them_past_the_product_is_found_by_the_same_search(t
     assert {hit.split()[0] for hit in hits(folder, said(done))} == set(planted())
 
 
-@pytest.mark.parametrize("kept", ["env", "file"])
-def test_a_key_that_changes_while_a_run_waits_is_used_and_the_change_is_audited(tmp_path: Path, kept: str) -> None:
-    catalog = tmp_path / "catalog"
-    for path, text in {
-        "skills/call/skill.yaml": "kind: skill\nschema: 1\nslug: call\nversion: 0.1.0\nentrypoint: skill.py:run\n"
-        f"effect: read\nsecrets: {{KEY: '{kept}:KEY'}}\n",
-        "skills/call/skill.py": "import hashlib\ndef run(payload, ctx):\n"
-        "    return hashlib.sha256(ctx.secret('KEY').encode()).hexdigest()[:8]\n",
-        "agents/main/caller-mag/agent.yaml": "kind: agent\nschema: 1\nslug: caller-mag\nversion: 0.1.0\nrole: main\n"
-        "entrypoint: agent.py:run\nuses: [skill:call]\n",
-        "agents/main/caller-mag/agent.py": "async def run(payload, ctx):\n    first = await ctx.skill('call')\n"
-        "    await ctx.wait_for('go')\n    return [first, await ctx.skill('call')]\n",
-    }.items():
-        (catalog / path).parent.mkdir(parents=True, exist_ok=True)
-        (catalog / path).write_text(text, encoding="utf-8")
-    (tmp_path / "magsag.toml").touch()
+CALLER = {
+    "skills/call/skill.yaml": "kind: skill\nschema: 1\nslug: call\nversion: 0.1.0\nentrypoint: skill.py:run\n"
+    "effect: read\nsecrets: {KEY: '%s:KEY'}\n",
+    "skills/call/skill.py": "import hashlib\ndef run(payload, ctx):\n"
+    "    return hashlib.sha256(ctx.secret('KEY').encode()).hexdigest()[:8]\n",
+    "agents/main/caller-mag/agent.yaml": "kind: agent\nschema: 1\nslug: caller-mag\nversion: 0.1.0\nrole: main\n"
+    "entrypoint: agent.py:run\nuses: [skill:call]\n",
+    "agents/main/caller-mag/agent.py": "async def run(payload, ctx):\n    first = await ctx.skill('call')\n"
+    "    await ctx.wait_for('go')\n    return [first, await ctx.skill('call')]\n",
+}
+OLD, NEW = "the-old-key-1", "the-new-key-2"
 
-    def key(value: str) -> dict[str, str]:
-        (tmp_path / "KEY").write_text(value, encoding="utf-8")
-        (tmp_path / "KEY").chmod(0o600)
-        return {"KEY": value}
 
-    old, new = "the-old-key-1", "the-new-key-2"
-    assert typed(tmp_path, key(old), "agent", "run", "caller-mag", "--run-id", "one", stdin="null").code == 3
-    key(new)
-    done = typed(tmp_path, {"KEY": new}, "run", "signal", "one", "go", "--json")
-    assert done.code == 0, done.err
-    shown = magsag("run", "show", "one", "--json", cwd=tmp_path).value
+def caller(folder: Path, kept: str) -> None:
+    for path, text in CALLER.items():
+        (folder / "catalog" / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "catalog" / path).write_text(text.replace("%s", kept), encoding="utf-8")
+    (folder / "magsag.toml").touch()
+
+
+def key(folder: Path, value: str) -> dict[str, str]:
+    """Keep this one from now on."""
+    (folder / "KEY").write_text(value, encoding="utf-8")
+    (folder / "KEY").chmod(0o600)
+    return {"KEY": value}
+
+
+def require_the_change_on_record(folder: Path, kept: str) -> None:
+    shown = magsag("run", "show", "one", "--json", cwd=folder).value
     first, second = shown["output"]
-    assert first != second
+    assert [first, second] == [sha256(one.encode()).hexdigest()[:8] for one in (OLD, NEW)]
     assert [(use["step"], use["before"] is None) for use in shown["secrets"]] == [("call#1", True), ("call#2", False)]
-    log = magsag("audit", "log", "--tool", f"{kept}:KEY", "--json", cwd=tmp_path).value
+    log = magsag("audit", "log", "--tool", f"{kept}:KEY", "--json", cwd=folder).value
     versions = [use["version"] for use in shown["secrets"]]
     assert [one["said"] for one in log] == [versions[0], f"{versions[1]} changed since {versions[0]}"]
-    written = b"".join(path.read_bytes() for path in (tmp_path / ".magsag").iterdir() if path.is_file())
-    assert not [value for value in (old, new) if value.encode() in written]
+    written = b"".join(path.read_bytes() for path in (folder / ".magsag").iterdir() if path.is_file())
+    assert not [value for value in (OLD, NEW) if value.encode() in written]
+
+
+def test_a_variable_that_changes_while_a_run_waits_is_used_and_the_change_is_audited(tmp_path: Path) -> None:
+    caller(tmp_path, "env")
+    run = ("agent", "run", "caller-mag", "--run-id", "one")
+    assert typed(tmp_path, {"KEY": OLD}, *run, stdin="null").code == 3
+    assert typed(tmp_path, {"KEY": NEW}, "run", "signal", "one", "go", "--json").code == 0
+    require_the_change_on_record(tmp_path, "env")
+
+
+def test_a_worker_uses_a_changed_file_without_a_restart_and_the_change_is_audited(tmp_path: Path) -> None:
+    caller(tmp_path, "file")
+    key(tmp_path, OLD)
+    assert magsag("data", "init", cwd=tmp_path).code == 0
+    serve = command("serve", "--worker", "--quiet")
+    with subprocess.Popen(serve, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL) as worker:
+        try:
+            run = ("agent", "run", "caller-mag", "--run-id", "one", "--detach")
+            assert magsag(*run, cwd=tmp_path, stdin="null").code == 0
+            wait_until_it_is(tmp_path, "parked")
+            key(tmp_path, NEW)
+            magsag("run", "signal", "one", "go", "--detach", cwd=tmp_path)
+            wait_until_it_is(tmp_path, "succeeded")
+        finally:
+            worker.terminate()
+    require_the_change_on_record(tmp_path, "file")
+
+
+def wait_until_it_is(folder: Path, status: str) -> None:
+    with closing(SqliteStore(folder / ".magsag" / "ledger.db")) as store:
+        for _ in range(2000):
+            row = store.row(RunId("one"))
+            if row is not None and row.status == status:
+                return
+            time.sleep(0.02)
+    raise AssertionError(f"it never was {status}")

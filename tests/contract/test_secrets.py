@@ -1,6 +1,7 @@
 """Where secrets are read from: one suite over the environment, files and the keyring, then what each has of its own."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -126,3 +127,19 @@ def test_a_keyring_that_is_locked_is_refused_without_what_it_said(tmp_path: Path
         SecretSources(tmp_path, None, {}, locked).read(reference_of("keyring:mail/token"))
     assert VALUE not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+def test_the_systems_keyring_is_asked_through_its_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "keyring.py").write_text("def get_password(service, name):\n    return f'{service} and {name}'\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "keyring", raising=False)
+    try:
+        assert SecretSources(tmp_path, None).read(reference_of("keyring:mail/token")) == "mail and token"
+    finally:
+        sys.modules.pop("keyring", None)
+
+
+def test_without_that_library_the_next_move_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "keyring", None)
+    with pytest.raises(Invalid, match=r"pip install 'magsag\[keyring\]'"):
+        SecretSources(tmp_path, None).read(reference_of("keyring:mail/token"))

@@ -103,7 +103,8 @@ class SecretSources:
         except Invalid:
             raise
         except Exception as error:  # a foreign library in front of foreign services
-            raise Invalid(f"{reference}: the keyring gives nothing ({type(error).__name__}); unlock it") from None
+            why = f"the keyring gives nothing ({type(error).__name__})"
+            raise Invalid(f"{reference}: {why}; unlock it, or install one that this machine can ask") from None
         if not value:
             raise Invalid(f"{reference}: the keyring has no such entry; add it: `keyring set {service} {name}`")
         return value
