@@ -10,7 +10,7 @@ from typing import Final
 
 from magsag.catalog.expressions import compile_rule_condition, counted_refs
 from magsag.domain import facts
-from magsag.domain.approval import Acting, Reach
+from magsag.domain.approval import Acting, Proof, Reach
 from magsag.domain.condition import ConditionInvalid, Conditions
 from magsag.domain.effects import Level
 from magsag.domain.errors import Invalid, Refused
@@ -18,7 +18,7 @@ from magsag.domain.frozen import frozen
 from magsag.domain.ids import run_id
 from magsag.domain.verdicts import APPROVE, START
 from magsag.engine.chain import seal
-from magsag.policy.people import People
+from magsag.policy.people import DEVELOPMENT, People
 from magsag.policy.standing_approval import require_answerable
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Store, TicketRow, Write, Written
@@ -121,6 +121,7 @@ class StandingApprovals:
         while True:
             row = self._row(id)
             people.person(by)
+            self._require_known(row, by)
             if row.is_revoked:
                 raise Refused(f"standing approval {id} was revoked already")
             now = self._clock.now()
@@ -140,6 +141,12 @@ class StandingApprovals:
         if not found or found[0].id != id:
             raise Invalid(f"standing approval {id} is not in the ledger")
         return found[0]
+
+    def _require_known(self, row: StandingRow, by: Acting) -> None:
+        """A claim counts where the run is. Raises Refused."""
+        environment = self._view(row).said.environment
+        if by.proof is Proof.CLAIM and environment != DEVELOPMENT:
+            raise Refused(f"{by.id} is known by a claim, which counts in {DEVELOPMENT} only, not in {environment}")
 
     def _view(self, row: StandingRow) -> StandingView:
         run = read_run(self._store, row.run)

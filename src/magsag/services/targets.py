@@ -85,7 +85,7 @@ class WaitAct:
     seconds: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class QuestionAct:
     """A question of the program itself, which people answer."""
 

@@ -1,9 +1,9 @@
 """Tickets from Python: what `Project` shows of them and how it puts an answer on record. Who may is judged there."""
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from magsag.domain.approval import Answer, TicketState
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId
 from magsag.ports.ledger import TicketQuery
 from magsag.services.approvals import Decision
@@ -11,7 +11,7 @@ from magsag.services.documents import ticket_document
 from magsag.surfaces.python import UNCHANGED, Services
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Word:
     """What somebody says of a ticket, and how they show who they are."""
 
