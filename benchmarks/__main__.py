@@ -13,13 +13,14 @@ import sqlite3
 import sys
 from pathlib import Path
 
+from approvals import approvals
 from cases import CASES as ON_SQLITE
 from measure import Row, document, table
 from on_postgres import on_postgres
 from peer_programs import NAMES, Peers, Unavailable
 
 HERE = Path(__file__).parent
-CASES = {**ON_SQLITE, "B9": on_postgres}
+CASES = {**ON_SQLITE, "B9": on_postgres, "B-approvals": approvals}
 RESULTS = HERE / "results.json"
 
 
