@@ -50,8 +50,9 @@ def _settings() -> str:
         for key, known in KEYS.items()
     ]
     rows.append(("models.ALIAS", "MAGSAG_MODELS_ALIAS", "", "", about["models"]))
+    rows.append(("providers.NAME", "", "", "", about["providers"]))
     lines = [
-        f"| `{key}` | `{variable}` | {_cell(flag)} | {_cell(default)} | {what} |"
+        f"| `{key}` | {_cell(variable)} | {_cell(flag)} | {_cell(default)} | {what} |"
         for key, variable, flag, default, what in rows
     ]
     return "\n".join(["| key | variable | flag | default | what it does |", "|---|---|---|---|---|", *lines])

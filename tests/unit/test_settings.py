@@ -159,3 +159,15 @@ def test_every_setting_says_where_it_came_from(tmp_path: Path) -> None:
     fields = {"project", "catalog", "ledger", "environment", "mode", "durability", "actor", "lease_seconds"}
     assert fields <= set(found.sources)
     assert found.actor
+
+
+def test_limits_of_a_provider_are_read_and_what_could_not_work_is_refused(tmp_path: Path) -> None:
+    text = '[models]\nsmart = "scripted:r.yaml"\n[providers]\nscripted = {rate = {calls = 60, per = "1m"}}\n'
+    found = settings_of(tmp_path, text).settings
+    rate = found.providers["scripted"].rate
+    assert rate is not None
+    assert (rate.calls, rate.per) == (60, 60.0)
+    assert found.sources["providers.scripted"] == "magsag.toml:4"
+    table = "[providers.scripted]\nbreaker = {failures = 3, of = 2}\n"
+    assert "providers.scripted is wrong at breaker: `failures: 3` of the last 2 calls" in refusal(tmp_path, table)
+    assert "providers.scripted is wrong at rates" in refusal(tmp_path, "[providers.scripted]\nrates = 1\n")

@@ -11,6 +11,7 @@ from magsag.adapters.store.memory import MemoryStore
 from magsag.domain.breaking import BreakerMoved, BreakerState
 from magsag.domain.errors import ErrorType, Invalid, Retryable, StepFailed, StoreBroken
 from magsag.domain.facts import RunStatus
+from magsag.domain.manifests.throttling import ProviderLimits
 from magsag.ports.clock import Clock
 from magsag.ports.throttles import ThrottleRow
 from magsag.services.runs import Order, RunResult
@@ -302,3 +303,27 @@ def test_a_reset_closes_it(bench: Callable[..., Bench]) -> None:
     assert (now.state, now.since, now.failures, now.closed_by) == (BreakerState.CLOSED, None, 0, "ann")
     with pytest.raises(Invalid, match="there are: skill:look"):
         states.reset("skill:unknown", "ann")
+
+
+def test_a_breaker_of_a_provider_holds_for_all_aliases_that_are_bound_to_it(bench: Callable[..., Bench]) -> None:
+    body = """\
+        told = []
+        for alias in ("smart", "fast", "smart"):
+            try:
+                told.append(await ctx.model(alias, "hello"))
+            except Exception as error:
+                told.append(error.type)
+        return told
+    """
+    made = bench(
+        agent("main", body, uses="model:smart, model:fast"),
+        models={"smart": "scripted:none.yaml", "fast": "scripted:none.yaml"},
+        providers={"scripted": ProviderLimits.model_validate({"breaker": {"failures": 1, "open": "1h"}})},
+    )
+    (made.folder / "none.yaml").write_text("replies:\n  - {match: other, text: no}\n", encoding="utf-8")
+    assert made.run().output == ["unavailable"] * 3
+    assert [b"is not tried" in made.step(id).output for id in ("smart#1", "fast#1", "smart#2")] == [False, True, True]
+    view = made.app.agents.view("agent:main")
+    assert [(one.name, one.state and one.state.state) for one in view.limited] == [
+        ("provider:scripted", BreakerState.OPEN)
+    ]

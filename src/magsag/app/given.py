@@ -13,7 +13,7 @@ from magsag.domain.settings import Settings
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Store
 from magsag.ports.means import Means
-from magsag.ports.model import ModelProvider
+from magsag.ports.model import BoundModel
 from magsag.ports.place import Place
 from magsag.ports.sandbox import Sandbox
 from magsag.ports.secrets import Secrets
@@ -165,7 +165,7 @@ class Given:
         return load(folder, self.conditions, reach=self.reach, beside=self.beside, shipped=shipped)
 
     @cached_property
-    def models(self) -> Mapping[str, tuple[ModelProvider, str]]:
+    def models(self) -> Mapping[str, BoundModel]:
         """Model aliases bound to providers. Raises Invalid for a provider that does not exist."""
         return {alias: self._provider(alias, bound) for alias, bound in self.settings.models.items()}
 
@@ -193,10 +193,12 @@ class Given:
         shown = Shown(os_user(), self.api_key)
         return Identity(lambda: self.catalog.people, shown, self.settings.environment)
 
-    def _provider(self, alias: str, bound: str) -> tuple[ModelProvider, str]:
+    def _provider(self, alias: str, bound: str) -> BoundModel:
         name, _, model = bound.partition(":")
         if name == "scripted":
             from magsag.adapters.providers.scripted import ScriptedProvider
+            from magsag.services.limits import limits_of_provider
 
-            return ScriptedProvider(Path(self.settings.project) / model), model
+            provider = ScriptedProvider(Path(self.settings.project) / model)
+            return BoundModel(provider, model, limits_of_provider(name, self.settings.providers.get(name)))
         raise Invalid(f'[models] {alias} = "{bound}": provider {name!r} is not there; this version has scripted')

@@ -118,8 +118,11 @@ class Looking(Running):
     def agents(self) -> "Agents":
         """Agents, and how what they call stands."""
         from magsag.services.agents import Agents
+        from magsag.services.limits import limits_of_provider
 
-        return Agents(lambda: self.catalog.bundle, self._looked_at())
+        bound = {alias: name.partition(":")[0] for alias, name in self.settings.models.items()}
+        limits = {alias: limits_of_provider(name, self.settings.providers.get(name)) for alias, name in bound.items()}
+        return Agents(lambda: self.catalog.bundle, self._looked_at(), limits)
 
     @property
     def throttles(self) -> "ThrottleStates":

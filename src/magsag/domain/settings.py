@@ -3,6 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import field
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from magsag.domain.manifests.throttling import ProviderLimits
 
 from magsag.domain.frozen import frozen
 
@@ -96,5 +100,7 @@ class Settings:
     audit: Audit = Audit()
     models: Mapping[str, str] = field(default_factory=dict)
     """alias -> `provider:model`"""
+    providers: "Mapping[str, ProviderLimits]" = field(default_factory=dict)
+    """breaker, rate and concurrency of the models of one provider, e.g. `rate = {calls = 60, per = "1m"}`"""
     sources: Mapping[str, str] = field(default_factory=dict)
     """key -> where its value came from"""

@@ -1,9 +1,10 @@
 """A model API, as the gate sees it."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from magsag.domain.frozen import frozen
+from magsag.policy.throttle import Declared
 
 
 @frozen
@@ -26,3 +27,12 @@ class ModelProvider(Protocol):
 
     async def complete(self, model: str, request: Mapping[str, Any]) -> ModelReply:
         """Answer `{messages: [{role, content}], ...}` with the given model."""
+
+
+class BoundModel(NamedTuple):
+    """What an alias stands for."""
+
+    provider: ModelProvider
+    model: str
+    throttled: Declared | None = None
+    """breaker, rate and concurrency of the provider, which all its models share"""

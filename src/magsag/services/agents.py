@@ -1,12 +1,12 @@
 """An agent as `agent show` tells it: what it is, what it may call, and how what is limited of that stands."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from magsag.catalog.bundle import Bundle, Entry
-from magsag.catalog.reach import reached
+from magsag.catalog.reach import reached, references
 from magsag.domain.frozen import frozen
 from magsag.domain.manifests import Agent
-from magsag.policy.throttle import Limits, Throttle, calls_left
+from magsag.policy.throttle import Declared, Limits, Throttle, calls_left
 from magsag.ports.throttles import Throttles
 from magsag.services.limits import limits_of
 from magsag.services.throttles import ThrottleStates, ThrottleView
@@ -40,9 +40,13 @@ class AgentView:
 class Agents:
     """Tells of agents."""
 
-    def __init__(self, bundle: Callable[[], Bundle], throttles: Throttles) -> None:
+    def __init__(
+        self, bundle: Callable[[], Bundle], throttles: Throttles, models: Mapping[str, Declared | None]
+    ) -> None:
+        """`models` has what is limited of the provider behind each alias."""
         self._bundle = bundle
         self._throttles = throttles
+        self._models = models
 
     def view(self, ref: str) -> AgentView:
         """One agent. Raises Invalid, with the nearest name."""
@@ -55,8 +59,10 @@ class Agents:
 
     def _limited(self, bundle: Bundle, ref: str) -> Iterator[LimitedView]:
         states = {view.name: view for view in ThrottleStates(self._throttles).all()}
-        names = [name for name in sorted(reached(bundle, ref)) if name.startswith(("agent:", "skill:")) and "@" in name]
-        for known in dict.fromkeys(limits_of(bundle.find(name).manifest) for name in names):
+        entries = [bundle.find(name) for name in sorted(reached(bundle, ref)) if "@" in name]
+        aliases = [name for entry in entries for name in references(entry.manifest) if name.startswith("model:")]
+        models = [self._models.get(alias.removeprefix("model:")) for alias in sorted(aliases)]
+        for known in dict.fromkeys([*(limits_of(entry.manifest) for entry in entries), *models]):
             if known is not None:
                 state, rate = states.get(known.name), known.limits.rate
                 left = None if rate is None else rate.calls

@@ -21,7 +21,7 @@ from magsag.engine.run import Run
 from magsag.policy.rules import Policies
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Store
-from magsag.ports.model import ModelProvider
+from magsag.ports.model import BoundModel
 from magsag.services.attempt import ChildPlace
 from magsag.services.beginnings import read_run, started_of
 from magsag.services.budgeting import bounds_of
@@ -58,7 +58,7 @@ class Programs:
         store: Store,
         clock: Clock,
         policies: Policies,
-        models: Mapping[str, tuple[ModelProvider, str]],
+        models: Mapping[str, BoundModel],
     ) -> None:
         self._gate = gate
         self._recorder = recorder

@@ -17,7 +17,7 @@ from magsag.domain.verdicts import DETACH
 from magsag.engine.run import Run, Step
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Ledger
-from magsag.ports.model import ModelProvider, ModelReply
+from magsag.ports.model import BoundModel, ModelReply
 from magsag.services.attempt import Children, Told
 from magsag.services.beginnings import read_run
 from magsag.services.course import Course
@@ -201,11 +201,11 @@ class RecordedClock:
         return bytes(count)
 
 
-class NoModels(Mapping[str, tuple[ModelProvider, str]]):
+class NoModels(Mapping[str, BoundModel]):
     """Every alias is known, and none can be asked."""
 
-    def __getitem__(self, alias: str) -> tuple[ModelProvider, str]:
-        return _Silent(), alias
+    def __getitem__(self, alias: str) -> BoundModel:
+        return BoundModel(_Silent(), alias)
 
     def __iter__(self) -> Iterator[str]:
         return iter(())

@@ -22,7 +22,7 @@ from magsag.policy.judge import Applicable, applicable, settled
 from magsag.policy.record import PLAIN, Traits
 from magsag.policy.rules import Policies
 from magsag.policy.throttle import Declared
-from magsag.ports.model import ModelProvider
+from magsag.ports.model import BoundModel, ModelProvider
 from magsag.ports.sandbox import Confines
 from magsag.services.apart import confines_of_skill, confines_of_step
 from magsag.services.limits import limits_of
@@ -135,7 +135,7 @@ class Targets:
 
     bundle: Bundle
     policies: Policies
-    models: Mapping[str, tuple[ModelProvider, str]]
+    models: Mapping[str, BoundModel]
     program: str
     entry: Entry[Agent] | Entry[Flow]
     uses: Sequence[str] | None
@@ -283,9 +283,15 @@ class Targets:
                 f"model alias {alias!r} is bound to nothing (bound: {known}). "
                 f'Bind it in magsag.toml: [models] {alias} = "scripted:FILE"'
             )
-        provider, model = bound
         proposal = Proposal("model", f"model:{alias}", Effect.READ)
-        return Target(alias, proposal, self.permitted(proposal), ModelAct(provider, model), paid=True)
+        return Target(
+            alias,
+            proposal,
+            self.permitted(proposal),
+            ModelAct(bound.provider, bound.model),
+            paid=True,
+            throttled=bound.throttled,
+        )
 
     def _shell(self, step: FlowStep) -> Target:
         proposal = Proposal("shell", f"shell:{step.id}", Effect(step.effect or Effect.UNREPEATABLE))

@@ -26,6 +26,8 @@ API_KEY: Final = "MAGSAG_API_KEY"
 
 OF_THE_PROCESS: Final = frozenset({"MAGSAG_PROJECT", "AGDD_PROJECT", "MAGSAG_DEBUG", "MAGSAG_LOG_FORMAT", API_KEY})
 """variables that are read, but are no settings of a project"""
+_NAMED: Final = frozenset({"models", "providers"})
+"""sections whose keys are the project's own names"""
 _NOT_THERE: Final = "the part behind it is not in this version"
 
 
@@ -134,7 +136,7 @@ def _take_file(written: Written, search: _Search) -> None:
         section, _, name = key.partition(".")
         if section == "features" and name in LATER_FEATURES:
             search.faults.append(f"{source}: {key}: {_NOT_THERE}; remove the line")
-        elif key in KEYS or (section == "models" and name):
+        elif key in KEYS or (section in _NAMED and name):
             search.take(key, given, source, in_file=True)
         else:
             search.faults.append(f"{source}: {key} is no setting{guess(key)}")
@@ -142,7 +144,7 @@ def _take_file(written: Written, search: _Search) -> None:
 
 def _settings(search: _Search, project: _Project, cwd: Path) -> Settings:
     values = {key: search.values.get(key) or _Value(known.default, "default") for key, known in KEYS.items()}
-    values |= {key: value for key, value in search.values.items() if key.startswith("models.")}
+    values |= {key: value for key, value in search.values.items() if key.partition(".")[0] in _NAMED}
     values["project"] = _Value(str(project.folder), project.source)
     values["actor"] = _Value(os_user(), "user of the operating system")
     values["catalog"] = _catalog(values["catalog"], project.folder, cwd)
@@ -158,6 +160,7 @@ def _settings(search: _Search, project: _Project, cwd: Path) -> Settings:
         audit=Audit(**_section(values, "audit")),
         limits=Limits(**_section(values, "limits")),
         models=_section(values, "models"),
+        providers=_section(values, "providers"),
         sources={key: values[key].source for key in sorted(values)},
     )
 

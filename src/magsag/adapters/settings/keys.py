@@ -44,7 +44,8 @@ def check(key: str, given: object) -> object:
     """The value of a setting. Raises ValueError, worded to follow the key."""
     if key in KEYS:
         return KEYS[key].check(given)
-    return _model(key.partition(".")[2], given)
+    section, _, name = key.partition(".")
+    return _provider(name, given) if section == "providers" else _model(name, given)
 
 
 def parse(key: str, text: str) -> object:
@@ -162,6 +163,21 @@ def _model(alias: str, given: object) -> object:
     if isinstance(given, str) and all(given.partition(":")):
         return given
     raise ValueError(f'is {_said(given)}; write "provider:model", e.g. "scripted:replies.yaml"')
+
+
+def _provider(name: str, given: object) -> object:
+    if not _ALIAS.fullmatch(name):
+        raise ValueError("is no provider; use small letters, digits, dashes and underscores")
+    from pydantic import ValidationError
+
+    from magsag.domain.manifests.throttling import ProviderLimits
+
+    try:
+        return ProviderLimits.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place, said = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
+        raise ValueError(f"is wrong at {place}: {said}" if place else f"is wrong: {said}") from None
 
 
 def _truth(text: str) -> object:

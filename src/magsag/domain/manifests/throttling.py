@@ -53,3 +53,14 @@ class RateRule(Part):
     """so many calls"""
     per: Span
     """in each such time"""
+
+
+class ProviderLimits(Part):
+    """What is taken of one provider of models, by all aliases bound to it (`[providers.NAME]` in magsag.toml)."""
+
+    breaker: BreakerRule | None = None
+    """when no model of it is asked for a while"""
+    rate: RateRule | None = None
+    """how often its models may be asked"""
+    concurrency: int | None = Field(default=None, ge=1, le=1000)
+    """so many requests may be under way at once"""

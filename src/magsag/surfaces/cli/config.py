@@ -39,7 +39,7 @@ def _values(settings: "Settings") -> Iterator[tuple[str, object]]:
     for key in settings.sources:
         section, _, name = key.partition(".")
         part = getattr(settings, section)
-        value = (part[name] if section == "models" else getattr(part, name)) if name else part
+        value = (part[name] if section in ("models", "providers") else getattr(part, name)) if name else part
         yield key, shown(value) if key == "ledger" else value
 
 
@@ -49,4 +49,6 @@ def _said(value: object) -> str:
         return str(value).lower()
     if isinstance(value, tuple):
         return json.dumps(value)
+    if hasattr(value, "model_dump_json"):
+        return str(value.model_dump_json(exclude_none=True))
     return f"{value:g}" if isinstance(value, float) else str(value)
