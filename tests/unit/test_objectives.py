@@ -9,15 +9,19 @@ import pytest
 
 from magsag.adapters.store.memory import MemoryStore
 from magsag.domain.approval import Acting, Answer, Proof
+from magsag.domain.breaking import BreakerState
 from magsag.domain.errors import ErrorType, Refused
 from magsag.domain.facts import Decision, ParkedOn, RunStarted, RunStatus, StepStatus, Verdict
 from magsag.domain.ids import RunId
 from magsag.domain.settings import Features
 from magsag.domain.verdicts import START
+from magsag.policy.breaker import state_of
 from magsag.ports.ledger import TicketQuery
+from magsag.ports.throttles import ThrottleRow
 from magsag.services.approvals import Decision as Says
 from magsag.services.objectives import Objectives
 from magsag.services.runs import Order, RunResult
+from magsag.services.throttles import throttle_of
 from tests.unit.world import KINDS, Bench, agent
 
 PEOPLE = "kind: people\nschema: 1\npeople:\n  - {id: maria, proof: os_user}\n"
@@ -35,7 +39,9 @@ Make = Callable[..., Bench]
 def make(tmp_path: Path) -> Make:
     def made(action: str = "block", **settings: Any) -> Bench:
         slo = f"{{success_rate: 0.5, window: 1h, min_runs: 2, action: {action}}}"
-        files = {**KINDS, **agent("main", BODY, "skill:pure", slo=slo), **agent("above", ABOVE, "agent:main")}
+        breaker = {"breaker": "{failures: 9, open: 1h}"} if action == "open_breaker" else {}
+        main = agent("main", BODY, "skill:pure", slo=slo, **breaker)
+        files = {**KINDS, **main, **agent("above", ABOVE, "agent:main")}
         return Bench(tmp_path, {**files, "people.yaml": PEOPLE}, **{"actor": "tester", **settings})
 
     return made
@@ -157,6 +163,48 @@ def test_a_delegation_that_asks_opens_a_ticket(make: Make) -> None:
     assert run(bench, "r", program="agent:above").status is RunStatus.PARKED
     decide(bench, Answer.APPROVE)
     assert bench.resume().status is RunStatus.SUCCEEDED
+
+
+class Shared(MemoryStore):
+    """A store whose clock the test moves."""
+
+    at = 1_700_000_000_000_000
+
+    def throttle(self, name: str) -> tuple[int, ThrottleRow | None]:
+        return self.at, super().throttle(name)[1]
+
+    def state(self) -> BreakerState:
+        row = self.throttle("agent:main")[1]
+        assert row is not None
+        return state_of(throttle_of(row).breaker, self.at)
+
+
+def with_breaker(make: Make) -> tuple[Bench, Shared]:
+    bench, store = make("open_breaker"), Shared()
+    bench.store, bench.app = store, bench.process(store)
+    missed(bench)
+    return bench, store
+
+
+def test_an_open_breaker_lets_one_run_in_a_while_through(make: Make) -> None:
+    bench, store = with_breaker(make)
+    first, second = run(bench, "r"), run(bench, "s")
+    assert (first.status, second.status, store.state()) == (RunStatus.DENIED, RunStatus.DENIED, BreakerState.OPEN)
+    assert first.error is not None
+    assert "its breaker is open, the next run may try at 2023-11-14T23:13:20" in first.error.message
+    store.at += 3_600_000_000
+    assert [run(bench, id).status for id in ("t", "u")] == [RunStatus.SUCCEEDED, RunStatus.DENIED]
+
+
+def test_an_open_breaker_is_asked_at_the_gate(make: Make) -> None:
+    bench, store = with_breaker(make)
+    refused = run(bench, "r", program="agent:above")
+    assert refused.error is not None
+    assert (refused.error.type, store.state()) == (ErrorType.UNAVAILABLE, BreakerState.OPEN)
+    store.at += 3_600_000_000
+    assert run(bench, "s", program="agent:above").status is RunStatus.SUCCEEDED
+    assert store.state() is BreakerState.CLOSED
+    assert run(bench, "t", program="agent:above").status is RunStatus.FAILED
 
 
 def test_child_runs_count(make: Make) -> None:

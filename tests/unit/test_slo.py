@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from magsag.domain.facts import Decision, Verdict
 from magsag.domain.ids import RunId
+from magsag.domain.manifests import Agent, Flow
 from magsag.domain.manifests.slo import Slo
 from magsag.domain.measures import Measure, Shown
 from magsag.policy import slo as policy
@@ -160,7 +161,8 @@ def test_of_very_many_runs_the_newest_are_judged() -> None:
 
 
 @pytest.mark.parametrize(
-    ("action", "decision"), [("warn", Decision.ALLOW), ("ask", Decision.ASK), ("block", Decision.DENY)]
+    ("action", "decision"),
+    [("warn", Decision.ALLOW), ("ask", Decision.ASK), ("block", Decision.DENY), ("open_breaker", Decision.ALLOW)],
 )
 def test_a_missed_objective_does_what_its_manifest_says(action: str, decision: Decision) -> None:
     report = stand([measure(1, took=5_000)], p95_ms=2_500, action=action)
@@ -199,3 +201,14 @@ def test_the_stricter_of_policy_and_objectives_counts() -> None:
 def test_what_is_no_objective_is_refused(given: dict[str, Any], what: str) -> None:
     with pytest.raises(ValidationError, match=what):
         Slo.model_validate(given)
+
+
+def test_a_breaker_is_opened_only_where_there_is_one() -> None:
+    head = {"schema": 1, "slug": "it", "version": "1.0.0", "slo": {"success_rate": 0.9, "action": "open_breaker"}}
+    agent = {**head, "kind": "agent", "role": "main", "entrypoint": "agent.py:run"}
+    flow = {**head, "kind": "flow", "steps": [{"id": "a", "uses": "skill:a"}]}
+    with pytest.raises(ValidationError, match="add `breaker`"):
+        Agent.model_validate(agent)
+    with pytest.raises(ValidationError, match="flows have none"):
+        Flow.model_validate(flow)
+    Agent.model_validate({**agent, "breaker": {"failures": 3}})

@@ -103,5 +103,6 @@ def _stays(proposal: facts.Proposal) -> bool:
 
 
 def _cost(fact: facts.Fact) -> int:
-    spent: Mapping[str, int] | None = getattr(fact, "spent", None)
-    return spent.get("usd", 0) if spent else 0
+    """What the fact says of money, that of an attempt of which nothing came back included."""
+    charged: list[Mapping[str, int] | None] = [getattr(fact, "spent", None), getattr(fact, "lost", None)]
+    return sum(spent.get("usd", 0) for spent in charged if spent)

@@ -24,6 +24,8 @@ RULE: Final = "slo:"
 """how the rule of a verdict begins that objectives gave; the rest is the objective"""
 _QUANTILES: Final = {"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99, "approval_wait_p95": 0.95}
 _SHORT: Final = 12
+_DECISIONS: Final = {"ask": Decision.ASK, "block": Decision.DENY}
+"""of the other actions none stops a run by itself"""
 _RANK: Final = {Decision.ALLOW: 0, Decision.ASK: 1, Decision.DENY: 2}
 
 
@@ -87,7 +89,7 @@ def verdict(report: SloReport, place: str, policy_hash: str) -> Verdict | None:
     """What the objectives say of a new run; None when they are kept."""
     if not report.missed:
         return None
-    decision = {"warn": Decision.ALLOW, "ask": Decision.ASK, "block": Decision.DENY}[report.action]
+    decision = _DECISIONS.get(report.action, Decision.ALLOW)
     return Verdict(decision, RULE + report.missed[0].name, place, said(report), policy_hash)
 
 

@@ -51,4 +51,6 @@ class Agent(Manifest):
     def _one_program(self) -> "Agent":
         if (self.entrypoint is None) == (self.flow is None):
             raise ValueError("an agent has exactly one program: give `entrypoint` or `flow`")
+        if self.slo is not None and self.slo.action == "open_breaker" and self.breaker is None:
+            raise ValueError("`action: open_breaker` opens the agent's breaker, and it has none: add `breaker`")
         return self

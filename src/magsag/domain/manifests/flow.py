@@ -137,3 +137,9 @@ class Flow(Manifest):
     """what its runs have to show together, and what follows when they do not"""
     deprecated: str | None = None
     """why not to use it any more, and what instead"""
+
+    @model_validator(mode="after")
+    def _no_breaker(self) -> "Flow":
+        if self.slo is not None and self.slo.action == "open_breaker":
+            raise ValueError("`action: open_breaker` needs a breaker, and flows have none: write block, or ask")
+        return self

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from magsag.domain.manifests.base import Duration, Part
 
 Millis = Annotated[float, Field(gt=0, strict=False)]
-Action = Literal["warn", "ask", "block"]
+Action = Literal["warn", "ask", "block", "open_breaker"]
 
 
 class Slo(Part):
@@ -30,7 +30,8 @@ class Slo(Part):
     min_runs: int = Field(default=10, ge=1)
     """fewer ended runs in the window prove nothing"""
     action: Action = "warn"
-    """what a missed objective does to new runs: `warn` says so, `ask` wants an approval, `block` refuses them"""
+    """what a missed objective does to new runs: `warn` says so, `ask` wants an approval, `block` refuses them,
+    `open_breaker` opens the agent's breaker, which lets one through now and then"""
 
     @model_validator(mode="after")
     def _some_objective(self) -> "Slo":
