@@ -2,7 +2,9 @@
 
 import asyncio
 import re
+import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 
 from magsag import Retryable
 from magsag.adapters.store.memory import MemoryStore
+from magsag.adapters.store.sqlite import SqliteStore
 from magsag.domain.approval import Proof
 from magsag.domain.budget import Cap
 from magsag.domain.effects import Level
@@ -245,6 +248,80 @@ def test_a_dry_run_spends_nothing(tmp_path: Path) -> None:
     work = bench(tmp_path, 'await ctx.skill("mail", 1)', "{usd: 0.1}", mode="dry_run")
     assert work.run().status is RunStatus.SUCCEEDED
     assert left(work.store) == {}
+
+
+def test_a_detached_child_takes_from_the_budgets_above_it(tmp_path: Path) -> None:
+    body = 'return await ctx.delegate("sub", payload, detached=True)'
+    files = {**agent("sub", 'return await ctx.skill("paid", payload)', "skill:paid")}
+    work = bench(tmp_path, body, "{usd: 0.08}", files=files)
+    assert work.run(1).output == 1
+    assert left(work.store) == {"run/r/usd": (0, 50_000_000)}
+    child = work.store.row(RunId("r.sub#1"))
+    assert child is not None
+    assert child.root == child.run
+
+
+def test_a_replay_spends_nothing_and_a_fork_pays_only_for_what_it_does_itself(tmp_path: Path) -> None:
+    body = """
+        await ctx.skill("paid", 1)
+        return await ctx.skill("paid", 2)
+    """
+    work = bench(tmp_path, body, "{usd: 0.1}")
+    assert work.run().output == 2
+    before = left(work.store)
+    work.time.run(work.app.replay.replay(RunId("r")))
+    assert left(work.store) == before
+    forked = work.app.forks.fork(RunId("r"), "paid#2", id="s")
+    assert work.time.run(work.app.runs.resume(forked.run)).output == 2
+    mine = {row.id: row.spent for row in work.store.budgets([forked.run])}
+    assert mine == {"run/s/usd": 50_000_000}
+    assert work.store.check() == []
+
+
+def test_a_run_that_was_imported_goes_on_with_what_it_has_left(tmp_path: Path) -> None:
+    body = """
+        await ctx.skill("paid", 1)
+        await ctx.wait_for("go")
+        return await ctx.skill("paid", 2)
+    """
+    work = bench(tmp_path, body, "{usd: 0.06}")
+    assert work.run().status is RunStatus.PARKED
+    there = work.on(MemoryStore())
+    there.app.parcels.take_in(work.app.parcels.export(RunId("r")).encode(), "r.json")
+    assert left(there.store) == {"run/r/usd": (0, 50_000_000)}
+    there.app.events.signal(RunId("r"), "go", None, "ann")
+    result = there.resume()
+    assert result.error is not None
+    assert result.error.type == "budget_exhausted"
+
+
+def test_a_budget_that_somebody_changed_is_found(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "ledger.db")
+    work = bench(tmp_path, 'return await ctx.skill("paid", 1)', "{usd: 0.1}", store)
+    assert work.run().output == 1
+    assert store.check() == []
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as connection:
+        connection.execute("update budgets set spent = 0")
+        connection.commit()
+    (fault,) = store.check()
+    assert (fault.where, "it was changed" in fault.what) == ("budget run/r/usd", True)
+    work.close()
+
+
+@pytest.mark.parametrize(
+    ("budget", "said"),
+    [("{}", "limits something"), ("{usd: -1}", "out of range"), ("{usd: 0.0000000001}", "too fine")],
+)
+def test_a_budget_that_cannot_be_read_is_a_finding(tmp_path: Path, budget: str, said: str) -> None:
+    found = bench(tmp_path, "return 1", budget, sound=False).app.catalog.findings
+    assert any(said in str(finding) for finding in found)
+
+
+def test_an_act_that_could_never_start_under_a_budget_is_a_finding(tmp_path: Path) -> None:
+    body = 'await ctx.skill("look", 1)'
+    (found,) = bench(tmp_path, body, "{usd: 1}", sound=False).app.catalog.findings
+    assert "skill:look@1.0.0 declares no `cost`" in str(found)
+    assert bench(tmp_path / "calls", body, "{calls: 1}").app.catalog.findings == []
 
 
 class Dying(MemoryStore):

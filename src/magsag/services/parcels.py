@@ -8,13 +8,16 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from magsag.catalog.bundle import Bundle
+from magsag.domain.budget import Budget, Reserve, Settle
 from magsag.domain.effects import Level
 from magsag.domain.errors import Broken, Invalid, Refused
 from magsag.domain.facts import ENDS, RunStatus, StepStatus
-from magsag.domain.ids import RunId, is_given_run_id
+from magsag.domain.ids import RunId, StepId, is_given_run_id
 from magsag.domain.large import lowered
 from magsag.domain.sealed import Stored
 from magsag.domain.values import decode
+from magsag.engine.chain import unseal
+from magsag.engine.charging import Charges
 from magsag.engine.run import Run
 from magsag.ports.ledger import Change, Declined, Lease, RunQuery, Store, Write
 from magsag.ports.secrets import Secrets
@@ -25,6 +28,7 @@ from magsag.services.open_secrets import require_no_secret
 from magsag.services.parcel import Parcel, faults, folded, marks, pack, payloads, unpack
 
 _SHOWN: Final = 5
+_IMPORT: Final = StepId("import")
 _LEASE_SECONDS: Final = 10.0
 _GOOD: Final = frozenset({RunStatus.SUCCEEDED, RunStatus.PARTIAL})
 
@@ -103,6 +107,7 @@ class Parcels:
         self._store.put_bundle(parcel.bundle_hash, parcel.bundle)
         order = sorted(parcel.runs, key=lambda run: (run != parcel.root, len(run)))
         writes = [self._one(parcel, run, lease) for run in order]
+        writes += _spent(parcel, lease)
         answers = self._store.write(writes, Level.SYNCED)
         if any(isinstance(answer, Declined) for answer in answers):
             raise Invalid(f"run {parcel.root} is in this ledger already: nothing was imported")
@@ -141,6 +146,23 @@ class Parcels:
 
 def _waits(run: RunId, recorded: list[Stored]) -> bool:
     return any(waits_for_detached(step) for step in folded(run, recorded).steps.values())
+
+
+def _spent(parcel: Parcel, lease: Lease) -> list[Write]:
+    """What its runs have spent of their own budgets counts on; those that runs share stay where they were."""
+    charges = Charges()
+    for run, recorded in parcel.runs.items():
+        charges.add(run, [unseal(stored) for stored in recorded])
+    taken: list[Reserve] = []
+    for id, amount in sorted(charges.spent.items()):
+        scope, _, rest = id.partition("/")
+        owner, _, unit = rest.rpartition("/")
+        taken.append(Reserve(_IMPORT, Budget(id, scope, unit, amount, RunId(owner)), amount))
+    if not taken:
+        return []
+    back = [Settle(_IMPORT, one.budget.id, one.amount) for one in taken]
+    root = parcel.root
+    return [Write(root, root, [], lease, reserves=taken), Write(root, root, [], lease, settles=back)]
 
 
 class _Secrets:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from magsag.adapters.store.accounting import charging, check_budgets
 from magsag.adapters.store.anchored import against_anchors, missing, reach
 from magsag.adapters.store.anchors import Anchors
 from magsag.adapters.store.claims import Claims
@@ -16,6 +17,7 @@ from magsag.domain.errors import Broken
 from magsag.domain.ids import RunId
 from magsag.domain.sealed import Fault, Stored
 from magsag.engine.chain import is_blob, verify
+from magsag.engine.charging import Charges
 from magsag.ports.auditing import Reach, Verified, Vouching
 from magsag.ports.standing_approvals import StandingRow
 
@@ -64,7 +66,7 @@ def examine(
     standing: dict[RunId, list[StandingRow]] = {}
     for found_standing in map(standing_row, connection.execute(sql["pieces_standing_approvals"])):
         standing.setdefault(found_standing.run, []).append(found_standing)
-    seen, reaches, looked_at = Seen(), list[Reach](), 0
+    seen, reaches, charges, looked_at = Seen(), list[Reach](), Charges(), 0
     for values in connection.execute(sql["every_run"]).fetchall():
         if (wrong := wrong_row(values)) is not None:
             faults.append(wrong)
@@ -75,12 +77,14 @@ def examine(
         faults += verify(row.run, facts)
         faults += against_row(row, facts, tickets.pop(row.run, ()), standing, seen)
         faults += against_anchors(row, facts, claims, row.run in owed)
+        charges.add(row.run, charging(facts))
         reaches.append(reach(row, facts, claims))
         looked_at += len(facts)
         if heard is not None:
             heard(looked_at)
     faults += _foreign(connection, sql, tickets)
     faults += _changed_bundles(connection, sql, seen)
+    faults += check_budgets(connection.execute(sql["all_budgets"]), connection.execute(sql["reservations"]), charges)
     faults += across(seen, [(root, id) for root, id, _ in connection.execute(sql["every_blob"])])
     faults += missing(seen.rows, claims, owed, anchors.path)
     lacking = sum(reach.run in owed and reach.anchored < reach.facts for reach in reaches)
