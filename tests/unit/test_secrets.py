@@ -1,5 +1,6 @@
 """Secrets at the gate: handed by name, read when an attempt starts, recorded by version only, and never told."""
 
+import asyncio
 import base64
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from magsag.domain.ids import RunId
 from magsag.engine.chain import unseal
 from magsag.services.audit import Asked
 from magsag.services.runs import Order
+from magsag.testing import build_app
 from tests.unit.world import WORLD, Bench, Files, agent, skill
 
 A, B = "first-value-1+/=", "second-value-2"
@@ -289,6 +291,50 @@ def test_what_cannot_be_read_where_it_is_exported_is_said(tmp_path: Path, caplog
     (tmp_path / "token").unlink()
     assert made.app.parcels.export(RunId("r"))
     assert "secret TOKEN (file:token) cannot be read here" in caplog.text
+
+
+def test_names_that_would_stand_on_record_hold_none(tmp_path: Path) -> None:
+    keep(tmp_path, early := "a-name-that-is-secret")
+    body = "await ctx.skill('look')\nreturn await ctx.skill('look', None, key=payload)"
+    made = Bench(tmp_path, files(body, look="read"))
+    result = made.run(early)
+    assert result.error is not None
+    assert "ctx.skill: its name or key holds the secret TOKEN" in result.error.message
+
+
+def test_what_skills_and_programs_log_holds_none_whoever_listens(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    keep(tmp_path, A)
+    WORLD.on_act = lambda name, payload, ctx: ctx.log(f"with {A}", header=[A])
+    body = "await ctx.skill('look')\nctx.log(payload, text=payload)\nctx.progress(1, 2, payload)"
+    made = Bench(tmp_path, files(body, look="read"))
+    with caplog.at_level("INFO"):
+        made.run(f"said {A}")
+    said = [f"{record.getMessage()} {vars(record).get('fields')}" for record in caplog.records]
+    assert A not in "".join(said)
+    assert "".join(said).count("[secret TOKEN]") == 5
+
+
+def test_a_variable_that_a_program_is_handed_by_name_is_masked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RELEASE_TOKEN", "handed-to-a-program")
+    monkeypatch.setenv("PLAIN_WORD", "not-kept-from-anybody")
+    flow = """\
+        kind: flow
+        schema: 1
+        slug: say
+        version: 1.0.0
+        steps:
+          - id: say
+            run: [sh, -c, "echo $RELEASE_TOKEN $PLAIN_WORD"]
+            effect: read
+            isolation: process
+            environment: [RELEASE_TOKEN, PLAIN_WORD]
+        output: '{"out": steps.say.stdout}'
+        """
+    app = build_app(tmp_path, {"flows/say.yaml": flow}, store=MemoryStore())
+    result = asyncio.run(app.runs.run(Order("flow:say", {})))
+    assert result.output == {"out": "[secret RELEASE_TOKEN] not-kept-from-anybody\n"}
 
 
 def test_every_fact_that_is_written_reads_back(tmp_path: Path) -> None:

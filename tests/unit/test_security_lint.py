@@ -81,6 +81,7 @@ def test_a_sound_catalog_has_no_finding(tmp_path: Path) -> None:
         ({CODE: "from os import getenv\ndef run(p):\n    return getenv('X_API_KEY')\n"}, f"{CODE}:3", "X_API_KEY past"),
         ({CODE: "import os\ndef run(p):\n    return dict(os.environ)\n"}, f"{CODE}:3", "secrets among them"),
         ({CODE: "from os import environ\ndef run(p):\n    return environ.get(p)\n"}, f"{CODE}:3", "does not name"),
+        ({SEND: SKILL + "isolation: process\nenvironment: [LOCALE, MAIL_TOKEN]\n"}, f"{SEND}:9", "handed MAIL_TOKEN"),
         ({SEND: SKILL + "secrets: {PIN: 'env:PIN'}\n", CODE: "import os\ndef run(p):\n    os.getenv('PIN')\n"},
          f"{CODE}:3", "reads PIN past its `secrets`"),
         ({SEND: SKILL + f"description: {LOOK}\n"}, f"{SEND}:8", "looks like a secret"),

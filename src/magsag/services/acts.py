@@ -13,7 +13,7 @@ from collections.abc import Container, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-from magsag.catalog.security.environment import secret_variables
+from magsag.catalog.security.environment import SECRET_NAME, secret_variables
 from magsag.domain.context import Files
 from magsag.domain.errors import ErrorType, Invalid, Retryable, StepFailed
 from magsag.domain.manifests.isolation import Isolation
@@ -117,8 +117,9 @@ class ActScope:
         self._say("progress", {"done": done, "total": total, "text": message})
 
     def _say(self, message: str, fields: dict[str, object]) -> None:
-        about = {"run": self._attempt.seat.run.id, "step": self._attempt.id, "fields": fields}
-        _log.info(message, extra=about)
+        kept = {name: RESOLVED.cleaned(value) for name, value in fields.items()}
+        about = {"run": self._attempt.seat.run.id, "step": self._attempt.id, "fields": kept}
+        _log.info(RESOLVED.clean(message), extra=about)
 
 
 class LookupScope(ActScope):
@@ -147,11 +148,20 @@ async def perform(act: Performed, value: Any, scope: ActScope) -> object:
 async def _performed(act: Performed, value: Any, scope: ActScope) -> object:
     if isinstance(act, FunctionAct):
         return await _function(act, value, scope)
+    if isinstance(act, ApartAct | ShellAct):
+        _know_secrets(act.confines, scope.hidden_variables)
     if isinstance(act, ApartAct):
         return await act_apart(scope.means.sandbox, act.name, act.code, act.confines, value, scope)
     if isinstance(act, ShellAct):
         return await _shell(value, act.confines, scope)
     return await _model(act, value)
+
+
+def _know_secrets(confines: Confines, hidden: Container[str]) -> None:
+    """Of the variables that it is handed by name, those that are secrets are masked from here on."""
+    for name in confines.environment:
+        if (name in hidden or SECRET_NAME.search(name)) and (value := os.environ.get(name)):
+            RESOLVED.add(name, value)
 
 
 async def _function(act: FunctionAct, value: Any, scope: ActScope) -> object:

@@ -23,6 +23,7 @@ from magsag.policy.question import document, refusal, rehearsed, rule_of, worded
 from magsag.services.branching import Branching
 from magsag.services.crew import close_unused
 from magsag.services.gate import Gate
+from magsag.services.masking import RESOLVED
 from magsag.services.seat import Scope, Seat
 from magsag.services.targets import Target
 
@@ -62,11 +63,12 @@ class ProgramContext:
 
     def log(self, message: str, **fields: object) -> None:
         """Write a line to the log of the process; no fact."""
-        _log.info(message, extra={"run": self._seat.run.id, "fields": fields})
+        kept = {name: RESOLVED.cleaned(value) for name, value in fields.items()}
+        _log.info(RESOLVED.clean(message), extra={"run": self._seat.run.id, "fields": kept})
 
     def progress(self, done: float, total: float | None = None, message: str = "") -> None:
         """Say how far the run is; no fact."""
-        fields = {"done": done, "total": total, "text": message}
+        fields = {"done": done, "total": total, "text": RESOLVED.clean(message)}
         _log.info("progress", extra={"run": self._seat.run.id, "fields": fields})
 
     def secret(self, name: str) -> NoReturn:
@@ -189,6 +191,8 @@ class ProgramContext:
 
     async def _step(self, target: Target, payload: object, key: str | None, verb: str) -> Any:
         scope = self._scope(verb)
+        if (secret := RESOLVED.holder(f"{target.name} {key or ''}")) is not None:
+            raise Invalid(f"ctx.{verb}: its name or key holds the secret {secret}, and names are on record")
         name = f"{target.name}[{key}]" if key is not None else f"{target.name}#{scope.count(target.name)}"
         try:
             try:

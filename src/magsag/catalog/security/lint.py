@@ -86,6 +86,11 @@ def _skill(candidate: Candidate, skill: Skill, files: Mapping[str, bytes], notes
 def _environment(candidate: Candidate, skill: Skill, files: Mapping[str, bytes], bundle: Bundle, notes: Notes) -> None:
     """Secrets that code takes out of the environment by itself: neither recorded nor masked."""
     secret = secret_variables(bundle)
+    for index, handed in enumerate(skill.environment):
+        if handed in secret or SECRET_NAME.search(handed):
+            what = f"{skill.slug} is handed {handed} past its `secrets`: nobody sees a rotation"
+            fix = f"declare `secrets: {{{handed}: env:{handed}}}` instead"
+            _note(notes, candidate, ("environment", index), what, fix)
     for path, text in _texts_of(candidate, files):
         for line, name in readings(text):
             if name is None:
