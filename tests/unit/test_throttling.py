@@ -8,12 +8,15 @@ from typing import Any
 import pytest
 
 from magsag.adapters.store.memory import MemoryStore
+from magsag.domain.approval import Acting, Answer, Proof
 from magsag.domain.breaking import BreakerMoved, BreakerState
 from magsag.domain.errors import ErrorType, Invalid, Retryable, StepFailed, StoreBroken
 from magsag.domain.facts import RunStatus
 from magsag.domain.manifests.throttling import ProviderLimits
 from magsag.ports.clock import Clock
+from magsag.ports.ledger import TicketQuery
 from magsag.ports.throttles import ThrottleRow
+from magsag.services.approvals import Decision
 from magsag.services.runs import Order, RunResult
 from magsag.services.throttles import ThrottleStates, throttle_of
 from tests.unit.world import ALLOW, WORLD, Bench, agent, skill
@@ -229,6 +232,34 @@ def test_a_breaker_of_an_agent_keeps_others_from_delegating_to_it(bench: Callabl
     made = bench(sub, main)
     assert made.run([0, 0, 0]).output == ["raised", "raised", "unavailable"]
     assert moves(made) == [BreakerState.OPEN]
+
+
+@pytest.mark.parametrize("detached", [False, True])
+def test_how_a_child_run_ends_in_a_later_leg_is_counted_once(bench: Callable[..., Bench], detached: bool) -> None:
+    sub = agent("sub", 'await ctx.sleep(5)\nraise ValueError("broken")', breaker="{failures: 2, open: 1h}")
+    call = f'ctx.delegate("agent:sub", {{}}, detached={detached})'
+    made = bench(sub, agent("main", CALLS.replace('ctx.skill("skill:SLUG", {})', call), uses="agent:sub"))
+    result = made.run([0, 0, 0])
+    while result.status is RunStatus.PARKED:
+        made.time.passed += 6
+        for run in made.store.due(made.time.clock.now(), 10):
+            if run != "r":
+                made.time.run(made.process().runs.resume(run))
+        result = made.resume()
+    assert result.output == ["raised", "raised", "unavailable"]
+    assert moves(made) == [BreakerState.OPEN]
+
+
+def test_a_refused_step_that_was_approved_leaves_a_sound_ledger(bench: Callable[..., Bench]) -> None:
+    people = {"people.yaml": "kind: people\nschema: 1\npeople:\n  - {id: ann, proof: os_user}\n"}
+    made = bench(*calling("asks", "unrepeatable", rate="{calls: 1, per: 1h}"), people, actor="tester")
+    made.store.put_throttle(ThrottleRow("skill:asks", 1, b'{"full_at":9000000000000000}'))
+    assert made.run([0]).status is RunStatus.PARKED
+    (ticket,) = made.store.tickets(TicketQuery())
+    made.app.approvals.decide(ticket.id, Decision(Acting("ann", Proof.OS_USER), Answer.APPROVE))
+    assert made.resume().output == ["rate_limit"]
+    assert WORLD.calls == []
+    assert made.store.check() == []
 
 
 def test_a_dry_run_takes_nothing(bench: Callable[..., Bench]) -> None:

@@ -287,7 +287,6 @@ class Gate:
                 return
             await self._outcomes.start(attempt, spends)
         except StepFailed as error:
-            self._throttling.give_back(attempt)
             raise await self._refused(attempt, error) from None
         if attempt.cancelled and attempt.given_up:
             why = StepFailed(ErrorType.RAISED, _NOT_ACTED)

@@ -60,9 +60,11 @@ class Performing:
 
     async def act(self, attempt: Attempt) -> Acted:
         """Perform. Raises StepFailed, Retryable, CancelledError, Stopped."""
-        if attempt.admission is not None:
-            return await self._throttling.watched(attempt, self._act(attempt))
-        return await self._act(attempt)
+        if attempt.target.throttled is None:
+            return await self._act(attempt)
+        if attempt.admission is None and isinstance(attempt.target.act, ChildAct):
+            self._throttling.take_up(attempt)
+        return await self._throttling.watched(attempt, self._act(attempt))
 
     async def _act(self, attempt: Attempt) -> Acted:
         target = attempt.target

@@ -1,7 +1,8 @@
 """Breaker, rate and concurrency at the gate: leave to act is taken before the intent, and given back after the act.
 
 It is taken in a commit of its own: whoever dies between the two has wasted a call, never added one. What an act that
-began in an earlier leg comes to is not counted: its leave went with the process. Nothing here waits; the gate does.
+a crash cut off comes to is not counted; a child run that goes on in a later leg is, once it ends. Nothing here waits;
+the gate does.
 """
 
 import logging
@@ -18,7 +19,7 @@ from magsag.ports.throttles import Throttles
 from magsag.services.attempt import Acted, Admission, Attempt
 from magsag.services.moment import moment
 from magsag.services.recorder import Recorder
-from magsag.services.throttles import change
+from magsag.services.throttles import change, throttle_of
 
 _log = logging.getLogger("magsag.throttle")
 _SAID: Final = {BreakerState.OPEN: "opened", BreakerState.HALF_OPEN: "is half-open", BreakerState.CLOSED: "closed"}
@@ -38,9 +39,8 @@ class Throttling:
 
         Raises StoreBroken, and nothing is let through.
         """
-        throttled = attempt.target.throttled
+        throttled, caller = attempt.target.throttled, _caller(attempt)
         assert throttled is not None
-        caller = f"{attempt.seat.run.id} {attempt.id} {attempt.number}"
         lasts = int((attempt.target.timeout_seconds or self._step_seconds) * 1e6)
         answers: list[tuple[int, Admitted | Shut | Later]] = []
 
@@ -59,6 +59,13 @@ class Throttling:
         if answer.is_probe:
             self._moved(attempt, throttled.name, BreakerState.HALF_OPEN, "its time is over: this call tries")
         return None
+
+    def take_up(self, attempt: Attempt) -> None:
+        """A child run of an earlier leg goes on: how it ends is counted now, since nobody could count it before."""
+        assert attempt.target.throttled is not None
+        _, row = self._store.throttle(attempt.target.throttled.name)
+        epoch = 0 if row is None else throttle_of(row).breaker.epoch
+        attempt.admission = Admission(_caller(attempt), epoch)
 
     async def giving_back(self, attempt: Attempt, judged: Awaitable[None]) -> None:
         """Let it be judged and started; what is refused behind us, or given up, has called nothing."""
@@ -85,10 +92,6 @@ class Throttling:
             raise
         finally:
             self._settle(attempt, failed, (self._clock.now() - began) / 1e6)
-
-    def give_back(self, attempt: Attempt) -> None:
-        """What it was let in for does not begin."""
-        self._settle(attempt, None, 0.0)
 
     def _settle(self, attempt: Attempt, failed: bool | None, seconds: float) -> None:
         throttled, admission = attempt.target.throttled, attempt.admission
@@ -142,6 +145,11 @@ class Throttling:
         if attempt.seat.leg.tree.lost is None:
             fact = BreakerMoved(at=self._clock.now(), step=attempt.id, name=name, state=state, reason=reason)
             self._recorder.keep(attempt.seat.leg.tree, run, fact)
+
+
+def _caller(attempt: Attempt) -> str:
+    """The same for whoever takes this attempt up again."""
+    return f"{attempt.seat.run.id} {attempt.id} {attempt.number}"
 
 
 def _shut(throttled: Declared, shut: Shut, attempt: Attempt) -> StepFailed:
