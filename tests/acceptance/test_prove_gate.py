@@ -32,13 +32,16 @@ def ran(folder: Path, *arguments: str) -> dict[str, Any]:
     return {**told, "code": done.returncode}
 
 
-@pytest.mark.timeout(300)
-def test_every_runner_and_surface_decides_alike_and_denies_all_without_policies(tmp_path: Path) -> None:
-    told = ran(tmp_path, "-m", "magsag", "prove", "gate", "--cases", "20", "--seed", "18", "--json")
+@pytest.mark.parametrize(("cases", "seed"), [(20, 18), pytest.param(500, 0, marks=pytest.mark.prove)])
+@pytest.mark.timeout(900)
+def test_every_runner_and_surface_decides_alike_and_denies_all_without_policies(
+    tmp_path: Path, cases: int, seed: int
+) -> None:
+    told = ran(tmp_path, "-m", "magsag", "prove", "gate", "--cases", str(cases), "--seed", str(seed), "--json")
     assert (told["code"], told["wrong"], told["holds"]) == (0, [], True)
     assert list(told["hashes"]) == ["local/cli", "local/python", "workers/cli", "workers/python"]
     assert len(set(told["hashes"].values())) == 1
-    assert sum(told["decisions"].values()) >= 20
+    assert sum(told["decisions"].values()) > 0.9 * cases
     assert min(told["decisions"].values()) > 0
     assert min(told["denied"].values()) > 20
 

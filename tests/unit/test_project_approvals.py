@@ -65,9 +65,20 @@ def test_who_may_not_is_refused_and_nothing_is_on_record(bench: Bench) -> None:
     bench.run(5)
     project = Project(bench.app)
     id, before = project.approvals()[0]["id"], bench.kinds()
-    for shown in ({}, {"api_key": "another key"}, {"claim": "chen"}):
+    for key, claim in ((None, None), ("another key", None), (None, "chen")):
         with pytest.raises(Refused):
-            project.approve_sync(id, **shown)
+            project.approve_sync(id, api_key=key, claim=claim)
     with pytest.raises(Invalid, match="not in the ledger"):
         project.deny_sync("9", claim="maria")
     assert bench.kinds() == before
+
+
+def test_somebody_approves_beforehand(bench: Bench) -> None:
+    one = Bench(bench.folder, {**bench.files, "policies/allow.yaml": POLICY.replace("quorum: 2", "quorum: 1")})
+    one.run(5)
+    project = Project(one.app)
+    with pytest.raises(Invalid, match="write one of run, agent"):
+        one.time.run(project.approve(project.approvals()[0]["id"], standing="all", claim="maria"))
+    one.time.run(project.approve(project.approvals()[0]["id"], standing="agent", when="args < 9", claim="maria"))
+    assert one.time.run(project.run("main", 6, run_id="s")).output == 6
+    assert one.time.run(project.run("main", 9, run_id="t")).status == "parked"

@@ -13,6 +13,7 @@ from magsag.domain.ids import RunId
 from magsag.ports.ledger import TicketQuery, Write
 from magsag.ports.standing_approvals import Leaning
 from magsag.services.approvals import Decision
+from magsag.services.audit import Asked
 from magsag.services.runs import Order, RunResult
 from magsag.services.standing_approvals import Beforehand, StandingView
 from tests.unit.test_approvals import ONE, PEOPLE, RULE
@@ -93,6 +94,16 @@ def test_for_an_agent_it_answers_in_every_run_until_its_time_is_up(make: Make) -
     assert bench.app.standing_approvals.list() == []
     (over,) = bench.app.standing_approvals.list(every=True)
     assert (over.is_over, over.is_revoked) == (True, False)
+
+
+def test_the_audit_log_names_it_where_it_was_made_used_and_revoked(make: Make) -> None:
+    bench = make('return await ctx.skill("once", {"amount": payload})')
+    standing = given(bench, AGENT)
+    run(bench, "second")
+    revoke(bench, standing)
+    said = [one.said for one in bench.app.audit.log(Asked()) if standing.id in (one.said or "")]
+    made, used, revoked = f"approve for the agent beforehand: {standing.id}", "ask, standing approval", "revoke"
+    assert sorted(str(one) for one in said) == [made, f"{used} {standing.id}", f"{revoked} {standing.id}"]
 
 
 def test_a_revoked_one_answers_no_more_and_who_revoked_it_is_on_record(make: Make) -> None:

@@ -13,7 +13,7 @@ from pydantic_core import from_json
 
 from magsag.domain.approval import Answer
 from magsag.domain.breaking import BreakerMoved
-from magsag.domain.facts import ENDS, Decision, PayloadErased, SecretUsed
+from magsag.domain.facts import ENDS, Decision, PayloadErased, SecretUsed, StandingApproved, StandingRevoked
 from magsag.domain.frozen import frozen
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import RunQuery, RunRow, Store, Stored
@@ -46,7 +46,8 @@ class Entry:
     by: str | None
     """the person"""
     said: str | None
-    """what the person said: approve, deny, approve with other arguments; how a doubt ended"""
+    """what the person said: approve, deny, approve with other arguments; how a doubt ended; of an ask that a standing
+    approval answered, which"""
 
 
 @frozen
@@ -137,12 +138,22 @@ def _with_rotations(entries: list[Entry]) -> Iterator[Entry]:
         yield entry
 
 
+def _said_of_standing(body: dict[str, Any]) -> str:
+    """What was approved beforehand, what was revoked, what an ask was answered by."""
+    id = body["standing"]
+    if body["kind"] == StandingApproved.__name__:
+        return f"approve for the {body['reach']} beforehand: {id}"
+    return f"revoke {id}" if body["kind"] == StandingRevoked.__name__ else f"ask, standing approval {id}"
+
+
 def _said(body: dict[str, Any]) -> str | None:
     if "version" in body:
         before = body.get("before")
         return f"{body['version']} changed since {before}" if before else str(body["version"])
     if body["kind"] == BreakerMoved.__name__:
         return f"breaker {body['state'].replace('_', '-')}"
+    if "standing" in body:
+        return _said_of_standing(body)
     answer: str | None = body.get("answer") or body.get("how")
     return f"{answer} with other arguments" if answer is not None and body.get("binding") else answer
 

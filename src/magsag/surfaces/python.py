@@ -232,18 +232,23 @@ class Project:
         *,
         reason: str = "",
         arguments: Any = UNCHANGED,
+        standing: str | None = None,
+        seconds: float = 3600.0,
+        when: str = "",
         claim: str | None = None,
         api_key: str | None = None,
     ) -> Result:
         """Say yes to a ticket, by its id or the beginning of it, and go on with its run once enough people have.
 
         Who says it is the user of the operating system, or whoever `api_key` is of, or in development `claim` for
-        entries with `proof: claim`. `arguments` are approved instead of the proposed ones. Raises Refused for an
-        answer that does not count, Invalid for a ticket that there is not.
+        entries with `proof: claim`. `arguments` are approved instead of the proposed ones. With `standing`, "run" or
+        "agent", the same is approved beforehand for so many `seconds`, where `when`, a condition in CEL, holds. Raises
+        Refused for an answer that does not count, Invalid for a ticket that there is not.
         """
-        from magsag.surfaces.python_approvals import Word, said
+        from magsag.surfaces.python_approvals import Word, ahead, said
 
-        root, is_decided = said(self._app, approval, Word("approve", reason, arguments, claim, api_key))
+        word = Word("approve", reason, arguments, claim, api_key, ahead(standing, seconds, when))
+        root, is_decided = said(self._app, approval, word)
         return self._result(await self._app.runs.resume(root)) if is_decided else self.result(root)
 
     def approve_sync(
@@ -252,12 +257,16 @@ class Project:
         *,
         reason: str = "",
         arguments: Any = UNCHANGED,
+        standing: str | None = None,
+        seconds: float = 3600.0,
+        when: str = "",
         claim: str | None = None,
         api_key: str | None = None,
     ) -> Result:
         """`approve` for code without an event loop."""
-        more = {"reason": reason, "arguments": arguments, "claim": claim, "api_key": api_key}
-        return self._wait("approve", lambda: self.approve(approval, **more))
+        how: dict[str, Any] = {"reason": reason, "arguments": arguments, "claim": claim, "api_key": api_key}
+        how |= {"standing": standing, "seconds": seconds, "when": when}
+        return self._wait("approve", lambda: self.approve(approval, **how))
 
     async def deny(
         self, approval: str, *, reason: str = "", claim: str | None = None, api_key: str | None = None

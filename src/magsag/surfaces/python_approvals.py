@@ -2,12 +2,14 @@
 
 from typing import Any, NamedTuple
 
-from magsag.domain.approval import Answer, TicketState
+from magsag.domain.approval import Answer, Reach, TicketState
+from magsag.domain.errors import Invalid
 from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId
 from magsag.ports.ledger import TicketQuery
 from magsag.services.approvals import Decision
 from magsag.services.documents import ticket_document
+from magsag.services.standing_approvals import Beforehand
 from magsag.surfaces.python import UNCHANGED, Services
 
 
@@ -20,6 +22,7 @@ class Word:
     arguments: Any
     claim: str | None
     api_key: str | None
+    standing: Beforehand | None = None
 
 
 class Said(NamedTuple):
@@ -36,10 +39,19 @@ def tickets(app: Services, run: str | None, every: bool) -> list[dict[str, Any]]
     return [ticket_document(ticket) for ticket in found]
 
 
+def ahead(reach: str | None, seconds: float, when: str) -> Beforehand | None:
+    """What is approved beforehand. Raises Invalid."""
+    if reach is None:
+        return None
+    if reach not in tuple(Reach):
+        raise Invalid(f"standing={reach!r}: write one of {', '.join(Reach)}")
+    return Beforehand(Reach(reach), seconds, when)
+
+
 def said(app: Services, approval: str, word: Word) -> Said:
     """Put it on record. Raises Refused, Invalid."""
     acting = app.identity.acting(word.claim, word.api_key)
     arguments = None if word.arguments is UNCHANGED else (word.arguments,)
-    decision = Decision(acting, Answer(word.answer), word.reason, arguments)
+    decision = Decision(acting, Answer(word.answer), word.reason, arguments, word.standing)
     ticket = app.approvals.decide(app.approvals.find(approval), decision)
     return Said(ticket.root, ticket.state is not TicketState.OPEN)

@@ -60,6 +60,8 @@ def fact_line(fact: "FactView") -> str:
     verdict = fact.body.get("verdict")
     if isinstance(verdict, dict):
         about.append(f"{verdict.get('decision')} by {verdict.get('rule')}")
+    if fact.body.get("standing"):
+        about.append(f"standing approval {fact.body['standing']}")
     return f"{fact.seq:>5}  {iso(fact.at)}  {fact.kind:<16}  {'  '.join(about)}".rstrip()
 
 
