@@ -1,6 +1,8 @@
 """The sandboxes under the suite that each adapter passes, and what a machine cannot enforce."""
 
+import asyncio
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from magsag.adapters.sandbox.places import Places
 from magsag.adapters.sandbox.process import ProcessSandbox
 from magsag.domain.errors import Invalid
 from magsag.domain.manifests.isolation import Isolation
-from magsag.ports.sandbox import Confines, Sandbox
+from magsag.ports.sandbox import Confines, Ended, Sandbox
 from magsag.testing.sandbox_suite import SandboxedSuite, SandboxSuite, run
 
 START = """
@@ -99,3 +101,35 @@ def test_a_workspace_below_what_is_protected_is_refused(workspace: Path) -> None
     inside = workspace / "catalog" / "skills"
     with pytest.raises(Invalid, match="set `workspace`"):
         Places(str(inside), protected=(str(workspace / "catalog"),)).opened()
+
+
+class Careless(ProcessSandbox):
+    """Claims to hold what it does not: no sandbox, no limits of its own, and whatever was started lives on."""
+
+    def lacks(self, confines: Confines) -> str | None:
+        return None
+
+    async def program(self, argv: Sequence[str], confines: Confines, keep: int) -> Ended:
+        with tempfile.TemporaryFile() as kept:
+            process = await asyncio.create_subprocess_exec(*argv, stdout=kept)
+            try:
+                code = await process.wait()
+            except asyncio.CancelledError:
+                process.kill()
+                await process.wait()
+                raise
+            kept.seek(0)
+            return Ended(code, kept.read())
+
+
+def test_a_careless_sandbox_is_noticed(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    suite, box, confines = SandboxedSuite(), Careless(), Confines(Isolation.SANDBOX)
+    with pytest.raises(AssertionError):
+        suite.test_it_reaches_no_network_unless_that_is_granted(box, confines)
+    with pytest.raises(AssertionError):
+        suite.test_it_begins_in_the_workspace_and_may_write_there(box, confines, workspace)
+    with pytest.raises(AssertionError):
+        suite.test_it_sees_only_declared_variables(box, confines, monkeypatch)
+    with pytest.raises(AssertionError):
+        suite.test_given_up_it_ends_with_all_that_it_started(box, confines, workspace / "beat")
+    (workspace / "stop").touch()

@@ -66,6 +66,11 @@ def test_a_sound_catalog_has_no_finding(tmp_path: Path) -> None:
             "said to be pure, and declares network",
         ),
         ({SEND: OPEN}, f"{SEND}:6", "takes any input"),
+        (
+            {SHELLS: FLOW.format(run="date").replace("effect: read", "effect: read, isolation: process")},
+            f"{SHELLS}:9",
+            "step one starts a program outside a sandbox",
+        ),
         ({"agents/main/boss-mag/agent.yaml": VALID["agents/main/boss-mag/agent.yaml"].replace("input: question, ", "")},
          "agents/main/boss-mag/agent.yaml:3", "a main agent takes any input"),
         ({"policies/p.yaml": POLICY.format(on="'*'", verdict="allow")}, "policies/p.yaml:4", "nobody has looked at"),

@@ -8,19 +8,17 @@ import json
 import os
 import select
 import signal
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 
 from magsag.adapters.sandbox import kernel
 
-_IS_LINUX: Final = sys.platform == "linux"
 
-
-def main() -> None:
-    """`enter CONFIG`: what `launch` has made, as JSON."""
-    config = json.loads(sys.argv[1])
+def main(told: int) -> None:
+    """`told` is an open file with what `launch` has made, as JSON."""
+    with os.fdopen(told, "rb") as file:
+        config = json.loads(file.read())
     life, answer = config["life"], config["answer"]
     watched = os.getpid()
     woken, wake = os.pipe()
@@ -28,9 +26,8 @@ def main() -> None:
     signal.set_wakeup_fd(wake)
     for number in (signal.SIGCHLD, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
-    if _IS_LINUX:
-        kernel.prctl(kernel.CHILD_SUBREAPER, 1)
-        kernel.prctl(kernel.PDEATHSIG, signal.SIGTERM)
+    kernel.prctl(kernel.CHILD_SUBREAPER, 1)
+    kernel.prctl(kernel.PDEATHSIG, signal.SIGTERM)
     pid = os.fork()
     if pid == 0:
         for end in (life, woken, wake):
@@ -81,7 +78,7 @@ def _end_all(pid: int) -> None:
 
 def _descendants(of: int) -> Iterator[int]:
     parents: dict[int, int] = {}
-    for name in os.listdir("/proc") if os.path.isdir("/proc") else []:
+    for name in os.listdir("/proc"):
         if name.isdecimal():
             try:
                 with open(f"/proc/{name}/stat", "rb") as stat:
@@ -117,10 +114,9 @@ def _enter(config: Mapping[str, Any], watched: int, answer: int) -> NoReturn:
 
 
 def _confine(config: Mapping[str, Any], watched: int) -> None:
-    if _IS_LINUX:
-        kernel.prctl(kernel.PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != watched:
-            raise OSError("whoever started it is gone")
+    kernel.prctl(kernel.PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != watched:
+        raise OSError("whoever started it is gone")
     kernel.limit(config["resources"])
     os.chdir(config["folder"])
     if config["sandbox"]:

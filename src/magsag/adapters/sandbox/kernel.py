@@ -53,12 +53,11 @@ def has_filter() -> bool:
 
 def limit(resources: Mapping[str, Any]) -> None:
     """Set the limits of `manifests.Resources`; what the system holds lower already stays. Raises OSError."""
-    threads = _threads_of_user() if "processes" in resources else 0
     wanted = {
         resource.RLIMIT_CPU: max(1, int(resources["cpu"])),
         resource.RLIMIT_AS: resources["memory"],
         resource.RLIMIT_NOFILE: resources["files"],
-        resource.RLIMIT_NPROC: threads + resources["processes"],
+        resource.RLIMIT_NPROC: _threads_of_user() + resources["processes"],
         resource.RLIMIT_FSIZE: resources["file_size"],
         resource.RLIMIT_CORE: 0,
     }
@@ -73,7 +72,7 @@ def limit(resources: Mapping[str, Any]) -> None:
 def _threads_of_user() -> int:
     """How many threads the user has: the system counts all of them, not those of one act."""
     mine, found = os.getuid(), 0
-    for name in os.listdir("/proc") if os.path.isdir("/proc") else []:
+    for name in os.listdir("/proc"):
         if name.isdecimal():
             try:
                 if os.stat(f"/proc/{name}").st_uid == mine:

@@ -30,7 +30,11 @@ _REAP_SECONDS: Final = 2.0
 _PIECE: Final = 65536
 _HOME: Final = str(Path(__file__).parents[3])
 """the folder that `magsag` is imported from"""
-_ENTER: Final = "import sys; sys.path.append(sys.argv.pop()); from magsag.adapters.sandbox.enter import main; main()"
+_ENTER: Final = (
+    "import sys; sys.path.insert(0, sys.argv[2]); import magsag; del sys.path[0]; "
+    "from magsag.adapters.sandbox.enter import main; main(int(sys.argv[1]))"
+)
+"""the product that starts it is the one that it runs, whatever else is installed"""
 
 
 @frozen
@@ -102,7 +106,8 @@ async def _started(
         "files": held.files,
     }
     flags = ["-I", "-S"] if argv is not None else ["-I"]
-    command = [*held.wrap, sys.executable, *flags, "-c", _ENTER, json.dumps(config), _HOME]
+    told = _file_of(json.dumps(config).encode())
+    command = [*held.wrap, sys.executable, *flags, "-c", _ENTER, str(told), _HOME]
     try:
         process = await asyncio.create_subprocess_exec(
             *command,
@@ -110,12 +115,21 @@ async def _started(
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
-            pass_fds=(pipes.life, pipes.answer),
+            pass_fds=(told, pipes.life, pipes.answer),
             env={**variables(confines), **held.variables},
         )
     finally:
+        os.close(told)
         pipes.hand_over()
     return process
+
+
+def _file_of(data: bytes) -> int:
+    """An open file in memory: an argument could not be as long, and all could read it."""
+    number = os.memfd_create("magsag")
+    os.write(number, data)
+    os.lseek(number, 0, os.SEEK_SET)
+    return number
 
 
 def variables(confines: Confines) -> dict[str, str]:

@@ -1,6 +1,7 @@
-"""Processes of their own, by means that every POSIX system has: limits, a process group, few variables. No sandbox."""
+"""Processes of their own, by means that every Linux has: limits, one who watches, few variables. No sandbox."""
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 
 from magsag.adapters.sandbox.launch import Held, run_code, run_program
@@ -9,7 +10,7 @@ from magsag.domain.errors import Invalid
 from magsag.domain.manifests.isolation import Isolation
 from magsag.ports.sandbox import Confines, Ended
 
-_NO_FORK = "this system cannot start processes with limits of their own"
+_NO_LINUX = "only Linux can hold a process of its own; write `isolation: in_process`, or use Linux"
 _MEND = "install bubblewrap (Debian: apt-get install bubblewrap), or use Linux 6.2 or newer with Landlock switched on"
 
 
@@ -18,8 +19,8 @@ class ProcessSandbox:
 
     def lacks(self, confines: Confines) -> str | None:
         """Whatever needs a sandbox."""
-        if not hasattr(os, "fork"):
-            return f"{_NO_FORK}; use Linux or macOS"
+        if sys.platform != "linux":
+            return _NO_LINUX
         if confines.isolation is not Isolation.SANDBOX:
             return None
         kept = "files outside the workspace" + ("" if confines.network else " and the network")

@@ -4,9 +4,7 @@ The lines are JSON objects with one key: `say`, `progress`, and last `gave`, `fa
 believes nothing but their form: they come from code that may be anybody's.
 """
 
-import asyncio
 import json
-import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -24,7 +22,6 @@ def serve(answer: int) -> int:
     request = json.loads(sys.stdin.buffer.read())
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     for name, secret in request["secrets"].items():
         if secret is not None:
             RESOLVED.add(name, secret)  # an error that is told in part must not hold half of one
@@ -106,7 +103,11 @@ def _acted(request: dict[str, Any], context: _Context) -> object:
     except Invalid as error:
         raise StepFailed("raised", str(error)) from error
     arguments = [request["input"], context] if len(signature(function).parameters) > 1 else [request["input"]]
-    given: object = asyncio.run(function(*arguments)) if iscoroutinefunction(function) else function(*arguments)
+    if iscoroutinefunction(function):
+        import asyncio
+
+        return asyncio.run(function(*arguments))
+    given: object = function(*arguments)
     return given
 
 

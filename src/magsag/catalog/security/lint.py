@@ -20,6 +20,7 @@ from magsag.domain.approval import Proof
 from magsag.domain.effects import EFFECTFUL, Effect
 from magsag.domain.facts import Decision
 from magsag.domain.manifests import Agent, Flow, FlowStep, People, Policy, Skill
+from magsag.domain.manifests.isolation import Isolation
 
 _TOKEN: Final = re.compile(
     r"sk-[A-Za-z0-9_-]{16,}|AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{30,}|github_pat_\w{20,}|xox[abprs]-[A-Za-z0-9-]{10,}"
@@ -148,6 +149,10 @@ def _commands(candidate: Candidate, steps: tuple[FlowStep, ...], pointer: tuple[
         if step.run and (package := _unpinned(step.run)) is not None:
             what = f"step {step.id} runs whatever version of {package} there is on that day"
             _note(notes, candidate, (*here, "run"), what, "pin it: name@1.2.3, name==1.2.3 or name@sha256:...")
+        if step.isolation not in (None, Isolation.SANDBOX):
+            what = f"step {step.id} starts a program outside a sandbox"
+            fix = "take `isolation` out, and grant what it needs: `network`, `environment`, `[sandbox] read`"
+            _note(notes, candidate, (*here, "isolation"), what, fix)
         _commands(candidate, step.steps or (), (*here, "steps"), notes)
 
 
