@@ -170,11 +170,11 @@ def test_an_erasure_is_no_part_of_the_time_that_a_run_took() -> None:
     put(store, "r", began(), ended())
     read = Insight(store)
     (row,) = read.list(RunQuery())
-    end = read.ended(row)
+    end = read.ends([row])[row.run]
     assert end == row.updated > row.created
     Erasing(store, FrozenClock(end + 60_000_000)).erase(RunId("r"), "tester")
     (row,) = read.list(RunQuery())
-    assert (row.updated, read.ended(row)) == (end + 60_000_000, end)
+    assert (row.updated, read.ends([row])[row.run]) == (end + 60_000_000, end)
 
 
 def test_scores_whose_details_were_erased_are_still_listed() -> None:

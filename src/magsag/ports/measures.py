@@ -29,5 +29,8 @@ class Measures(Protocol):
         The newest first; found by an index, so that other runs cost nothing. Raises StoreBroken.
         """
 
+    def touched_since(self, runs: Sequence[RunId]) -> set[RunId]:
+        """Which of these ended runs have facts behind their end: an erasure, a late outcome. In one question."""
+
     def keep_measures(self, measures: Sequence[Measure]) -> None:
         """Note what ended runs show; what is known of a run stays. Raises StoreBroken."""

@@ -12,9 +12,9 @@ from pydantic_core import from_json
 
 from magsag.domain.errors import Invalid, StoreBroken
 from magsag.domain.facts import (
+    ENDS,
     LateOutcome,
     ParkReason,
-    RunEnded,
     RunScored,
     RunStarted,
     RunStatus,
@@ -121,13 +121,14 @@ class Insight:
         """Why nothing runs in this ledger; None for one in use."""
         return self._store.standing()
 
-    def ended(self, row: RunRow) -> int:
-        """When an ended run ended: its row moves once more when it is erased."""
-        last = self._store.read(row.run, row.seq - 1)
-        if last and last[-1].kind == RunEnded.__name__:
-            return row.updated
-        folded = self.fold(row.run)
-        return folded.ended.at if folded is not None and folded.ended is not None else row.updated
+    def ends(self, rows: Sequence[RunRow]) -> dict[RunId, int]:
+        """When each of the rows that have ended did: a row moves once more when its run is erased."""
+        ended = {row.run: row.updated for row in rows if row.status in ENDS}
+        for run in self._store.touched_since(list(ended)) if ended else ():
+            folded = self.fold(run)
+            if folded is not None and folded.ended is not None:
+                ended[run] = folded.ended.at
+        return ended
 
     def find(self, prefix: str) -> RunId:
         """The run that is meant: an exact id, or the beginning of one root run's. Raises Invalid."""

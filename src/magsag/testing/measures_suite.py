@@ -2,12 +2,12 @@
 
 from typing import Final
 
-from magsag.domain.facts import ENDS
+from magsag.domain.facts import ENDS, PayloadErased
 from magsag.domain.ids import RunId
 from magsag.domain.measures import Measure, Shown
 from magsag.ports.ledger import Change, Store, Write
 from magsag.ports.measures import EndedRun
-from magsag.testing.sample_runs import RUN, SYNCED, begin, end, ended, new_run, park, started
+from magsag.testing.sample_runs import RUN, SYNCED, append, begin, end, ended, new_run, park, sealed, started
 
 GREETER: Final = "agent:greeter"
 MEASURE: Final = Measure(RUN, Shown.GOOD, 10, 1_500, 3_100_000, (7, 9_000_000_000))
@@ -61,3 +61,11 @@ class MeasuresSuite:
         assert store.vacuum(1 << 60, dry_run=False).runs == 1
         end(store, begin(store))
         assert store.ended_runs(GREETER, 0, 10) == [EndedRun(RUN, RUN, None)]
+
+    def test_runs_that_were_touched_since_their_end_are_named(self, store: Store) -> None:
+        for name in ("a", "b", "c"):
+            end(store, begin(store, RunId(f"0193{name}")))
+        append(store, None, sealed(PayloadErased(at=20, seq=1, by="ann")), run=RunId("0193b"))
+        asked = [RunId("0193a"), RunId("0193b"), RunId("0193none")]
+        assert store.touched_since(asked) == {RunId("0193b")}
+        assert store.touched_since([]) == set()

@@ -4,9 +4,10 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from magsag.domain.facts import ENDS, RunStatus
+from magsag.domain.facts import ENDS, RunEnded, RunStatus
 from magsag.domain.ids import RunId
 from magsag.domain.measures import Measure
+from magsag.domain.sealed import Sealed
 from magsag.ports.measures import EndedRun
 
 
@@ -18,6 +19,7 @@ class _Row(Protocol):
     program: str
     status: RunStatus
     updated: int
+    facts: list[tuple[Sealed, bytes]]
 
 
 class MeasuresInMemory:
@@ -37,6 +39,11 @@ class MeasuresInMemory:
             ]
             found.sort(key=lambda run: (run.updated, run.run), reverse=True)
             return [EndedRun(run.run, run.root, self._measure(run)) for run in found[:limit]]
+
+    def touched_since(self, runs: Sequence[RunId]) -> set[RunId]:
+        with self._lock:
+            known = [run for id in runs if (run := self._runs.get(id)) is not None]
+            return {run.run for run in known if run.facts and run.facts[-1][0].kind != RunEnded.__name__}
 
     def keep_measures(self, measures: Sequence[Measure]) -> None:
         with self._lock:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from magsag.domain.errors import Invalid
-from magsag.domain.facts import ENDS, ParkedOn, RunStatus
+from magsag.domain.facts import ParkedOn, RunStatus
 from magsag.domain.location import shown
 from magsag.surfaces.cli.call import Call
 from magsag.surfaces.cli.failing import YES
@@ -16,6 +16,7 @@ from magsag.surfaces.cli.retelling import COMMANDS
 from magsag.surfaces.cli.writing import note, put_json, put_table, say
 
 if TYPE_CHECKING:
+    from magsag.domain.ids import RunId
     from magsag.ports.ledger import RunQuery, RunRow
 
 _SHORT: Final = 8
@@ -60,7 +61,8 @@ def list_runs(
             note(f"there is no ledger yet at {shown(call.app.settings.ledger)}: the first run makes it")
         return
     heads = ["run", "program", "status", "started", "took"]
-    lines = [[row.run, row.program, _status(row), _time(row.created), _took(call, row)] for row in rows]
+    ends = call.app.insight.ends(rows)
+    lines = [[row.run, row.program, _status(row), _time(row.created), _took(row, ends)] for row in rows]
     if len({row.bundle for row in rows}) > 1:
         heads.append("bundle")
         lines = [[*line, row.bundle[:_SHORT]] for line, row in zip(lines, rows, strict=True)]
@@ -215,10 +217,10 @@ def _time(micros: int) -> str:
     return datetime.fromtimestamp(micros / 1e6).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _took(call: Call, row: "RunRow") -> str:
+def _took(row: "RunRow", ends: "dict[RunId, int]") -> str:
     if row.status is RunStatus.RUNNING:
         return ""
-    until = call.app.insight.ended(row) if row.status in ENDS else row.updated
+    until = ends.get(row.run, row.updated)
     seconds = max(0, until - row.created) / 1e6
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
 

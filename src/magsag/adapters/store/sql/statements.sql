@@ -445,6 +445,10 @@ where substr(r.program, 1, instr(r.program, '@') - 1) = :program and r.status no
   and r.updated >= :since
 order by r.updated desc, r.run desc limit :limit;
 
+-- touched_since: ended runs whose last fact is not their end; the parameter is a JSON array
+select r.run from json_each(?) j cross join runs r on r.run = j.value join facts f on f.run = r.run and f.seq = r.seq
+where f.kind <> 'RunEnded';
+
 -- keep_measure: what is known of a run stays; of one that was vacuumed meanwhile nothing is noted
 insert into measures(run, shown, ended, took, nano_usd, waits)
 select :run, :shown, :ended, :took, :nano_usd, :waits

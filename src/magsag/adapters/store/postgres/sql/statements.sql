@@ -351,6 +351,10 @@ from runs r left join measures m on m.run = r.run
 where split_part(r.program, '@', 1) = %(program)s and r.status not in ('running', 'parked') and r.updated >= %(since)s
 order by r.updated desc, r.run desc limit %(limit)s;
 
+-- touched_since: ended runs whose last fact is not their end; the parameter is a JSON array
+select r.run from runs r join facts f on f.run = r.run and f.seq = r.seq
+where r.run in (select jsonb_array_elements_text(convert_from(%s, 'UTF8')::jsonb)) and f.kind <> 'RunEnded';
+
 -- keep_measures: what is known of a run stays; of one that was vacuumed meanwhile nothing is noted
 insert into measures
 select g.run, g.shown, g.ended, g.took, g.nano_usd, g.waits
