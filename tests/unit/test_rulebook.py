@@ -23,6 +23,8 @@ rules:
   - {id: odd, on: ["tool:*", "model:*"], when: args.missing == 1, verdict: allow}
 environments:
   production: {tighten: {skill:send: deny}}
+agents:
+  "agent:boss-mag": {tighten: {"shell:stamp": deny}}
 """
 LOW: Final = {"text": "t", "level": "low"}
 HIGH: Final = {"text": "t", "level": "high"}
@@ -57,6 +59,10 @@ def said(found: Rulebook, **question: Any) -> tuple[str, str]:
         ({"agent": "flow:review", "on": "tool:mail/send", "effect": Effect.IDEMPOTENT}, ("deny", "odd")),
         ({"agent": "flow:review", "on": "shell:stamp"}, ("ask", "ask-before-effects")),
         ({"agent": "flow:review", "on": "shell:stamp", "effect": Effect.READ}, ("allow", "allow-without-effects")),
+        (
+            {"agent": "flow:review", "on": "shell:stamp", "effect": Effect.READ, "below": ("boss-mag",)},
+            ("deny", "agent:boss-mag/shell:stamp"),
+        ),
         ({"on": "call:look"}, ("allow", "allow-without-effects")),
         ({"on": "model:smart"}, ("deny", "not-in-uses")),
         ({"agent": "flow:review", "on": "call:look"}, ("allow", "allow-without-effects")),

@@ -21,6 +21,11 @@ class Limits:
     rate: RateRule | None = None
     concurrency: int | None = None
 
+    @property
+    def end_counts(self) -> bool:
+        """Whether anything is to be noted when a call ends; of a rate, nothing."""
+        return self.breaker is not None or self.concurrency is not None
+
 
 @frozen
 class Declared:

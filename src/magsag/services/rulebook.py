@@ -44,6 +44,8 @@ class Question:
     at: datetime = NOON
     count: Mapping[str, int] = field(default_factory=dict)
     after: frozenset[str] = frozenset()
+    below: tuple[str, ...] = ()
+    """the programs that delegate to the agent, the outermost first"""
 
 
 @frozen
@@ -116,7 +118,8 @@ class Rulebook:
         program = _program(loaded.bundle, question.agent)
         asked = _wanted(loaded.bundle, question)
         uses = program.manifest.uses if isinstance(program.manifest, Agent) and program.manifest.flow is None else None
-        targets = Targets(loaded.bundle, loaded.policies, {}, program.ref, program, uses)
+        above = tuple(_program(loaded.bundle, ref).ref for ref in question.below)
+        targets = Targets(loaded.bundle, loaded.policies, {}, program.ref, program, uses, above)
         found = targets.judged(asked.proposal, asked.traits)
         record = self._record(program.ref, question, asked, found)
         verdict = judge(record, found, loaded.policies.hash)

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from pydantic_core import from_json, to_json
@@ -29,7 +29,7 @@ def change(store: Throttles, name: str, changed: Callable[[Throttle, int], Throt
         before = Throttle() if row is None else throttle_of(row)
         after = changed(before, now)
         version = 1 if row is None else row.version + 1
-        if after == before or store.put_throttle(ThrottleRow(name, version, to_json(asdict(after)))):
+        if after == before or store.put_throttle(ThrottleRow(name, version, to_json(after))):
             return before, after
     raise _hurried(name)
 
@@ -104,7 +104,7 @@ class ThrottleStates:
                 known = ", ".join(view.name for view in self._store.throttles()) or "none yet"
                 raise Invalid(f"{name!r} has no breaker that was ever asked (there are: {known})")
             fresh = replace(_closed(row), closed_by=by, closed_at=now)
-            if self._store.put_throttle(ThrottleRow(name, row.version + 1, to_json(asdict(fresh)))):
+            if self._store.put_throttle(ThrottleRow(name, row.version + 1, to_json(fresh))):
                 _log.warning("breaker %s closed: by %s", name, by)
                 return
         raise _hurried(name)

@@ -96,7 +96,7 @@ class Throttling:
     def _settle(self, attempt: Attempt, failed: bool | None, seconds: float) -> None:
         throttled, admission = attempt.target.throttled, attempt.admission
         attempt.admission = None
-        if throttled is None or admission is None:
+        if throttled is None or admission is None or not throttled.limits.end_counts:
             return
         rule = throttled.limits.breaker
         if failed is False and rule is not None and rule.slow is not None and seconds > rule.slow:

@@ -49,6 +49,7 @@ def check(call: Call) -> int:
 @click.option("--at", metavar="TIME", help="The moment, ISO 8601; noon on a Monday without it.")
 @click.option("--count", "counts", multiple=True, metavar="REF=N", help="What run.count(REF) gives; 0 for the others.")
 @click.option("--after", multiple=True, metavar="REF", help="What run.after(REF) is true of.")
+@click.option("--below", multiple=True, metavar="REF", help="Who delegates to the agent; the outermost first.")
 @click.pass_obj
 def explain(
     call: Call,
@@ -59,12 +60,13 @@ def explain(
     at: str | None,
     counts: tuple[str, ...],
     after: tuple[str, ...],
+    below: tuple[str, ...],
 ) -> int:
     """Say what the policies would say of an act, and what each rule about it says. Nothing happens.
 
     Exit 0 for allow, 1 for deny, 3 for ask. --env and --mode say where and how.
     """
-    answer = call.app.rulebook.answer(_question(agent, target, arguments, effect, at, counts, after))
+    answer = call.app.rulebook.answer(_question(agent, target, arguments, effect, at, counts, after, below))
     if call.wants_json:
         put_json(_answer_document(answer))
     else:
@@ -126,6 +128,7 @@ def _question(
     at: str | None,
     counts: tuple[str, ...],
     after: tuple[str, ...],
+    below: tuple[str, ...],
 ) -> "Question":
     from magsag.domain.effects import DECLARABLE, Effect
     from magsag.services.rulebook import Question, moment_of
@@ -142,6 +145,7 @@ def _question(
         at=moment_of(at),
         count=dict(_counted(one) for one in counts),
         after=frozenset(after),
+        below=below,
     )
 
 
