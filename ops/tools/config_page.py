@@ -50,6 +50,7 @@ def _settings() -> str:
         for key, known in KEYS.items()
     ]
     rows.append(("models.ALIAS", "MAGSAG_MODELS_ALIAS", "", "", about["models"]))
+    rows.append(("prices.ALIAS", "", "", "", about["prices"]))
     rows.append(("providers.NAME", "", "", "", about["providers"]))
     lines = [
         f"| `{key}` | {_cell(variable)} | {_cell(flag)} | {_cell(default)} | {what} |"

@@ -19,6 +19,7 @@ from magsag.domain.effects import Level
 from magsag.domain.errors import StoreBroken
 from magsag.domain.facts import RunStatus, StepStatus
 from magsag.domain.ids import RunId
+from magsag.domain.manifests.budget import ModelPrice
 from magsag.ports.ledger import Declined, Store, Write, Written
 from magsag.services.runs import Order
 from tests.unit.world import KINDS, WORLD, Bench, agent, skill
@@ -144,19 +145,23 @@ def test_eight_delegates_side_by_side_never_spend_more_than_their_parent_has(tmp
     assert all(spent <= 400 for id, (_, spent) in left(work.store).items() if id != "run/r/tokens")
 
 
-def test_a_failed_act_is_charged_and_its_retry_is_held_back_anew(tmp_path: Path) -> None:
-    files = skill("paid", "read", cost="{usd: 0.05}", retry="{attempts: 3, backoff: 1s, on: [unavailable]}")
+@pytest.mark.parametrize(
+    ("kind", "type", "charged"), [("raised", "budget_exhausted", 0.1), ("unavailable", "unavailable", 0)]
+)
+def test_a_failed_act_is_charged_unless_it_says_that_nothing_happened(
+    tmp_path: Path, kind: str, type: str, charged: float
+) -> None:
+    files = skill("paid", "read", cost="{usd: 0.05}", retry="{attempts: 3, backoff: 1s, on: [unavailable, raised]}")
     work = bench(tmp_path, 'return await ctx.skill("paid", 1)', "{usd: 0.1}", files=files)
 
     def act(name: str, payload: Any, ctx: Any) -> Any:
-        raise Retryable("unavailable", "not now")
+        raise Retryable(kind, "not now")
 
     WORLD.on_act = act
     result = work.run()
     assert result.error is not None
-    assert result.error.type == "budget_exhausted"
-    assert len(WORLD.calls) == 2
-    assert left(work.store) == {"run/r/usd": (0, 100_000_000)}
+    assert result.error.type == type
+    assert left(work.store).get("run/r/usd", (0, 0)) == (0, round(charged * 1e9))
 
 
 @pytest.mark.parametrize(("kind", "status"), [("look", RunStatus.SUCCEEDED), ("idem", RunStatus.SUCCEEDED)])
@@ -322,6 +327,36 @@ def test_an_act_that_could_never_start_under_a_budget_is_a_finding(tmp_path: Pat
     (found,) = bench(tmp_path, body, "{usd: 1}", sound=False).app.catalog.findings
     assert "skill:look@1.0.0 declares no `cost`" in str(found)
     assert bench(tmp_path / "calls", body, "{calls: 1}").app.catalog.findings == []
+
+
+def asking(folder: Path, request: str, budget: str, **settings: Any) -> Bench:
+    body = f'return await ctx.model("fast", {request})'
+    folder.mkdir(exist_ok=True)
+    (folder / "replies.yaml").write_text("replies:\n  - {text: fine, usage: {input_tokens: 10, output_tokens: 20}}\n")
+    files = agent("main", body, "model:fast", budget=budget)
+    return Bench(folder, files, models={"fast": "scripted:replies.yaml"}, **settings)
+
+
+def test_a_model_is_bounded_by_its_request_and_charged_by_its_usage(tmp_path: Path) -> None:
+    request = '{"messages": [{"role": "user", "content": "hello"}], "max_tokens": 100}'
+    price = ModelPrice.model_validate({"input": 0.5, "output": 2})
+    work = asking(tmp_path, request, "{usd: 0.01, tokens: 1000}", prices={"fast": price})
+    assert work.run().output["text"] == "fine"
+    assert left(work.store) == {"run/r/tokens": (0, 30), "run/r/usd": (0, 45_000)}
+    started, succeeded = work.facts()[1:3]
+    assert started.reserved["run/r/tokens"] > 100  # type: ignore[union-attr,index]
+    assert succeeded.prices == price.price().version  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("asked", "budget"),
+    [('"hello"', "{tokens: 1000}"), ('{"messages": [], "max_tokens": 5}', "{usd: 1}")],
+    ids=["no max_tokens", "no price"],
+)
+def test_a_model_without_a_bound_is_not_asked_under_a_budget(tmp_path: Path, asked: str, budget: str) -> None:
+    result = asking(tmp_path, asked, budget).run()
+    assert result.error is not None
+    assert (result.error.type, "a model needs `max_tokens`" in result.error.message) == ("budget_exhausted", True)
 
 
 class Dying(MemoryStore):

@@ -200,5 +200,7 @@ class Given:
             from magsag.services.limits import limits_of_provider
 
             provider = ScriptedProvider(Path(self.settings.project) / model)
-            return BoundModel(provider, model, limits_of_provider(name, self.settings.providers.get(name)))
+            listed = self.settings.prices.get(alias)
+            price = listed.price() if listed is not None else None
+            return BoundModel(provider, model, price, limits_of_provider(name, self.settings.providers.get(name)))
         raise Invalid(f'[models] {alias} = "{bound}": provider {name!r} is not there; this version has scripted')

@@ -30,6 +30,20 @@ SMALLEST: Final[Mapping[str, int]] = {Unit.USD: 10**9, Unit.TOKENS: 1, Unit.CALL
 """how many of the smallest part make one"""
 
 
+@frozen
+class Price:
+    """What a model's tokens cost, in 1e-9 USD for a million."""
+
+    input: int
+    output: int
+    version: str
+    """names the table that says so"""
+
+    def cost(self, input: int, output: int) -> int:
+        """Of so many tokens, in 1e-9 USD, rounded up."""
+        return -(-(input * self.input + output * self.output) // 10**6)
+
+
 class BudgetScope(StrEnum):
     """What a budget is over."""
 

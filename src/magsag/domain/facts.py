@@ -347,6 +347,7 @@ class StepDone:
     attempt: int
     took: int
     spent: Mapping[str, int] | None = None
+    prices: str | None = None
     input: bytes
     output: bytes
 
@@ -359,6 +360,8 @@ class StepSucceeded:
     spent: Mapping[str, int] | None = None
     """by unit, in its smallest part; `assumed`: nobody knows, it is the most that it can have been"""
     assumed: bool | None = None
+    prices: str | None = None
+    """the version of the prices that it was counted by"""
     child_head: str | None = None
     partial: bool | None = None
     """true of a child run that ended `partial`"""

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from magsag.domain.manifests.budget import ModelPrice
     from magsag.domain.manifests.throttling import ProviderLimits
 
 from magsag.domain.frozen import frozen
@@ -100,6 +101,8 @@ class Settings:
     audit: Audit = Audit()
     models: Mapping[str, str] = field(default_factory=dict)
     """alias -> `provider:model`"""
+    prices: "Mapping[str, ModelPrice]" = field(default_factory=dict)
+    """alias -> what a million of its model's tokens costs, in USD, e.g. `{input = 0.15, output = 0.60}`"""
     providers: "Mapping[str, ProviderLimits]" = field(default_factory=dict)
     """breaker, rate and concurrency of the models of one provider, e.g. `rate = {calls = 60, per = "1m"}`"""
     sources: Mapping[str, str] = field(default_factory=dict)

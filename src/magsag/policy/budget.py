@@ -77,7 +77,8 @@ def unbounded(budget: Budget, what: str) -> StepFailed:
     """The refusal of an act of which nobody can say what it costs at most."""
     message = (
         f"{what} does not say what it may cost, and budget {budget.id} counts {budget.unit}: "
-        "declare its `cost` in its skill, `cost: {}` for one that costs nothing"
+        "declare its `cost` in its skill, `cost: {}` for one that costs nothing; "
+        "a model needs `max_tokens`, and for usd a price of its alias in [prices]"
     )
     return StepFailed(ErrorType.BUDGET_EXHAUSTED, message, {"budget": budget.id, "unit": budget.unit})
 

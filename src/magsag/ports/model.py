@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
+from magsag.domain.budget import Price
 from magsag.domain.frozen import frozen
 from magsag.policy.throttle import Declared
 
@@ -34,5 +35,7 @@ class BoundModel(NamedTuple):
 
     provider: ModelProvider
     model: str
+    price: Price | None = None
+    """of its tokens; None when nobody has said"""
     throttled: Declared | None = None
     """breaker, rate and concurrency of the provider, which all its models share"""

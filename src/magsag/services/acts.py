@@ -22,7 +22,7 @@ from magsag.ports.means import Means
 from magsag.ports.sandbox import Confines
 from magsag.services.apart import act_apart, said_of
 from magsag.services.attempt import Attempt
-from magsag.services.budgeting import report
+from magsag.services.budgeting import count_tokens, report
 from magsag.services.masking import RESOLVED
 from magsag.services.outcomes import Outcomes
 from magsag.services.raised import raised
@@ -79,6 +79,10 @@ class ActScope:
         What it never says is charged as its manifest declares it. Raises StepFailed for more than that.
         """
         report(self._attempt, usd, tokens)
+
+    def used(self, act: ModelAct, input: int, output: int) -> None:
+        """Tokens of a model's answer, as its provider counts them."""
+        count_tokens(self._attempt, act, input, output)
 
     @property
     def files(self) -> Files:
@@ -154,7 +158,7 @@ async def _performed(act: Performed, value: Any, scope: ActScope) -> object:
         return await act_apart(scope.means.sandbox, act.name, act.code, act.confines, value, scope)
     if isinstance(act, ShellAct):
         return await _shell(value, act.confines, scope)
-    return await _model(act, value)
+    return await _model(act, value, scope)
 
 
 def _know_secrets(confines: Confines, hidden: Container[str]) -> None:
@@ -255,11 +259,12 @@ def _kill_group(pid: int) -> None:
         pass
 
 
-async def _model(act: ModelAct, request: Mapping[str, Any]) -> object:
+async def _model(act: ModelAct, request: Mapping[str, Any], scope: ActScope) -> object:
     try:
         reply = await act.provider.complete(act.model, request)
     except Exception as error:
         raise _ours(error) from error
+    scope.used(act, reply.input_tokens, reply.output_tokens)
     return {
         "text": reply.text,
         "model": reply.model,

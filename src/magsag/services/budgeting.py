@@ -9,19 +9,21 @@ from typing import Final
 
 from magsag.domain.budget import Balance, Bound, BudgetScope, Reserve, Unit
 from magsag.domain.effects import Effect
-from magsag.domain.errors import ErrorType, StepFailed
+from magsag.domain.errors import ErrorType, Retryable, StepFailed
 from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId
+from magsag.domain.large import MARK_BYTES
 from magsag.domain.manifests import Agent, Flow
 from magsag.domain.manifests.budget import smallest
 from magsag.policy.budget import WARN_AT, asked, reserves, show, worst_case
 from magsag.ports.budgets import Budgets
 from magsag.services.attempt import Attempt
-from magsag.services.targets import ChildAct, WaitAct
+from magsag.services.targets import ChildAct, ModelAct, WaitAct
 
 _log = logging.getLogger("magsag.budget")
 _FRESH: Final = 1_000_000
 """microseconds for which caps that were read are believed"""
+_NOTHING_HAPPENED: Final = frozenset({ErrorType.RATE_LIMIT, ErrorType.UNAVAILABLE})
 _FREE: Final[Mapping[str, int]] = {Unit.USD.value: 0, Unit.TOKENS.value: 0}
 
 
@@ -73,21 +75,49 @@ class Budgeting:
 
 def declared(attempt: Attempt) -> Mapping[str, int]:
     """The most money and tokens that the act says it may cost; units of which it says nothing are missing."""
-    cost = attempt.target.cost
+    cost, act = attempt.target.cost, attempt.target.act
+    if isinstance(act, ModelAct):
+        return _of_model(act, attempt)
     if cost is None:
         return _FREE if attempt.target.proposal.effect is Effect.PURE else {}
     return cost
 
 
-def spent(attempt: Attempt, took: int) -> dict[str, int] | None:
+def _of_model(act: ModelAct, attempt: Attempt) -> Mapping[str, int]:
+    """A token is at least a byte of the request; the answer has as many as `max_tokens` allows, without it no end."""
+    request, asked = attempt.value, attempt.acted
+    limit = request.get("max_tokens") if isinstance(request, Mapping) else None
+    if MARK_BYTES in asked or not isinstance(limit, int) or isinstance(limit, bool) or limit < 0:
+        return {}
+    found = {Unit.TOKENS.value: len(asked) + limit}
+    return found if act.price is None else {**found, Unit.USD.value: act.price.cost(len(asked), limit)}
+
+
+def count_tokens(attempt: Attempt, act: ModelAct, input: int, output: int) -> None:
+    """Note what a model's answer took."""
+    attempt.reported[Unit.TOKENS.value] = input + output
+    if act.price is not None:
+        attempt.reported[Unit.USD.value] = act.price.cost(input, output)
+
+
+def priced_by(attempt: Attempt) -> str | None:
+    """The version of the prices that a charge is counted by."""
+    act = attempt.target.act
+    return act.price.version if isinstance(act, ModelAct) and act.price is not None else None
+
+
+def spent(attempt: Attempt, took: int, error: StepFailed | Retryable | None = None) -> dict[str, int] | None:
     """What an attempt that has acted is charged, by unit: what it reported, else what it declared. None: nothing.
+
+    By `rate_limit` and `unavailable` an act says that nothing happened: then only what it reported is charged.
 
     Of one that another process began, nobody knows: the recorder charges it at its worst case.
     """
     if not attempt.performed:
         return None
     worst = attempt.charge.worst if attempt.charge is not None else {}
-    said = {**declared(attempt), **attempt.reported}
+    is_void = error is not None and error.type in _NOTHING_HAPPENED
+    said = {**(dict.fromkeys(worst, 0) if is_void else declared(attempt)), **attempt.reported}
     found = {unit: amount for unit, amount in said.items() if amount or unit in worst}
     if Unit.CALLS in worst:
         found[Unit.CALLS.value] = worst[Unit.CALLS]

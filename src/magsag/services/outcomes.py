@@ -23,7 +23,7 @@ from magsag.ports.clock import Clock
 from magsag.ports.ledger import Record, TicketRow, Write
 from magsag.ports.standing_approvals import Leaning
 from magsag.services.attempt import Acted, Attempt, HeldTicket, Switches, Told
-from magsag.services.budgeting import Charge, spent, warn
+from magsag.services.budgeting import Charge, priced_by, spent, warn
 from magsag.services.commits import Commit
 from magsag.services.large import Values
 from magsag.services.masking import RESOLVED
@@ -134,6 +134,7 @@ class Outcomes:
                 step=attempt.id,
                 took=now - attempt.began,
                 spent=spent(attempt, now - attempt.began),
+                prices=priced_by(attempt),
                 child_head=acted.head,
                 partial=acted.partial,
                 adopted=acted.adopted,
@@ -149,6 +150,7 @@ class Outcomes:
                 attempt=attempt.number,
                 took=now - attempt.began,
                 spent=spent(attempt, now - attempt.began),
+                prices=priced_by(attempt),
                 input=attempt.data,
                 output=output,
             )
@@ -197,7 +199,7 @@ class Outcomes:
             await self.start(attempt)
         now = self._clock.now()
         due = now + int(delay_seconds * 1e6)
-        cost, output = spent(attempt, now - attempt.began), error_bytes(error)
+        cost, output = spent(attempt, now - attempt.began, error), error_bytes(error)
         fact = facts.StepWillRetry(at=now, step=attempt.id, type=error.type, due=due, spent=cost, output=output)
         await self._surely(attempt, fact, Level.WRITTEN)
         attempt.started = attempt.performed = False
@@ -222,7 +224,7 @@ class Outcomes:
             took=max(0, now - attempt.began) if attempt.began else 0,
             proposal=None if known else attempt.target.proposal,
             verdict=attempt.verdict,
-            spent={} if released else spent(attempt, now - attempt.began),
+            spent={} if released else spent(attempt, now - attempt.began, error),
             input=None if known else attempt.data,
             output=error_bytes(error),
         )

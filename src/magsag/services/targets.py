@@ -11,6 +11,7 @@ from magsag.catalog.contracts import Contract
 from magsag.catalog.reach import all_steps
 from magsag.catalog.references import Reference
 from magsag.domain.approval import ApprovalRule
+from magsag.domain.budget import Price
 from magsag.domain.effects import Effect
 from magsag.domain.errors import Invalid
 from magsag.domain.facts import Decision, Proposal, Verdict
@@ -67,6 +68,7 @@ class ModelAct:
 
     provider: ModelProvider
     model: str
+    price: Price | None = None
 
 
 @frozen
@@ -288,7 +290,7 @@ class Targets:
             alias,
             proposal,
             self.permitted(proposal),
-            ModelAct(bound.provider, bound.model),
+            ModelAct(bound.provider, bound.model, bound.price),
             paid=True,
             throttled=bound.throttled,
         )

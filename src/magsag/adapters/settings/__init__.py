@@ -26,7 +26,7 @@ API_KEY: Final = "MAGSAG_API_KEY"
 
 OF_THE_PROCESS: Final = frozenset({"MAGSAG_PROJECT", "AGDD_PROJECT", "MAGSAG_DEBUG", "MAGSAG_LOG_FORMAT", API_KEY})
 """variables that are read, but are no settings of a project"""
-_NAMED: Final = frozenset({"models", "providers"})
+_NAMED: Final = frozenset({"models", "prices", "providers"})
 """sections whose keys are the project's own names"""
 _NOT_THERE: Final = "the part behind it is not in this version"
 
@@ -160,6 +160,7 @@ def _settings(search: _Search, project: _Project, cwd: Path) -> Settings:
         audit=Audit(**_section(values, "audit")),
         limits=Limits(**_section(values, "limits")),
         models=_section(values, "models"),
+        prices=_section(values, "prices"),
         providers=_section(values, "providers"),
         sources={key: values[key].source for key in sorted(values)},
     )

@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from magsag.domain.frozen import frozen
 from magsag.domain.location import is_postgres
 from magsag.domain.settings import Mode, Settings
 from magsag.policy.hosts import parse_hosts
+
+if TYPE_CHECKING:
+    from magsag.domain.manifests.base import Part
 
 LATER_FEATURES: Final = frozenset({"mcp", "handoff", "memory", "learning"})
 """switches of parts that this version does not have"""
@@ -45,6 +48,8 @@ def check(key: str, given: object) -> object:
     if key in KEYS:
         return KEYS[key].check(given)
     section, _, name = key.partition(".")
+    if section == "prices":
+        return _price(name, given)
     return _provider(name, given) if section == "providers" else _model(name, given)
 
 
@@ -168,12 +173,24 @@ def _model(alias: str, given: object) -> object:
 def _provider(name: str, given: object) -> object:
     if not _ALIAS.fullmatch(name):
         raise ValueError("is no provider; use small letters, digits, dashes and underscores")
-    from pydantic import ValidationError
-
     from magsag.domain.manifests.throttling import ProviderLimits
 
+    return _part(ProviderLimits, given)
+
+
+def _price(alias: str, given: object) -> object:
+    if not _ALIAS.fullmatch(alias):
+        raise ValueError("is no alias; use small letters, digits, dashes and underscores")
+    from magsag.domain.manifests.budget import ModelPrice
+
+    return _part(ModelPrice, given)
+
+
+def _part(model: "type[Part]", given: object) -> object:
+    from pydantic import ValidationError
+
     try:
-        return ProviderLimits.model_validate(given)
+        return model.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
         place, said = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")

@@ -1,11 +1,12 @@
 """Budgets in manifests: what a run of an agent may cost, and what one act costs at most."""
 
 from decimal import Decimal, InvalidOperation
+from hashlib import sha256
 from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
-from magsag.domain.budget import SMALLEST, Unit
+from magsag.domain.budget import SMALLEST, Price, Unit
 from magsag.domain.manifests.base import Part
 
 _MOST: Final = 10**18
@@ -49,6 +50,19 @@ class Cost(Part):
     def amounts(self) -> dict[str, int]:
         """By unit, in its smallest part."""
         return {Unit.USD.value: self.usd, Unit.TOKENS.value: self.tokens}
+
+
+class ModelPrice(Part):
+    """What the tokens of a model cost, in USD for a million (`[prices] ALIAS` in magsag.toml)."""
+
+    input: Usd
+    """of what it is asked"""
+    output: Usd
+    """of what it answers"""
+
+    def price(self) -> Price:
+        """As charges are counted by it; its version is the first 12 digits of a hash of both."""
+        return Price(self.input, self.output, sha256(f"{self.input} {self.output}".encode()).hexdigest()[:12])
 
 
 class Limits(Part):

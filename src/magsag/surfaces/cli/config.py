@@ -39,7 +39,7 @@ def _values(settings: "Settings") -> Iterator[tuple[str, object]]:
     for key in settings.sources:
         section, _, name = key.partition(".")
         part = getattr(settings, section)
-        value = (part[name] if section in ("models", "providers") else getattr(part, name)) if name else part
+        value = (part[name] if section in ("models", "prices", "providers") else getattr(part, name)) if name else part
         yield key, shown(value) if key == "ledger" else value
 
 
