@@ -22,7 +22,18 @@ class _Factory:
 
 
 _MADE: Final = _Factory()
-_READERS: Final[dict[type[Any], Callable[[object], tuple[object, ...]]]] = {}
+
+
+class _Readers(dict[type[Any], Callable[[object], object]]):
+    """By class what reads the fields by which its values are equal; made when a class is first asked."""
+
+    def __missing__(self, cls: type[Any]) -> Callable[[object], object]:
+        names = [one.name for one in fields(cls) if one.compare]
+        read = self[cls] = attrgetter(*names) if names else lambda value: ()
+        return read
+
+
+_READERS: Final = _Readers()
 
 
 @overload
@@ -123,21 +134,12 @@ def _delete(self: object, name: str) -> None:
 def _equals(self: Any, other: object) -> object:
     if other.__class__ is not self.__class__:
         return NotImplemented
-    return _compared(self) == _compared(other)
+    read = _READERS[self.__class__]
+    return read(self) == read(other)
 
 
 def _hashed(self: object) -> int:
-    return hash(_compared(self))
-
-
-def _compared(value: object) -> tuple[object, ...]:
-    """The fields by which values are equal; what reads them is made when a class is first asked."""
-    cls: type[Any] = value.__class__
-    read = _READERS.get(cls)
-    if read is None:
-        names = [one.name for one in fields(cls) if one.compare]
-        read = _READERS[cls] = attrgetter(*names) if len(names) > 1 else lambda it: tuple(getattr(it, n) for n in names)
-    return read(value)
+    return hash(_READERS[self.__class__](self))
 
 
 def _shown(self: Any) -> str:

@@ -23,4 +23,4 @@ NOT_PERFORMED: Final = "dry-run"
 
 def is_not_performed(verdict: Verdict | None) -> bool:
     """Whether a step with this verdict was only shown."""
-    return verdict is not None and (verdict.rule, verdict.place) == (NOT_PERFORMED, BUILT_IN)
+    return verdict is not None and verdict.rule == NOT_PERFORMED and verdict.place == BUILT_IN

@@ -8,6 +8,7 @@ An effect kind that nobody declared is allowed only by a rule that names the tar
 
 from collections.abc import Mapping, Sequence
 from dataclasses import field, replace
+from operator import itemgetter
 from typing import Final
 
 from magsag.domain.condition import ConditionFailed, Several
@@ -23,7 +24,12 @@ from magsag.policy.windows import Window
 ASK_BEFORE_EFFECTS: Final = "ask-before-effects"
 ALLOW_WITHOUT_EFFECTS: Final = "allow-without-effects"
 UNREADABLE: Final = "policy-unreadable"
-_RANK: Final = {Decision.ALLOW: 0, Decision.ASK: 1, Decision.DENY: 2}
+_STRICTNESS: Final = {Decision.ALLOW: 0, Decision.ASK: 1, Decision.DENY: 2}
+
+
+_Rank = tuple[int, int, tuple[str, int], str]
+"""strictness, people wanted, place, id: the least speaks"""
+_by_rank: Final = itemgetter(0)
 
 
 @frozen
@@ -40,6 +46,10 @@ class Applicable:
     """what of the run its conditions count"""
     several: Several = field(default_factory=lambda: OneByOne(()))
     """the conditions of those rules that have one, in order"""
+    asked: int = 0
+    """how many of them there are"""
+    ranks: tuple[_Rank, ...] = ()
+    """of each rule, before which others it speaks"""
 
 
 def applicable(
@@ -50,13 +60,15 @@ def applicable(
         return settled(Verdict(Decision.DENY, UNREADABLE, BUILT_IN, policies.broken, policies.hash), traits)
     rules = [rule for rule in policies.naming(target, agent, above) if traits.declared or not _is_loose(rule, target)]
     default = _default(effect, policies.hash)
+    ranks = tuple(map(_rank, rules))
     if all(rule.when is None and rule.environment is None for rule in rules):
-        fixed = _strictest(rules, policies.hash) or default
+        fixed = _said(min(zip(ranks, rules, strict=True), key=_by_rank)[1], policies.hash) if rules else default
         return Applicable(tuple(rules), default, fixed, traits)
     asked = [rule.when for rule in rules if rule.when is not None]
     windows = {name: policies.windows[name] for rule in rules for name in rule.windows}
     counts = tuple({counted.ref: counted for rule in rules for counted in rule.counts}.values())
-    return Applicable(tuple(rules), default, None, traits, windows, counts, policies.together(asked))
+    several = policies.together(asked)
+    return Applicable(tuple(rules), default, None, traits, windows, counts, several, len(asked), ranks)
 
 
 def settled(verdict: Verdict, traits: Traits = PLAIN) -> Applicable:
@@ -68,21 +80,22 @@ def judge(record: Record, found: Applicable, policy_hash: str) -> Verdict:
     """The verdict on this record."""
     if found.fixed is not None:
         return found.fixed
-    holding: list[CompiledRule] = []
-    failed: list[CompiledRule] = []
-    for rule, answer in answered(record, found):
+    holding: list[tuple[_Rank, CompiledRule]] = []
+    failed: list[tuple[_Rank, CompiledRule]] = []
+    for rank, (rule, answer) in zip(found.ranks, answered(record, found), strict=True):
         if isinstance(answer, ConditionFailed):
             reason = f"the condition of rule {rule.id} cannot be evaluated: {answer}"
-            failed.append(replace(rule, decision=Decision.DENY, reason=reason))
+            broken = replace(rule, decision=Decision.DENY, reason=reason)
+            failed.append((_rank(broken), broken))
         elif answer:
-            holding.append(rule)
-    return _strictest(failed or holding, policy_hash) or found.default
+            holding.append((rank, rule))
+    speaking = failed or holding
+    return _said(min(speaking, key=_by_rank)[1], policy_hash) if speaking else found.default
 
 
 def answered(record: Record, found: Applicable) -> list[tuple[CompiledRule, bool | ConditionFailed]]:
     """Each rule about the target, and whether it applies to this record, or why nobody can tell."""
-    asked = sum(rule.when is not None for rule in found.rules)
-    answers = iter(_answers(record, found, asked))
+    answers = iter(_answers(record, found))
     told: list[tuple[CompiledRule, bool | ConditionFailed]] = []
     for rule in found.rules:
         answer = True if rule.when is None else next(answers)
@@ -90,8 +103,9 @@ def answered(record: Record, found: Applicable) -> list[tuple[CompiledRule, bool
     return told
 
 
-def _answers(record: Record, found: Applicable, asked: int) -> list[bool | ConditionFailed]:
+def _answers(record: Record, found: Applicable) -> list[bool | ConditionFailed]:
     """What the conditions say; whatever breaks is an answer too, so that it denies."""
+    asked = found.asked
     try:
         answers = found.several.answers(names_of(record, found.windows)) if asked else []
     except Exception as error:  # a gate that breaks must not let anything through
@@ -106,11 +120,12 @@ def _is_loose(rule: CompiledRule, target: str) -> bool:
     return rule.decision is Decision.ALLOW and not rule.names_exactly(target)
 
 
-def _strictest(rules: list[CompiledRule], policy_hash: str) -> Verdict | None:
+def _rank(rule: CompiledRule) -> _Rank:
     """The strictest rule speaks, of asks the one that wants most people; of equals the first by place and id."""
-    if not rules:
-        return None
-    rule = min(rules, key=lambda rule: (-_RANK[rule.decision], -_quorum(rule), _place_order(rule.place), rule.id))
+    return -_STRICTNESS[rule.decision], -_quorum(rule), _place_order(rule.place), rule.id
+
+
+def _said(rule: CompiledRule, policy_hash: str) -> Verdict:
     return Verdict(rule.decision, rule.id, rule.place, rule.reason, policy_hash)
 
 

@@ -115,6 +115,8 @@ def spent(attempt: Attempt, took: int, error: StepFailed | Retryable | None = No
     """
     if not attempt.performed:
         return None
+    if attempt.charge is None and attempt.target.cost is None and not attempt.reported:
+        return None
     worst = attempt.charge.worst if attempt.charge is not None else {}
     is_void = error is not None and error.type in _NOTHING_HAPPENED
     said = {**(dict.fromkeys(worst, 0) if is_void else declared(attempt)), **attempt.reported}
