@@ -12,6 +12,7 @@ from magsag.domain.ids import RunId
 from tests.acceptance.secret_project import build, hits, planted
 from tests.acceptance.workshop import Done, command, environment, magsag
 
+APPROVERS_KEY = "the-key-of-an-approver"
 DOORS = [("leak", do) for do in ("return", "raise", "fail", "retry", "log", "late")]
 DOORS += [("apart", do) for do in ("return", "raise", "fail", "log", "print")] + [("store", "record")]
 
@@ -45,12 +46,17 @@ def test_a_hundred_planted_secrets_are_nowhere(tmp_path: Path) -> None:
     asked = [
         ("run", "show", "doors", "--json"), ("run", "show", "doubt"), ("run", "facts", "doors", "--json"),
         ("run", "tree", "doubt"), ("approval", "list", "--json"), ("audit", "log", "--limit", "0", "--json"),
-        ("run", "export", "doors"), ("data", "archive", "archived"), ("data", "backup", "saved.db"),
+        ("run", "export", "doors"), ("audit", "export", "exported"), ("data", "archive", "archived"),
+        ("data", "backup", "saved.db"),
         ("flow", "summarize"), ("run", "replay", "doors"), ("data", "check"), ("config", "show", "--json"),
     ]  # fmt: skip
     found += [typed(folder, variables, *words) for words in asked]
     assert [one.code for one in found[3:]] == [0] * len(asked), [one.err for one in found if one.code]
-    assert hits(folder, said(*found)) == []
+    refused = typed(folder, {**variables, "MAGSAG_API_KEY": APPROVERS_KEY}, "approval", "approve", "0", "--json")
+    assert refused.code == 1, refused.err
+    assert hits(folder, said(*found, refused)) == []
+    assert not [path for path in folder.rglob("*") if path.is_file() and APPROVERS_KEY.encode() in path.read_bytes()]
+    assert APPROVERS_KEY not in said(refused)
 
 
 def test_a_skill_that_writes_them_past_the_product_is_found_by_the_same_search(tmp_path: Path) -> None:
