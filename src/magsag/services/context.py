@@ -191,7 +191,7 @@ class ProgramContext:
 
     async def _step(self, target: Target, payload: object, key: str | None, verb: str) -> Any:
         scope = self._scope(verb)
-        if (secret := RESOLVED.holder(f"{target.name} {key or ''}")) is not None:
+        if RESOLVED and (secret := RESOLVED.holder(f"{target.name} {key or ''}")) is not None:
             raise Invalid(f"ctx.{verb}: its name or key holds the secret {secret}, and names are on record")
         name = f"{target.name}[{key}]" if key is not None else f"{target.name}#{scope.count(target.name)}"
         try:
