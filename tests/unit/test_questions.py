@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from magsag.domain.approval import Acting, Answer, Proof, Reach
-from magsag.domain.errors import ErrorType, Invalid, Refused
+from magsag.domain.errors import ErrorType, Invalid, Refused, StoreBroken
 from magsag.domain.facts import RunStatus, StepHeld
 from magsag.domain.ids import RunId
 from magsag.ports.ledger import TicketQuery
@@ -53,6 +53,26 @@ def test_a_program_is_told_who_approved_and_why(make: Make) -> None:
     assert bench.step("approve#1").proposal.effect == "wait"
     assert bench.store.check() == []
     assert bench.time.run(bench.app.replay.replay(RunId("r"))).difference is None
+
+
+def test_a_process_that_dies_with_the_answer_in_hand_leaves_it_on_record(make: Make) -> None:
+    bench = make()
+    bench.run(5)
+    say(bench, "maria")
+    say(bench, "chen")
+    whole = bench.store.write
+
+    def dies(writes: Any, level: Any) -> Any:
+        if any(fact.kind == "StepSucceeded" for item in writes for fact in item.facts):
+            raise StoreBroken("the process died")
+        return whole(writes, level)
+
+    bench.store.write = dies  # type: ignore[method-assign]
+    with pytest.raises(StoreBroken):
+        bench.resume()
+    assert bench.kinds()[-1] == "StepStarted"
+    bench.store.write = whole  # type: ignore[method-assign]
+    assert bench.resume().output["by"] == ["maria", "chen"]
 
 
 def test_a_program_is_told_of_a_no_and_goes_on(make: Make) -> None:
