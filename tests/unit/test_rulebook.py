@@ -191,5 +191,5 @@ def test_tables_are_no_part_of_policies_or_bundles(tmp_path: Path) -> None:
 def test_what_is_in_force_is_described(tmp_path: Path) -> None:
     found = book(tmp_path, {"policies/w.yaml": "kind: policy\nschema: 1\nwindows: {late: {from: '20:00'}}\n"})
     about = found.describe()
-    assert (about["rules"], about["windows"], about["broken"]) == (5, "late", None)
+    assert (about["rules"], about["windows"], about["broken"]) == (6, "late", None)
     assert found.findings() == []
