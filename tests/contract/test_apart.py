@@ -11,12 +11,15 @@ import pytest
 from magsag.adapters.sandbox.process import ProcessSandbox
 from magsag.adapters.store.memory import MemoryStore
 from magsag.app import App
-from magsag.domain.errors import ErrorType, Invalid
+from magsag.domain.errors import ErrorType, Invalid, StepFailed
 from magsag.domain.facts import ParkedOn, RunStatus
 from magsag.domain.ids import RunId
+from magsag.domain.manifests.isolation import Isolation
 from magsag.ports.ledger import Store
+from magsag.ports.sandbox import Confines
 from magsag.services.runs import Order, RunResult
 from magsag.testing import build_app
+from magsag.testing.sandbox_suite import act
 from tests.unit.world import ALLOW, agent, skill
 
 ACTS = """
@@ -224,3 +227,23 @@ def test_a_manifest_says_only_what_can_be_enforced(tmp_path: Path, manifest: dic
     files = skill("act", manifest.pop("effect"), "def run(payload):\n    return payload\n", **manifest)
     app = build_app(tmp_path, files, sound=False)
     assert said in "\n".join(map(str, app.catalog.findings))
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("import os\ndef run(payload):\n    os._exit(7)", "ended with code 7, and gave no answer"),
+        ("import os\ndef run(payload):\n    os.kill(os.getpid(), 9)", "was killed"),
+        ("def run(payload):\n    return {1, 2}", "holds a set"),
+        ("def run(payload):\n    return (1, 2)", "holds a tuple"),
+        ("def run(payload):\n    return float('nan')", "the number nan"),
+        ("import nothing_like_that", "No module named 'nothing_like_that'"),
+        ("def other(): pass", "there is no function 'run'"),
+        ("def run(payload, ctx):\n    ctx.put_record('a', 1)", "isolation: in_process"),
+        ("def run(payload, ctx):\n    raise SystemExit(3)", "SystemExit: 3"),
+    ],
+)
+def test_an_answer_that_is_none_fails_the_step(code: str, said: str) -> None:
+    with pytest.raises(StepFailed) as failed:
+        act(ProcessSandbox(), Confines(Isolation.PROCESS), code)
+    assert said in failed.value.message

@@ -56,8 +56,8 @@ class TestProcess(SandboxSuite):
 
     def test_it_says_what_it_cannot_enforce(self, box: Sandbox) -> None:
         confines = Confines(Isolation.SANDBOX)
-        assert "files outside the workspace and the network" in str(box.lacks(confines))
-        assert "the network" not in str(box.lacks(Confines(Isolation.SANDBOX, network=True)))
+        assert "files outside the workspace (filesystem) and the network (network)" in str(box.lacks(confines))
+        assert "(network)" not in str(box.lacks(Confines(Isolation.SANDBOX, network=True)))
         with pytest.raises(Invalid, match="neither bubblewrap nor Landlock"):
             run(box, confines, "true")
 

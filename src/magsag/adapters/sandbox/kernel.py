@@ -7,7 +7,6 @@ import ctypes
 import errno
 import os
 import platform
-import resource
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
@@ -53,6 +52,8 @@ def has_filter() -> bool:
 
 def limit(resources: Mapping[str, Any]) -> None:
     """Set the limits of `manifests.Resources`; what the system holds lower already stays. Raises OSError."""
+    import resource  # Windows has none, and asks only what it lacks
+
     wanted = {
         resource.RLIMIT_CPU: max(1, int(resources["cpu"])),
         resource.RLIMIT_AS: resources["memory"],

@@ -23,7 +23,7 @@ class ProcessSandbox:
             return _NO_LINUX
         if confines.isolation is not Isolation.SANDBOX:
             return None
-        kept = "files outside the workspace" + ("" if confines.network else " and the network")
+        kept = "files outside the workspace (filesystem)" + ("" if confines.network else " and the network (network)")
         return f"nothing here keeps it off {kept}: there is neither bubblewrap nor Landlock; {_MEND}"
 
     def abilities(self) -> Sequence[tuple[Isolation, str, bool]]:
