@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from magsag.catalog.bundle import Bundle
 from magsag.domain.errors import Invalid
-from magsag.domain.facts import StepDone, StepSucceeded
+from magsag.domain.facts import StepFact
 from magsag.domain.ids import RunId
 from magsag.domain.manifests.policy import FlowGovernance, Policy
 from magsag.domain.summary import FlowSummary
@@ -66,8 +66,9 @@ def _fold(tree: Tree, id: RunId) -> ReadRun:
     read = ReadRun(Run(id), tree.value)
     for fact in tree.facts[id]:
         follow(read.run, fact)
-        if isinstance(fact, StepDone | StepSucceeded) and fact.spent:
-            read.nano_usd[fact.step] += fact.spent.get("usd", 0)
+        for charged in (getattr(fact, "spent", None), getattr(fact, "lost", None)):
+            if charged and isinstance(fact, StepFact):
+                read.nano_usd[fact.step] += charged.get("usd", 0)
     return read
 
 
