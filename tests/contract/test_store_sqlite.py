@@ -156,3 +156,12 @@ def test_every_statement_is_valid_on_the_schema(path: Path) -> None:
 def _parameters(statement: str) -> dict[str, None] | tuple[None, ...]:
     names = re.findall(r":([a-z_]+)", statement)
     return dict.fromkeys(names) if names else (None,) * statement.count("?")
+
+
+def test_ended_runs_of_a_program_are_found_by_their_index(path: Path) -> None:
+    with closing(SqliteStore(path)), closing(sqlite3.connect(path)) as connection:
+        asked = {"program": "agent:a", "since": 0, "limit": 5}
+        plan = connection.execute(f"explain query plan {statements()['ended_runs']}", asked).fetchall()
+    said = [row[-1] for row in plan]
+    assert "runs_by_program" in said[0]
+    assert not any("SCAN" in one or "TEMP B-TREE" in one for one in said)

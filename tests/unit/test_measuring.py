@@ -111,6 +111,10 @@ def test_a_run_that_was_not_let_through_counts_for_nothing() -> None:
     assert shown(asked, held(START, 10), succeeded(START, at=20), ended(RunStatus.FAILED)).shown is Shown.BAD
 
 
+def test_a_dry_run_shows_nothing() -> None:
+    assert shown(replace(began(), mode="dry_run"), ended()).shown is Shown.DRY
+
+
 @given(st.lists(st.tuples(st.integers(0, 1_000), st.integers(0, 1_000)), max_size=12))
 def test_the_time_is_what_no_wait_covers(spans: list[tuple[int, int]]) -> None:
     facts: list[Fact] = []

@@ -17,6 +17,7 @@ from magsag.domain.settings import Features
 from magsag.domain.verdicts import START
 from magsag.policy.breaker import state_of
 from magsag.ports.ledger import TicketQuery
+from magsag.ports.measures import EndedRun
 from magsag.ports.throttles import ThrottleRow
 from magsag.services.approvals import Decision as Says
 from magsag.services.objectives import Objectives
@@ -221,6 +222,41 @@ def test_a_fork_is_a_new_run_too(make: Make) -> None:
     with pytest.raises(Refused, match="starts no run"):
         bench.app.forks.fork(RunId("bad1"), "pure#1", id="f")
     assert bench.store.row(RunId("f")) is None
+
+
+def test_flows_have_objectives_too(tmp_path: Path) -> None:
+    slo = "{success_rate: 0.5, min_runs: 2, action: block}"
+    flow = f"kind: flow\nschema: 1\nslug: pay\nversion: 1.0.0\nslo: {slo}\n"
+    steps = 'steps:\n  - {id: act, uses: "agent:main", with: =input}\n'
+    bench = Bench(tmp_path, {**agent("main", BODY, "skill:pure"), **KINDS, "flows/pay.yaml": flow + steps})
+    for id in ("a", "b"):
+        assert run(bench, id, "boom", "flow:pay").status is RunStatus.FAILED
+    refused = run(bench, "r", "fine", "flow:pay")
+    assert refused.error is not None
+    assert refused.error.details == {"rule": "slo:success_rate", "place": "flows/pay.yaml:5"}
+    assert run(bench, "s").status is RunStatus.SUCCEEDED
+
+
+class Asked(MemoryStore):
+    """A store that counts how often ended runs are asked for."""
+
+    looks = 0
+
+    def ended_runs(self, program: str, since: int, limit: int) -> list[EndedRun]:
+        self.looks += 1
+        return super().ended_runs(program, since, limit)
+
+
+def test_what_has_no_objectives_asks_nothing_and_delegations_share_a_look(make: Make) -> None:
+    bench, store = make(), Asked()
+    bench.store, bench.app = store, bench.process(store)
+    many = "return await ctx.map(lambda one: ctx.delegate('main', one), payload)"
+    bench.files = {**bench.files, **agent("above", many, "agent:main")}
+    bench.app = bench.process(store)
+    assert run(bench, "none", [], "agent:above").status is RunStatus.SUCCEEDED
+    assert store.looks == 0
+    assert run(bench, "many", list(range(50)), "agent:above").status is RunStatus.SUCCEEDED
+    assert store.looks == 1
 
 
 def test_a_run_is_measured_once(make: Make) -> None:

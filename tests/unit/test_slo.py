@@ -121,8 +121,8 @@ def test_fewer_runs_than_asked_for_prove_nothing() -> None:
     assert [it.name for it in stand([*runs, measure(9)], success_rate=0.9, min_runs=10).missed] == ["success_rate"]
 
 
-def test_a_run_that_its_objectives_refused_does_not_count() -> None:
-    found = stand([measure(1), measure(2, shown=Shown.REFUSED)], success_rate=0.9)
+def test_runs_that_were_refused_or_dry_do_not_count() -> None:
+    found = stand([measure(1), measure(2, shown=Shown.REFUSED), measure(3, shown=Shown.DRY)], success_rate=0.9)
     assert (found.runs, found.missed) == (1, ())
 
 

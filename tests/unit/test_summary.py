@@ -360,3 +360,65 @@ def test_the_default_limits_are_asked_for_only_when_none_are_given() -> None:
     assert over(MemoryStore(), unread).gate(document(), FlowGovernance()) == []
     with pytest.raises(Invalid, match=r"a\.yaml:3"):
         over(MemoryStore(), unread).gate(document())
+
+
+def test_the_runs_behind_each_figure_are_named() -> None:
+    store = MemoryStore()
+    for number in range(12):
+        at = number * 10_000
+        bad = [failed("t#1", ErrorType.UNAVAILABLE, target="tool:db/query", effect=Effect.READ, at=at + 1 + number)]
+        put(store, f"bad{number:02}", began(at=at), *bad, ended(RunStatus.FAILED, error(), at=at + 100))
+    put(
+        store,
+        "good",
+        began(at=200_000),
+        done("smart#1", "model:smart", Effect.READ, at=200_900, took=800),
+        ended(at=201_000),
+    )
+    found = summary_of(store)
+    newest = [f"bad{number:02}" for number in range(11, 1, -1)]
+    assert found["evidence"]["failed"] == found["evidence"]["mcp_failed"] == newest
+    assert found["evidence"]["slowest"][0] == "good"
+    steps = {one["name"]: one["evidence"] for one in found["steps"]}
+    assert (steps["db/query"]["failed"], steps["smart"]["slowest"]) == (newest, ["good"])
+    assert found["models"][0]["runs"] == ["good"]
+    limits = FlowGovernance.model_validate(
+        {
+            "min_success_rate": 0.5,
+            "max_avg_latency_ms": 1,
+            "mcp": {"max_error_rate": 0.1},
+            "models": {"denylist": ["smart"]},
+            "per_step": {"db/query": {"max_error_rate": 0.5}},
+        }
+    )
+    said = {one.said.partition(" ")[0]: one.runs for one in over(store).gate(found, limits)}
+    assert said["success_rate"] == said["mcp"] == tuple(newest)
+    assert said["avg_latency_ms"][0] == "good"
+    said = {one.said: one.runs for one in over(store).gate(found, limits)}
+    assert said["step db/query: error_rate 1.000 > max 0.500"] == tuple(newest)
+    assert said["step smart: model smart is on the denylist (smart)"] == ("good",)
+
+
+def objective(**changed: Any) -> dict[str, Any]:
+    one = {"objective": "p95_ms", "target": 5, "observed": 9, "count": 3, "missed": True, "burn_rate": {}}
+    return {**one, "evidence": ["r"], **changed}
+
+
+@pytest.mark.parametrize(
+    ("given", "runs", "said"),
+    [
+        (objective(), 3, ["agent:a: p95_ms 9 > target 5 (3 runs)"]),
+        (objective(missed=False), 3, ["agent:a: p95_ms 9 > target 5 (3 runs)"]),
+        (objective(error_budget_left=-3), 3, ["agent:a: p95_ms 9 > target 5 (3 runs, error budget left -300%)"]),
+        (
+            objective(objective="success_rate", target=0.9, observed=0.8),
+            3,
+            ["agent:a: success_rate 0.8 < target 0.9 (3 runs)"],
+        ),
+        (objective(observed=5), 3, []),
+        (objective(), 1, []),
+    ],
+)
+def test_objectives_are_judged_by_what_was_observed(given: dict[str, Any], runs: int, said: list[str]) -> None:
+    program = {"program": "agent:a", "window_seconds": 60, "action": "warn", "runs": runs, "min_runs": 2}
+    assert complaints(document(objectives=[{**program, "objectives": [given]}])) == said

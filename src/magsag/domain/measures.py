@@ -15,6 +15,8 @@ class Shown(StrEnum):
     """it ended otherwise"""
     REFUSED = "refused"
     """its own objectives refused its start: it shows nothing of the program, so it does not count"""
+    DRY = "dry"
+    """it was a dry run, which does nothing and does not count either"""
 
 
 class Measure(NamedTuple):

@@ -12,6 +12,7 @@ from magsag.domain.effects import Effect
 from magsag.domain.facts import Decision, RunStatus
 from magsag.domain.ids import RunId, StepId, child_run_id
 from magsag.domain.measures import Measure, Shown
+from magsag.domain.settings import Mode
 from magsag.domain.verdicts import DETACH, START
 
 _MOVES = (
@@ -51,10 +52,15 @@ def measured(run: RunId, read: Read) -> Measure | None:
         nano_usd += sum(_cost(fact) for fact in mine)
     took = max(0, ended.at - begin - _together(waits, begin, ended.at))
     asked = tuple(sorted(wait.end - wait.begin for wait in waits if wait.is_approval))
+    return Measure(run, _shown(started, ended, own), ended.at, took, nano_usd, asked)
+
+
+def _shown(started: facts.RunStarted, ended: facts.RunEnded, own: Iterable[facts.Fact]) -> Shown:
+    if started.mode == Mode.DRY_RUN:
+        return Shown.DRY
     if not _has_begun(started, own):
-        return Measure(run, Shown.REFUSED, ended.at, took, nano_usd, asked)
-    shown = Shown.GOOD if ended.status is RunStatus.SUCCEEDED else Shown.BAD
-    return Measure(run, shown, ended.at, took, nano_usd, asked)
+        return Shown.REFUSED
+    return Shown.GOOD if ended.status is RunStatus.SUCCEEDED else Shown.BAD
 
 
 def _has_begun(started: facts.RunStarted, own: Iterable[facts.Fact]) -> bool:

@@ -24,6 +24,7 @@ RULE: Final = "slo:"
 """how the rule of a verdict begins that objectives gave; the rest is the objective"""
 _QUANTILES: Final = {"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99, "approval_wait_p95": 0.95}
 _SHORT: Final = 12
+_COUNTED: Final = frozenset({Shown.GOOD, Shown.BAD})
 _DECISIONS: Final = {"ask": Decision.ASK, "block": Decision.DENY}
 """of the other actions none stops a run by itself"""
 _RANK: Final = {Decision.ALLOW: 0, Decision.ASK: 1, Decision.DENY: 2}
@@ -76,7 +77,7 @@ _Value = tuple[float, int, RunId]
 def slo_report(program: str, slo: Slo, measures: Iterable[Measure], now: int) -> SloReport:
     """How the runs stand that ended in the window before `now` (microseconds), the newest MOST_RUNS of them."""
     since = now - int(slo.window * 1e6)
-    counted = [one for one in measures if since < one.ended <= now and one.shown is not Shown.REFUSED]
+    counted = [one for one in measures if since < one.ended <= now and one.shown in _COUNTED]
     counted.sort(key=lambda one: (one.ended, one.run), reverse=True)
     del counted[MOST_RUNS:]
     short = now - int(slo.window * 1e6 / _SHORT)
