@@ -72,6 +72,18 @@ CHANGES = {
         "update approvals set body = replace(cast(body as text), 'maria', 'bruno')",
         "not what its facts say",
     ),
+    "other requesters in the ticket": (
+        """update approvals set body = replace(cast(body as text), '["ann","ben"]', '["ann","bev"]')""",
+        "requesters are not those who started",
+    ),
+    "a word in the ticket that nobody knows": (
+        """update approvals set body = replace(cast(body as text), '"program"', '"of":1,"program"')""",
+        "not what its facts say",
+    ),
+    "another state inside the ticket": (
+        """update approvals set body = replace(cast(body as text), '"state":"spent"', '"state":"open"')""",
+        "not what its facts say",
+    ),
     "another rule in the ticket": (
         "update approvals set body = replace(cast(body as text), 'ask-first', 'ask-never')",
         "not what its facts say",

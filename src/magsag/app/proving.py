@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from magsag.adapters.proofs.ledgers import OpenLedger
     from magsag.catalog.load import Loaded
     from magsag.services.proofs.approval import ApprovalProof
+    from magsag.services.proofs.audit import AuditProof, Trial
     from magsag.services.proofs.budget import BudgetProof
     from magsag.services.proofs.crash import CrashProof
     from magsag.services.proofs.gate import GateProof
@@ -105,11 +106,39 @@ class Proving(Looking):
         with ProcessScene(ledger_at, programs or {}) as scene:
             yield GateProof(scene)
 
+    @contextmanager
+    def audit_proof(self, dsn: str | None = None) -> Iterator["AuditProof"]:
+        """Proves the audit on a catalog and a ledger of its own: a file, or a schema of the database `dsn` names."""
+        from magsag.adapters.proofs.witness import REQUESTER, WitnessScene
+        from magsag.services.proofs.audit import AuditProof
+
+        def desk(folder: Path, store: Store) -> "Proving":
+            settings = Settings(project=str(folder), catalog=str(folder / "catalog"), ledger="", actor=REQUESTER)
+            return type(self)(settings, store)
+
+        with WitnessScene(desk, _fresh_ledgers(dsn, None), _trial) as scene:
+            yield AuditProof(scene)
+
     def _desk(self, store: Store, clock: Clock, place: Place | None) -> Self:
         """Another app with these settings and this catalog, read once."""
         desk = type(self)(self.settings, store, clock, place)
         desk.__dict__["catalog"] = self.catalog
         return desk
+
+
+def _trial(store: Store) -> "Trial":
+    """The ledger as something to tamper with, and to change back."""
+    from magsag.adapters.store.sqlite import SqliteStore
+
+    if isinstance(store, SqliteStore):
+        from magsag.adapters.store.trials import SqliteTrial
+
+        return SqliteTrial(store)
+    from magsag.adapters.store.postgres.store import PostgresStore
+    from magsag.adapters.store.postgres.trials import PostgresTrial
+
+    assert isinstance(store, PostgresStore)
+    return PostgresTrial(store)
 
 
 def _fresh_ledgers(dsn: str | None, open_ledger: "OpenLedger | None") -> "Ledgers":

@@ -42,6 +42,7 @@ MOVES = {
 """status of a step -> fact -> status after it; a doubt ends as its fact says"""
 MOVING = {kind for moves in MOVES.values() for kind in moves}
 SAME = ("program", "bundle", "actor", "requester", "trace_id", "span_id", "parent")
+TICKET, KEPT = {"ticket", "proposal", "verdict", "program"}, {"ask", "requesters", "state", "answers", "binding"}
 MARK = '{"\\u0000blob":'
 BLOB = re.compile(r"[0-9a-f]{32}-[0-9a-f]{64}")
 HASH = re.compile(r"[0-9a-f]{64}")
@@ -256,6 +257,15 @@ def move(state: Row, body: Row, kind: str, step: Any) -> str | None:
     return None
 
 
+def requesters(ledger: Ledger, run: str, ticket: Row) -> Iterator[Fault]:
+    """Who may not decide is who started the tree, and on whose behalf."""
+    root = ledger.runs.get(ledger.runs[run]["root"])
+    about = parsed(raw(ticket["body"])).get("ticket")
+    said = about.get("requesters") if isinstance(about, dict) else None
+    if root is not None and said != list(dict.fromkeys((root["actor"], root["requester"]))):
+        yield run, None, "the requesters of an approval are not those who started the run: they were changed"
+
+
 def note(ledger: Ledger, row: Row, fact: Row, body: Row, state: Row) -> None:
     """What other runs tell about this one, and it about them."""
     run = row["run"]
@@ -347,7 +357,8 @@ def wrong_ticket(row: Row, asks: dict[str, Row], last: Row, state: Row) -> str |
     is_replaced = row["state"] == "replaced" and last[step] != row["id"]
     if row["state"] != told and not is_over and not is_replaced:
         return "an approval is {}, its facts say {}".format(row["state"], told)
-    return None
+    is_more = set(about) - TICKET or set(said) - KEPT
+    return changed if is_more or said.get("state") != row["state"] else None
 
 
 def answer_of(fact: Row) -> Row:
@@ -413,6 +424,9 @@ def across(ledger: Ledger, claims: Row) -> Iterator[Fault]:
     for run, seq, children, head in ledger.children:
         if not any(head in ledger.ends.get(child, ()) for child in children):
             yield run, seq, "its child run is not there, or did not end with the chain that this fact tells"
+    for run in runs:
+        for ticket in ledger.tickets.get(run, []):
+            yield from requesters(ledger, run, ticket)
     kept: dict[str, Any] = {"facts": ledger.facts, "approvals": ledger.tickets, "large values": ledger.blobs}
     for sort, rows in kept.items():
         yield from ((run, None, f"{sort} of a run that is not there") for run in rows if run not in runs)
@@ -428,6 +442,7 @@ def across(ledger: Ledger, claims: Row) -> Iterator[Fault]:
 
 def beside(ledger: Ledger) -> Iterator[Fault]:
     """Large values and bundles: those that are wanted are there, and all are what their names say."""
+    note_nested(ledger)
     for root, wanted in ledger.marks.items():
         for id in sorted(wanted - set(ledger.blobs.get(root, ()))):
             yield root, None, f"large value {id[:12]} is gone"
@@ -441,6 +456,14 @@ def beside(ledger: Ledger) -> Iterator[Fault]:
     for hash, row in ledger.bundles.items():
         if HASH.fullmatch(hash) and not is_bundle(hash, raw(row["body"])):
             yield None, None, f"bundle {hash[:12]} does not match its hash"
+
+
+def note_nested(ledger: Ledger) -> None:
+    """Large values may name others."""
+    for root, blobs in ledger.blobs.items():
+        for id, row in blobs.items():
+            if isinstance(row["body"], str) and MARK in row["body"] and is_blob(id, raw(row["body"])):
+                ledger.marks.setdefault(root, set()).update(marks(json.loads(row["body"])))
 
 
 def claims_of(data: bytes | None) -> Row:
@@ -482,7 +505,7 @@ def held_against(copy: bytes, own: bytes | None) -> Row:
 def content_of(line: bytes) -> Row | None:
     """The record of a line whose hash and form are right."""
     record = line[:-75] + b"}"
-    if sha256(record).hexdigest().encode() != line[-66:-2]:
+    if line[-75:] != b',"hash":"%s"}' % sha256(record).hexdigest().encode():
         return None
     content = parsed(record)
     forms = {"runs": [str, int, str], "accepted": [str, int]}
@@ -502,7 +525,7 @@ def content_of(line: bytes) -> Row | None:
 
 def is_blob(id: str, body: bytes) -> bool:
     salt, _, claimed = id.partition("-")
-    return sha256(bytes.fromhex(salt) + b"b" + body).hexdigest() == claimed
+    return BLOB.fullmatch(id) is not None and sha256(bytes.fromhex(salt) + b"b" + body).hexdigest() == claimed
 
 
 def is_bundle(hash: str, body: bytes) -> bool:

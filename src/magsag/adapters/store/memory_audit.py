@@ -38,7 +38,7 @@ def verified(pieces: Sequence[Piece], heard: Callable[[int], None] | None) -> Ve
             looked_at += len(facts)
             if heard is not None:
                 heard(looked_at)
-    faults += across(seen, [(piece.root, piece.id) for piece in pieces if isinstance(piece, KeptBlob)])
+    faults += across(seen, [(piece.root, piece.id, piece.body) for piece in pieces if isinstance(piece, KeptBlob)])
     return Verified(faults, reaches, None)
 
 

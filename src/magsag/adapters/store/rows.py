@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from magsag.adapters.store.standing_approvals import check_standing
-from magsag.adapters.store.tickets import Told, check_tickets
+from magsag.adapters.store.tickets import Told, check_tickets, requesters_of_ticket
 from magsag.domain.errors import Broken
 from magsag.domain.facts import ENDS, Fact, ParkedOn, RunStatus, StepFailed, StepSucceeded
 from magsag.domain.ids import RunId, child_run_id
@@ -31,6 +31,8 @@ class Seen:
     """heads of child runs from their ends on: what is appended later may be told as well"""
     children: list[tuple[RunId, Stored, set[RunId], str]] = field(default_factory=list)
     """a run, its fact that tells a child's head, the runs that it may be, the head"""
+    requesters: list[tuple[RunId, RunId, str, tuple[str, ...]]] = field(default_factory=list)
+    """a run, its root, a ticket of it, and who may not decide that"""
     marks: dict[RunId, set[str]] = field(default_factory=dict)
     """the large values that payloads of a tree name"""
 
@@ -72,10 +74,13 @@ def against_row(
     yield from _about_the_start(row, run)
     yield from _about_the_status(row, run)
     yield from check_tickets(told, run, tickets)
+    for ticket in tickets:
+        if (requesters := requesters_of_ticket(ticket)) is not None:
+            seen.requesters.append((row.run, row.root, ticket[0], requesters))
     yield from check_standing(run, standing)
 
 
-def across(seen: Seen, blobs: Iterable[tuple[str, str]]) -> Iterator[Fault]:
+def across(seen: Seen, blobs: Iterable[tuple[str, str, bytes]]) -> Iterator[Fault]:
     """What only shows when all runs are known: parents, children, and large values that are gone."""
     for row in seen.rows.values():
         above = seen.rows.get(row.parent) if row.parent is not None else None
@@ -85,9 +90,16 @@ def across(seen: Seen, blobs: Iterable[tuple[str, str]]) -> Iterator[Fault]:
         if not any(head in seen.ends.get(child, ()) for child in children):
             said = "its child run is not there, or did not end with the chain that this fact tells: it was rewritten"
             yield Fault(f"run {run}, fact {stored.seq}", said, run, stored.seq, stored.kind)
+    for run, tree, ticket, requesters in seen.requesters:
+        began = seen.rows.get(tree)
+        if began is not None and requesters != tuple(dict.fromkeys((began.actor, began.requester))):
+            said = "its requesters are not those who started the run: they were changed"
+            yield Fault(f"run {run}, approval {ticket}", said, run)
     there: dict[str, set[str]] = {}
-    for root, id in blobs:
+    for root, id, body in blobs:
         there.setdefault(root, set()).add(id)
+        if MARK_BYTES in body:
+            seen.marks.setdefault(RunId(root), set()).update(marks((body,)))
     for root, wanted in seen.marks.items():
         for id in sorted(wanted - there.get(root, set())):
             yield Fault(f"run {root}, large value {id[:12]}", "a fact names it, and it is gone: it was deleted", root)

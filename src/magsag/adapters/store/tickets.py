@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic_core import from_json
+
 from magsag.adapters.store.reading import ticket_row
 from magsag.domain.approval import Ask, TicketState
 from magsag.domain.errors import StoreBroken
@@ -18,7 +20,7 @@ from magsag.domain.sealed import Fault
 from magsag.engine.run import Run, Step
 from magsag.policy.approval import binding, expires_at
 from magsag.ports.ledger import TicketRow
-from magsag.services.tickets import kept, recorded
+from magsag.services.tickets import kept, next_row, recorded
 
 
 @dataclass(slots=True)
@@ -59,6 +61,14 @@ class Told:
                 self.tickets[fact.approval].is_spent = True
             case _:
                 pass
+
+
+def requesters_of_ticket(row: tuple[Any, ...]) -> tuple[str, ...] | None:
+    """Who may not decide it, as its row says; None where the row is damaged."""
+    try:
+        return kept(ticket_row(tuple(row))).ticket.requesters
+    except StoreBroken:
+        return None
 
 
 def check_tickets(told: Told, run: Run, rows: Sequence[tuple[Any, ...]]) -> Iterator[Fault]:
@@ -105,7 +115,23 @@ def _wrong(row: TicketRow, told: Told, run: Run) -> str | None:
     is_replaced = row.state is TicketState.REPLACED and not is_last
     if row.state is not facts.state and not is_over and not is_replaced:
         return f"it is {row.state}, its facts say {facts.state}"
-    return None
+    return None if _is_as_written(row) else changed
+
+
+def _is_as_written(row: TicketRow) -> bool:
+    """Whether nothing stands in the row that this version would not write; earlier ones may have written less."""
+    held = from_json(row.body)
+    is_same_state = held["ticket"]["state"] == row.state
+    return is_same_state and _is_within(held, from_json(next_row(row, kept(row).ticket).body))
+
+
+def _is_within(part: Any, whole: Any) -> bool:
+    if isinstance(part, dict) and isinstance(whole, dict):
+        return all(key in whole and _is_within(value, whole[key]) for key, value in part.items())
+    if isinstance(part, list) and isinstance(whole, list):
+        return len(part) == len(whole) and all(map(_is_within, part, whole))
+    same: bool = part == whole
+    return same
 
 
 def _is_bound(row: TicketRow, ticket: _Ticket) -> bool:

@@ -8,6 +8,8 @@ from magsag.domain.errors import Invalid
 from magsag.surfaces.cli.call import Call
 from magsag.surfaces.cli.failing import NO, YES
 from magsag.surfaces.cli.groups import Noun
+from magsag.surfaces.cli.placing import database
+from magsag.surfaces.cli.proving_audit import audit
 from magsag.surfaces.cli.writing import note, put_json, say
 
 if TYPE_CHECKING:
@@ -21,6 +23,9 @@ _SHOWN = 5
 @click.group("prove", cls=Noun)
 def command() -> None:
     """Prove promises on your own project."""
+
+
+command.add_command(audit)
 
 
 @command.command("crash")
@@ -64,7 +69,7 @@ def crash(
     if refused is not None:
         return refused
     asked = Asked(ref, _payload(call, ref, source), kill_at, points, seed)
-    with call.app.crash_proof(really, _database(call, store, dsn)) as proof:
+    with call.app.crash_proof(really, database(call, store, dsn)) as proof:
         tally = proof.prove(asked, lambda done, of, story: _tell(call, done, of, story, kill_at is not None))
     _put(call, tally, store)
     return YES if tally.holds else NO
@@ -93,7 +98,7 @@ def approval(call: Call, procs: int, decisions: int, restart: bool, store: str, 
 
     from magsag.services.proofs.approval import Asked as Tried
 
-    with call.app.approval_proof(_database(call, store, dsn)) as proof:
+    with call.app.approval_proof(database(call, store, dsn)) as proof:
         tally = proof.prove(Tried(procs, decisions, restart, seed))
     counts = {name: count for name, count in asdict(tally).items() if name != "wrong"}
     if call.wants_json:
@@ -130,7 +135,7 @@ def budget(call: Call, procs: int, tasks: int, kills: int, store: str, dsn: str 
 
     from magsag.services.proofs.budget import Asked as Spent
 
-    with call.app.budget_proof(_database(call, store, dsn)) as proof:
+    with call.app.budget_proof(database(call, store, dsn)) as proof:
         tally = proof.prove(Spent(procs, tasks, kills, seed))
     if call.wants_json:
         put_json({**asdict(tally), "used": round(tally.used, 4), "holds": tally.holds})
@@ -195,20 +200,6 @@ def _found(call: Call, ref: str) -> str | None:
         return call.app.shelf.entry(ref).ref
     except Invalid:
         return None
-
-
-def _database(call: Call, store: str, dsn: str | None) -> str | None:
-    """Where the schemas of a proof are made; None for files. Raises Invalid."""
-    from magsag.domain.location import is_postgres
-
-    if store == "sqlite":
-        if dsn is not None:
-            raise Invalid("--dsn goes with --store postgres")
-        return None
-    place = dsn or call.app.settings.ledger
-    if not is_postgres(place):
-        raise Invalid("--store postgres needs a database: --dsn postgresql://USER@HOST/DATABASE")
-    return place
 
 
 def _payload(call: Call, ref: str, source: str | None) -> object:

@@ -1,0 +1,334 @@
+"""Ways to tamper with a ledger, as edits of its rows and its anchors. Pure: chance is handed in.
+
+Each way takes the ledger as it stands and gives edits after which it says something else than what was written. What
+nobody could see is not among them: a run's row that wakes it earlier or says when it was touched last, the deletion of
+a run's only tickets, and whoever rewrites ledger and anchors together to the end.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from hashlib import sha256
+from typing import Any, Final
+
+from pydantic_core import from_json, to_json
+
+from magsag.domain.frozen import frozen
+from magsag.engine.chain import link
+from magsag.ports.auditing import Evidence
+
+Row = dict[str, Any]
+
+
+@frozen
+class Change:
+    """Set columns of one row; a sort is a table (`ports.auditing.Evidence`)."""
+
+    sort: str
+    key: Mapping[str, Any]
+    values: Mapping[str, Any]
+
+
+@frozen
+class Drop:
+    """Delete the rows with this key."""
+
+    sort: str
+    key: Mapping[str, Any]
+
+
+@frozen
+class Anchored:
+    """What the file of anchors holds from now on; None: it is gone."""
+
+    data: bytes | None
+
+
+Edit = Change | Drop | Anchored
+
+
+@frozen
+class Tampering:
+    """One way, with its edits."""
+
+    kind: str
+    what: str
+    edits: tuple[Edit, ...]
+
+
+class Chance:
+    """Numbers from a seed, the same everywhere."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._count = 0
+
+    def below(self, limit: int) -> int:
+        """One of 0 to limit - 1."""
+        self._count += 1
+        return int.from_bytes(sha256(b"%d %d" % (self._seed, self._count)).digest()[:8], "big") % limit
+
+    def pick(self, choices: Sequence[Any]) -> Any:
+        """One of them."""
+        return choices[self.below(len(choices))]
+
+
+class Grounds:
+    """A ledger as it stands, by what its rows are."""
+
+    def __init__(self, found: Sequence[Evidence]) -> None:
+        rows: dict[str, list[Row]] = {}
+        for one in found:
+            rows.setdefault(one.sort, []).append(one.values)
+        self.runs, self.tickets, self.blobs, self.bundles = (
+            rows.get(sort, []) for sort in ("run", "ticket", "blob", "bundle")
+        )
+        self.facts = rows.get("fact", [])
+        self.anchors: bytes = next((row["lines"] for row in rows.get("anchors", [])), b"")
+        self.of: dict[str, list[Row]] = {}
+        for fact in self.facts:
+            self.of.setdefault(fact["run"], []).append(fact)
+
+
+Way = Callable[[Grounds, Chance], tuple[str, tuple[Edit, ...]]]
+
+
+def tamperings(grounds: Grounds, count: int, seed: int) -> Iterator[Tampering]:
+    """So many of them, the kinds in turn."""
+    chance = Chance(seed)
+    kinds = list(WAYS)
+    for number in range(count):
+        kind = kinds[number % len(kinds)]
+        what, edits = chance.pick(WAYS[kind])(grounds, chance)
+        yield Tampering(kind, what, edits)
+
+
+def _fact_bytes(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, ...]]:
+    """One bit of what a fact holds."""
+    name = chance.pick(("body", "digest", "head", "salt", "input", "output"))
+    fact = chance.pick([fact for fact in grounds.facts if fact[name]])
+    return _named(fact, f"a bit of its {name}"), (_change(fact, **{name: _flipped(fact[name], chance)}),)
+
+
+def _fact_kind(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, ...]]:
+    fact = chance.pick(grounds.facts)
+    other = chance.pick(sorted({one["kind"] for one in grounds.facts} - {fact["kind"]}))
+    return _named(fact, f"its kind is {other}"), (_change(fact, kind=other),)
+
+
+def _fact_with_digest(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, ...]]:
+    """A body with a digest to match, and the chain as it was."""
+    fact = chance.pick(grounds.facts)
+    body = _later(fact["body"])
+    return _named(fact, "another time, with its digest"), (_change(fact, body=body, digest=sha256(body).digest()),)
+
+
+def _run_row(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, ...]]:
+    """A column of a run's row."""
+    row = chance.pick(grounds.runs)
+    name = chance.pick(_COLUMNS)
+    values = {"status": _STATUSES, "root": [one["run"] for one in grounds.runs], "parked_on": ("doubt", "event")}
+    if name in values:
+        other = chance.pick([value for value in values[name] if value != row[name]])
+    elif name in ("created", "seq", "due"):
+        other = (row[name] or 0) + 1 + chance.below(9)
+    else:
+        other = _flipped(row[name], chance) if name == "head" else f"{row[name]}x"
+    return f"run {row['run']}: another {name} in its row", (Change("run", _key(row, "run"), {name: other}),)
+
+
+def _large_value(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, ...]]:
+    row = chance.pick(grounds.blobs)
+    name = chance.pick(("body", "id"))
+    other = _flipped(row["body"], chance) if name == "body" else f"{row['id'][:-1]}x"
+    return f"large value {row['id'][:12]}: another {name}", (Change("blob", _key(row, "root", "id"), {name: other}),)
+
+
+def _bundle(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, ...]]:
+    row = chance.pick(grounds.bundles)
+    half = len(row["body"]) // 2  # the last bits of what is packed may mean nothing
+    other = (
+        {"body": _flipped(row["body"][:half], chance) + row["body"][half:]}
+        if chance.below(2)
+        else {"hash": f"{row['hash'][:-1]}x"}
+    )
+    return f"bundle {row['hash'][:12]}: another {', '.join(other)}", (Change("bundle", _key(row, "hash"), other),)
+
+
+def _ticket(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, ...]]:
+    row = chance.pick(grounds.tickets)
+    name = chance.pick(("state", "step", "opened", "expires", "salt", "body"))
+    other: Any = f"{row[name]}x"
+    if name == "state":
+        other = chance.pick([state for state in ("open", "approved", "denied", "spent") if state != row["state"]])
+    elif name in ("opened", "expires"):
+        other = row[name] + 1 + chance.below(99)
+    elif name == "salt":
+        other = b"x" * 16
+    elif name == "body":
+        other = _flipped(row["body"], chance)
+    return f"approval {row['id']}: another {name}", (Change("ticket", _key(row, "id"), {name: other}),)
+
+
+def _fact_gone(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, ...]]:
+    facts = chance.pick([facts for facts in grounds.of.values() if len(facts) > 2])
+    fact = chance.pick(facts[:-1])
+    return _named(fact, "deleted"), (Drop("fact", _key(fact, "run", "seq")),)
+
+
+def _payload_gone(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, ...]]:
+    fact = chance.pick([fact for fact in grounds.facts if fact["salt"]])
+    return _named(fact, "its payloads are gone"), (_change(fact, salt=None, input=None, output=None),)
+
+
+def _fact_gone_rewritten(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, ...]]:
+    """A fact of the middle is gone, and the rest is linked anew."""
+    facts = chance.pick([facts for facts in grounds.of.values() if len(facts) > 3])
+    at = 1 + chance.below(len(facts) - 2)
+    left = facts[:at] + facts[at + 1 :]
+    return _named(facts[at], "deleted, the chain written anew"), _rewritten(facts, left)
+
+
+def _run_gone(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, ...]]:
+    """A run, with all that is its own or with its row alone."""
+    run = chance.pick(grounds.runs)["run"]
+    alone = chance.below(3) == 0
+    sorts = ("run",) if alone else ("ticket", "fact", "run")
+    return f"run {run}: deleted" + (" from the list" if alone else ""), tuple(
+        Drop(sort, {"run": run}) for sort in sorts
+    )
+
+
+def _other_gone(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, ...]]:
+    sort, rows, keys = chance.pick(
+        (("blob", grounds.blobs, ("root", "id")), ("bundle", grounds.bundles, ("hash",)))
+    )  # fmt: skip
+    row = chance.pick(rows)
+    return f"{sort} {row[keys[-1]][:12]}: deleted", (Drop(sort, _key(row, *keys)),)
+
+
+def _swapped(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, ...]]:
+    """Two facts of one run change places, and the chain stays, or is written anew."""
+    facts = chance.pick([facts for facts in grounds.of.values() if len(facts) > 3])
+    one = 1 + chance.below(len(facts) - 2)
+    other = 1 + (one + chance.below(len(facts) - 3)) % (len(facts) - 1)
+    if one == other:
+        other = len(facts) - 1 if one != len(facts) - 1 else 1
+    changed = list(facts)
+    changed[one], changed[other] = facts[other], facts[one]
+    what = f"run {facts[0]['run']}: facts {one + 1} and {other + 1} change places"
+    if chance.below(2):
+        return f"{what}, the chain written anew", _rewritten(facts, changed)
+    pairs = ((facts[one], facts[other]), (facts[other], facts[one]))
+    return what, tuple(_change(here, **{name: there[name] for name in _CONTENT}) for here, there in pairs)
+
+
+def _cut(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, ...]]:
+    """The last facts of a run are gone; its row says so, or not."""
+    facts = chance.pick([facts for facts in grounds.of.values() if len(facts) > 1])
+    left = 1 + chance.below(len(facts) - 1)
+    run, last = facts[0]["run"], facts[left - 1]
+    edits: list[Edit] = [Drop("fact", _key(fact, "run", "seq")) for fact in facts[left:]]
+    if chance.below(2):
+        values = {"seq": left, "head": last["head"], "status": "running", "parked_on": None, "due": None}
+        edits.append(Change("run", {"run": run}, values))
+    return f"run {run}: cut behind fact {left}", tuple(edits)
+
+
+def _rewritten_from(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, ...]]:
+    """A fact says something else, and everything from it on is computed anew, up to the row."""
+    facts = chance.pick(list(grounds.of.values()))
+    at = chance.below(len(facts))
+    changed = [*facts[:at], {**facts[at], "body": _later(facts[at]["body"])}, *facts[at + 1 :]]
+    return _named(facts[at], "another time, the chain written anew"), _rewritten(facts, changed)
+
+
+def _approver(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, ...]]:
+    """Somebody else approved: in the fact with its chain, in the ticket, or in both."""
+    decided = [fact for fact in grounds.facts if fact["kind"] == "ApprovalDecided"]
+    fact = chance.pick(decided)
+    body = from_json(fact["body"])
+    ticket = next(row for row in grounds.tickets if row["id"] == body["ticket"])
+    kept = from_json(ticket["body"])
+    for answer in kept["ticket"]["answers"]:
+        if answer["by"]["id"] == body["by"]:
+            answer["by"]["id"] = "somebody-else"
+    in_ticket = Change("ticket", _key(ticket, "id"), {"body": to_json(kept)})
+    facts = grounds.of[fact["run"]]
+    changed = [{**one, "body": to_json({**body, "by": "somebody-else"})} if one is fact else one for one in facts]
+    where = chance.below(3)
+    edits = ((in_ticket,), _rewritten(facts, changed), (in_ticket, *_rewritten(facts, changed)))[where]
+    return _named(fact, f"another approver in {('the ticket', 'the fact', 'fact and ticket')[where]}"), edits
+
+
+def _anchors(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, ...]]:
+    """Lines are changed, deleted, moved, added; or the file is gone."""
+    lines = grounds.anchors.splitlines(keepends=True)
+    at = chance.below(len(lines))
+    how = chance.below(5)
+    if how == 0:
+        line = lines[at]
+        lines[at] = _flipped(line[:-1], chance) + b"\n"
+    elif how == 1:
+        del lines[at]
+    elif how == 2:
+        at = at % (len(lines) - 1)
+        lines[at], lines[at + 1] = lines[at + 1], lines[at]
+    elif how == 3:
+        lines.insert(at, lines[chance.below(len(lines))])
+    else:
+        return "the anchors: deleted", (Anchored(None),)
+    what = ("a bit changed", "deleted", "moved", "written twice")[how]
+    return f"the anchors, line {at + 1}: {what}", (Anchored(b"".join(lines)),)
+
+
+WAYS: Final[Mapping[str, tuple[Way, ...]]] = {
+    "edits": (_fact_bytes, _fact_bytes, _fact_kind, _fact_with_digest, _run_row, _large_value, _bundle, _ticket),
+    "deletions": (_fact_gone, _payload_gone, _fact_gone_rewritten, _run_gone, _other_gone),
+    "swaps": (_swapped,),
+    "tail cuts": (_cut,),
+    "rewrites": (_rewritten_from,),
+    "changed approvers": (_approver,),
+    "anchors": (_anchors,),
+}
+_COLUMNS: Final = (
+    "status", "parent", "root", "program", "bundle", "tenant", "actor", "requester", "trace_id", "span_id", "created",
+    "seq", "head", "due", "parked_on",
+)  # fmt: skip
+_STATUSES: Final = ("succeeded", "failed", "denied", "cancelled", "partial")
+_CONTENT: Final = ("kind", "body", "digest", "salt", "input", "output")
+
+
+def _rewritten(facts: Sequence[Row], changed: Sequence[Row]) -> tuple[Edit, ...]:
+    """Put these contents in the places of a run's facts, with digests, chain and row to match."""
+    edits: list[Edit] = []
+    head, run = b"", facts[0]["run"]
+    for place, row in zip(facts, changed, strict=False):
+        digest = sha256(row["body"]).digest()
+        head = link(head, digest)
+        values = {**{name: row[name] for name in _CONTENT}, "digest": digest, "head": head}
+        if any(values[name] != place[name] for name in values):
+            edits.append(_change(place, **values))
+    edits += [Drop("fact", _key(fact, "run", "seq")) for fact in facts[len(changed) :]]
+    edits.append(Change("run", {"run": run}, {"seq": len(changed), "head": head}))
+    return tuple(edits)
+
+
+def _later(body: bytes) -> bytes:
+    said = from_json(body)
+    return to_json({**said, "at": said["at"] + 1})
+
+
+def _flipped(data: bytes, chance: Chance) -> bytes:
+    at = chance.below(len(data))
+    return data[:at] + bytes([data[at] ^ (1 << chance.below(7))]) + data[at + 1 :]
+
+
+def _change(fact: Row, **values: Any) -> Change:
+    return Change("fact", _key(fact, "run", "seq"), values)
+
+
+def _key(row: Row, *names: str) -> dict[str, Any]:
+    return {name: row[name] for name in names}
+
+
+def _named(fact: Row, what: str) -> str:
+    return f"run {fact['run']}, fact {fact['seq']} ({fact['kind']}): {what}"
