@@ -15,12 +15,13 @@ from pathlib import Path
 
 from approvals import approvals
 from cases import CASES as ON_SQLITE
+from governed import governed
 from measure import Row, document, table
 from on_postgres import on_postgres
 from peer_programs import NAMES, Peers, Unavailable
 
 HERE = Path(__file__).parent
-CASES = {**ON_SQLITE, "B9": on_postgres, "B-approvals": approvals}
+CASES = {**ON_SQLITE, "B9": on_postgres, "B10": governed, "B-approvals": approvals}
 RESULTS = HERE / "results.json"
 
 

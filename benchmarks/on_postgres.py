@@ -4,7 +4,7 @@ import sys
 from tempfile import mkdtemp
 
 import psycopg
-from cases import at_once
+from cases import at_once, long_resumes
 from floors import BODY
 from measure import Row, clock, interleaved, row
 from peer_programs import Peers
@@ -30,6 +30,7 @@ def on_postgres(rounds: int, peers: Peers) -> list[Row]:
                 lone,
                 at_once(rounds, governed, "B9", "default, Postgres", 1500, {}),
                 at_once(rounds, synced, "B9", "every_step, Postgres", 1000, theirs.works("many")),
+                row("B9", "resume of 10,000 facts, Postgres", "s", long_resumes(rounds, cluster.dsn("long")), 0.3),
             ]
         finally:
             theirs.close()

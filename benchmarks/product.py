@@ -15,13 +15,19 @@ from magsag.services.runs import Order, RunResult
 CATALOG = Path(__file__).parent / "catalog"
 
 
-def app(folder: str | None, durability: str = "governed", model: str | None = None, ledger: str | None = None) -> App:
+def app(
+    folder: str | None,
+    durability: str = "governed",
+    model: str | None = None,
+    ledger: str | None = None,
+    catalog: str | Path = CATALOG,
+) -> App:
     """An app on a ledger in `folder`, or at `ledger`, or in memory; `model` is what its one model always answers."""
     if model is not None:
         (Path(folder or ".") / "replies.yaml").write_text(f"replies: [{{text: {model}}}]\n", encoding="utf-8")
     settings = Settings(
         project=folder or ".",
-        catalog=str(CATALOG),
+        catalog=str(catalog),
         ledger=ledger or str(Path(folder or ".") / "ledger.db"),
         actor="bench",
         durability=durability,
