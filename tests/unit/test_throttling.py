@@ -11,7 +11,7 @@ from magsag.adapters.store.memory import MemoryStore
 from magsag.domain.approval import Acting, Answer, Proof
 from magsag.domain.breaking import BreakerMoved, BreakerState
 from magsag.domain.errors import ErrorType, Invalid, Retryable, StepFailed, StoreBroken
-from magsag.domain.facts import RunStatus
+from magsag.domain.facts import RunStatus, StepStatus
 from magsag.domain.manifests.throttling import ProviderLimits
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import TicketQuery
@@ -195,6 +195,22 @@ def test_a_retry_on_rate_limit_waits_that_long(bench: Callable[..., Bench]) -> N
     assert made.time.passed - began == pytest.approx(60)
     assert len(WORLD.calls) == 2
     assert made.step("idem#2").attempt == 1
+
+
+def test_a_step_that_is_given_up_while_it_waits_is_cancelled(bench: Callable[..., Bench]) -> None:
+    body = """\
+        await ctx.skill("look", {})
+        try:
+            await ctx.timeout(5, ctx.skill("look", {}))
+        except Exception as error:
+            return error.type
+    """
+    limited = skill("look", "read", rate="{calls: 1, per: 1h}", retry="{attempts: 3}")
+    made = bench(limited, agent("main", body, uses="skill:look"))
+    assert made.run().output == "timeout"
+    assert len(WORLD.calls) == 1
+    assert made.step("t1/look#1").status is StepStatus.CANCELLED
+    assert made.resume().output == "timeout"
 
 
 def test_a_concurrency_holds_for_all_branches(bench: Callable[..., Bench]) -> None:
