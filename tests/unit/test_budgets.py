@@ -359,6 +359,32 @@ def test_a_model_without_a_bound_is_not_asked_under_a_budget(tmp_path: Path, ask
     assert (result.error.type, "a model needs `max_tokens`" in result.error.message) == ("budget_exhausted", True)
 
 
+FLOW = """\
+kind: flow
+schema: 1
+slug: ask
+version: 1.0.0
+steps:
+  - {id: stamp, run: ["true"], effect: read%s}
+  - {id: fetch, uses: skill:http-request, with: {method: GET, url: "http://localhost:1/"}%s}
+"""
+SPENDER = "kind: agent\nschema: 1\nslug: main\nversion: 1.0.0\nrole: main\nflow: flow:ask\nbudget: {usd: 1}\n"
+
+
+def test_programs_and_requests_in_flows_say_what_they_cost_themselves(tmp_path: Path) -> None:
+    files = {"agents/main/main/agent.yaml": SPENDER, "flows/ask.yaml": FLOW % ("", "")}
+    found = Bench(tmp_path, files, sound=False).app.catalog.findings
+    unbounded = [finding.what.partition(" declares")[0] for finding in found if "declares no `cost`" in finding.what]
+    assert unbounded == ["step stamp of flow:ask@1.0.0", "step fetch of flow:ask@1.0.0"]
+    files = {**files, "flows/ask.yaml": FLOW % (", cost: {usd: 0.01}", ", cost: {usd: 0.02}")}
+    work = Bench(tmp_path / "priced", files)
+    work.run()
+    assert {id: step.spent for id, step in work.state().steps.items()} == {
+        "stamp": {"usd": 10_000_000},
+        "fetch": {"usd": 20_000_000},
+    }
+
+
 class Dying(MemoryStore):
     """The first outcome of an act never arrives."""
 

@@ -297,8 +297,7 @@ class Targets:
 
     def _shell(self, step: FlowStep) -> Target:
         proposal = Proposal("shell", f"shell:{step.id}", Effect(step.effect or Effect.UNREPEATABLE))
-        cost = step.cost.amounts() if step.cost is not None else None
-        return Target(step.id, proposal, self._found(proposal, SHELL), ShellAct(confines_of_step(step)), cost=cost)
+        return Target(step.id, proposal, self._found(proposal, SHELL), ShellAct(confines_of_step(step)))
 
     def _contract(self, name: str | None) -> Contract | None:
         return self.bundle.contract(name) if name else None
@@ -363,7 +362,9 @@ def for_input(target: Target, payload: object) -> Target:
 
 
 def for_step(target: Target, step: FlowStep) -> Target:
-    """The target under a flow step's own timeout and retry."""
-    if step.timeout is None and step.retry is None:
+    """The target under a flow step's own timeout, retry and cost."""
+    if step.timeout is None and step.retry is None and step.cost is None:
         return target
-    return replace(target, timeout_seconds=step.timeout or target.timeout_seconds, retry=step.retry or target.retry)
+    cost = step.cost.amounts() if step.cost is not None else target.cost
+    timeout, retry = step.timeout or target.timeout_seconds, step.retry or target.retry
+    return replace(target, timeout_seconds=timeout, retry=retry, cost=cost)

@@ -9,6 +9,7 @@ from magsag.domain.budget import Unit
 from magsag.domain.effects import Effect
 from magsag.domain.errors import Invalid
 from magsag.domain.manifests import Agent, Flow, Skill
+from magsag.domain.manifests.flow import is_request
 
 _DECLARED = (Unit.USD, Unit.TOKENS)
 
@@ -27,15 +28,22 @@ def check_budget(candidate: Candidate, agent: Agent, index: Index) -> None:
 
 
 def _unbounded(ref: str, index: Index) -> Iterator[str]:
-    for name in sorted(reached(index.bundle, ref)):
-        if name.partition(":")[0] not in ("skill", "flow"):
-            continue
-        try:
-            manifest = index.bundle.find(name).manifest
-        except Invalid:
-            continue  # a finding of its own
-        if isinstance(manifest, Skill) and manifest.cost is None and manifest.effect != Effect.PURE:
+    entries = [found for name in sorted(reached(index.bundle, ref)) if (found := _entry(name, index)) is not None]
+    for name, manifest in entries:
+        if isinstance(manifest, Flow):
+            steps = (step for step in all_steps(manifest.steps) if step.cost is None)
+            yield from (f"step {step.id} of {name}" for step in steps if step.run is not None or is_request(step.uses))
+        elif isinstance(manifest, Agent):
+            yield from (f"{use} of {name}" for use in manifest.uses if is_request(use))
+        elif manifest.cost is None and manifest.effect != Effect.PURE and not is_request(name):
             yield name
-        elif isinstance(manifest, Flow):
-            steps = (step for step in all_steps(manifest.steps) if step.run is not None and step.cost is None)
-            yield from (f"step {step.id} of {name}" for step in steps)
+
+
+def _entry(name: str, index: Index) -> tuple[str, Agent | Flow | Skill] | None:
+    """What a reference names, where it can be called; one that names nothing is a finding of its own."""
+    if name.partition(":")[0] not in ("agent", "flow", "skill"):
+        return None
+    try:
+        return name, index.bundle.find(name).manifest
+    except Invalid:
+        return None

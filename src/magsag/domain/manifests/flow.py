@@ -72,7 +72,7 @@ class FlowStep(Part):
     retry: Retry | None = None
     """how often it is tried, and after which errors"""
     cost: Cost | None = None
-    """of a `run` step: the most that one attempt can cost; `{}` for nothing"""
+    """of a `run` step, and of skill:http-request: the most that one attempt can cost; `{}` for nothing"""
 
     @model_validator(mode="after")
     def _one_act(self) -> "FlowStep":
@@ -84,13 +84,13 @@ class FlowStep(Part):
             raise ValueError("a shell step must declare its `effect`: " + ", ".join(_NAMES))
         if self.effect in (Effect.TRANSACTIONAL, Effect.RECONCILABLE):
             raise ValueError(f"a step cannot be {self.effect}: nobody can ask or undo it; write unrepeatable")
-        if self.run is None and self.effect is not None and not _is_request(self.uses):
+        if self.run is None and self.effect is not None and not is_request(self.uses):
             raise ValueError("`effect` belongs to `run` steps and to skill:http-request; a skill declares its own")
         if self.run is not None and self.with_ is not None:
             raise ValueError("a shell step takes no `with`: put values into `run`")
         self._apart_only_programs()
-        if self.run is None and self.cost is not None:
-            raise ValueError("`cost` belongs to `run` steps; a skill declares its own")
+        if self.run is None and self.cost is not None and not is_request(self.uses):
+            raise ValueError("`cost` belongs to `run` steps and to skill:http-request; a skill declares its own")
         if self.on_error == "collect" and self.for_each is None:
             raise ValueError("`on_error: collect` belongs to a step with `for_each`")
         if self.on_error == "retry" and self.retry is None:
@@ -109,8 +109,9 @@ class FlowStep(Part):
             raise ValueError("`network` is for `isolation: sandbox`: nothing else keeps a program off it")
 
 
-def _is_request(uses: str | None) -> bool:
-    """The one skill whose effect the step may know better: what a server does with a key is not the skill's to say."""
+def is_request(uses: str | None) -> bool:
+    """The one skill of which a step may know more: what a server does with a key, and what it costs, is not the skill's
+    to say."""
     return uses is not None and uses.partition("@")[0] in ("skill:http-request", "magsag://skill.http-request")
 
 
