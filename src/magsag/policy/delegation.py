@@ -5,15 +5,17 @@ requester, environment and mode are its parent's. Its time is its parent's or le
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
+
+from magsag.domain.frozen import frozen
 
 CYCLE = "delegation-cycle"
 DEPTH = "depth-limit"
 CHILDREN = "children-limit"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Handed:
     """What a run has from whoever began it. Times are microseconds since 1970."""
 

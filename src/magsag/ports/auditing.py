@@ -4,15 +4,15 @@
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId
 from magsag.domain.sealed import Fault
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reach:
     """How far the anchors vouch for one run."""
 
@@ -22,7 +22,7 @@ class Reach:
     """so many of them cannot have been changed unless the anchors were as well"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Vouching:
     """The anchors that the ledger was held against."""
 
@@ -43,7 +43,7 @@ class Vouching:
     """runs that have ended and whose line is not written yet, or lies on another machine"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Verified:
     """Everything that is wrong, and how far the anchors reach."""
 
@@ -53,7 +53,7 @@ class Verified:
     """None for a ledger that has none: it lives in memory"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Evidence:
     """One row of the ledger, as it stands, whatever somebody made of it."""
 

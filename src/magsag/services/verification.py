@@ -1,10 +1,10 @@
 """The judgement of `data check` as an auditor reads it: bad runs with their first bad fact, and its reach."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from magsag.domain.errors import Invalid
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId
 from magsag.domain.sealed import Fault
 from magsag.ports.auditing import Reach, Verified, Vouching
@@ -12,7 +12,7 @@ from magsag.ports.ledger import Store
 from magsag.services.upkeep import now_and_then
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BadRun:
     """A run that is not as it was written."""
 
@@ -25,7 +25,7 @@ class BadRun:
     """how many there are in all"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Report:
     """What an auditor is told."""
 

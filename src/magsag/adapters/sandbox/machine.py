@@ -6,8 +6,6 @@ It is found when one is first wanted.
 from collections.abc import Callable, Sequence
 from functools import cached_property
 
-from magsag.adapters.sandbox.bubblewrap import BubblewrapSandbox
-from magsag.adapters.sandbox.landlock import LandlockSandbox
 from magsag.adapters.sandbox.places import Places
 from magsag.adapters.sandbox.process import ProcessSandbox
 from magsag.catalog.code import FrozenCode
@@ -24,6 +22,10 @@ class MachineSandbox:
 
     @cached_property
     def _found(self) -> Sandbox:
+        # A run that holds no act this way does not pay for the kernel's door.
+        from magsag.adapters.sandbox.bubblewrap import BubblewrapSandbox
+        from magsag.adapters.sandbox.landlock import LandlockSandbox
+
         for one in (BubblewrapSandbox(self._places), LandlockSandbox(self._places)):
             if one.lacks(Confines(Isolation.SANDBOX)) is None:
                 return one
