@@ -1,8 +1,9 @@
 """The record as a risk person reads it: every verdict, every word of a person, in the order of time.
 
-What counts as a decision: a fact with a verdict, and a fact that names who brought it about. Beside them stand the
-secrets that runs used, and which of them had been changed, and the breakers that they moved. Reads the ledger only,
-so it answers for runs whose catalog is gone.
+What counts as a decision: a fact with a verdict, a fact that names who brought it about, and a step that the gate
+itself refused: an approval that came too late, a budget, a limit. Beside them stand the secrets that runs used, and
+which of them had been changed, and the breakers that they moved. Reads the ledger only, so it answers for runs whose
+catalog is gone.
 """
 
 from collections.abc import Iterator
@@ -13,12 +14,22 @@ from pydantic_core import from_json
 
 from magsag.domain.approval import Answer
 from magsag.domain.breaking import BreakerMoved
-from magsag.domain.facts import ENDS, Decision, PayloadErased, SecretUsed, StandingApproved, StandingRevoked
+from magsag.domain.errors import ErrorType
+from magsag.domain.facts import (
+    ENDS,
+    Decision,
+    PayloadErased,
+    SecretUsed,
+    StandingApproved,
+    StandingRevoked,
+    StepFailed,
+)
 from magsag.domain.frozen import frozen
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import RunQuery, RunRow, Store, Stored
 
 _BESIDE: Final = frozenset({SecretUsed.__name__, BreakerMoved.__name__})
+_REFUSALS: Final = frozenset({str(ErrorType.DENIED), str(ErrorType.BUDGET_EXHAUSTED), str(ErrorType.RATE_LIMIT)})
 _ANSWERS: Final = {str(Answer.APPROVE): str(Decision.ALLOW), str(Answer.DENY): str(Decision.DENY)}
 
 
@@ -95,6 +106,8 @@ class Audit:
                 targets[body["step"]] = body["proposal"]["target"]
             is_beside = stored.kind in _BESIDE
             entry = _entry(row, stored, body, None if is_beside else targets.get(body.get("step", "")))
+            if entry.decision != Decision.DENY and (why := _refusal(stored, body)) is not None:
+                entry = replace(entry, decision=str(Decision.DENY), rule=None, place=None, reason=why, said=None)
             if stored.kind == PayloadErased.__name__:
                 if entry.at == erased_at:
                     continue  # one erasure of a run, a fact for each payload
@@ -122,6 +135,18 @@ def _entry(row: RunRow, stored: Stored, body: dict[str, Any], target: str | None
         by=body.get("by") or body.get("actor"),
         said=_said(body),
     )
+
+
+def _refusal(stored: Stored, body: dict[str, Any]) -> str | None:
+    """Why the gate itself refused a step; None where it did not, and where a person or a run below did and said so."""
+    if stored.kind != StepFailed.__name__ or body.get("child_head") is not None:
+        return None
+    said = from_json(stored.output) if stored.output is not None else {}
+    details = said.get("details") if isinstance(said, dict) else None
+    told = details if isinstance(details, dict) else {}
+    if "by" in told or (body.get("type") not in _REFUSALS and "approval" not in told):
+        return None
+    return str(said.get("message") or body["type"])
 
 
 def _with_rotations(entries: list[Entry]) -> Iterator[Entry]:
