@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from magsag.adapters.settings import Found, packaged_catalog, read_settings
+from magsag.app import build
 from magsag.domain.errors import Invalid
 
 
@@ -171,3 +172,11 @@ def test_limits_of_a_provider_are_read_and_what_could_not_work_is_refused(tmp_pa
     table = "[providers.scripted]\nbreaker = {failures = 3, of = 2}\n"
     assert "providers.scripted is wrong at breaker: `failures: 3` of the last 2 calls" in refusal(tmp_path, table)
     assert "providers.scripted is wrong at rates" in refusal(tmp_path, "[providers.scripted]\nrates = 1\n")
+
+
+def test_anchors_kept_elsewhere_are_found_from_the_project_and_lie_in_no_workspace(tmp_path: Path) -> None:
+    text = 'workspace = "work"\n[audit]\nanchors = "work/anchors.log"\n'
+    found = settings_of(tmp_path, text).settings
+    assert found.audit.anchors == str(tmp_path / "work" / "anchors.log")
+    with pytest.raises(Invalid, match=r"holds .*anchors\.log"):
+        build(found)._places.opened()

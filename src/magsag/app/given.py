@@ -128,7 +128,8 @@ class Given:
 
         settings, project = self.settings, Path(self.settings.project)
         ledger = (settings.ledger,) if not is_postgres(settings.ledger) else ()
-        return (str(self._folder), *ledger, settings.catalog, str(project / FILE))
+        anchors = (settings.audit.anchors,) if settings.audit.anchors else ()
+        return (str(self._folder), *ledger, *anchors, settings.catalog, str(project / FILE))
 
     @cached_property
     def enforcing(self) -> "Enforcing":
