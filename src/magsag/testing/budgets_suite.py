@@ -26,7 +26,6 @@ class BudgetsSuite:
         assert store.budgets([RUN]) == [row(OWN, 100, spent=25)]
         assert store.budgets([RunId("other")]) == []
         assert store.reservations() == []
-        assert store.check() == []
 
     def test_what_does_not_fit_is_declined_with_its_fact_and_says_what_is_left(self, store: Store) -> None:
         lease = begin(store)
@@ -57,7 +56,6 @@ class BudgetsSuite:
         assert [type(answer) for answer in answers] == [Written, Declined, Written, Declined, Written]
         assert store.budgets([RUN]) == [row(OWN, 100, reserved=100)]
         assert len(store.read(RUN)) == 4
-        assert store.check() == []
 
     def test_what_is_settled_twice_or_was_never_held_changes_nothing(self, store: Store) -> None:
         lease = begin(store)
