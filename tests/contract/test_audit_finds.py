@@ -56,6 +56,10 @@ def path(tmp_path: Path) -> Path:
 
 
 CHANGES = {
+    "a payload that names a large value and is no JSON": (
+        f"update facts set output = output || '{{' where run = '{RUN}' and seq = 7",
+        "the output does not match its commitment",
+    ),
     "another parent": (f"update runs set parent = 'parked' where run = '{CHILD}'", "it was started with"),
     "another creation": ("update runs set created = 7 where run = 'parked'", "created at another time"),
     "another tenant": ("update runs set tenant = 'theirs' where run = 'parked'", "tenant 'theirs'"),

@@ -278,7 +278,7 @@ def note(ledger: Ledger, row: Row, fact: Row, body: Row, state: Row) -> None:
         ledger.children.append((run, fact["seq"], names, body["child_head"]))
     for payload in (fact["input"], fact["output"]):
         if isinstance(payload, str) and MARK in payload:
-            ledger.marks.setdefault(row["root"], set()).update(marks(json.loads(payload)))
+            ledger.marks.setdefault(row["root"], set()).update(marks(value_of(payload)))
 
 
 def hear(fact: Row, body: Row, asks: dict[str, Row], last: Row, inputs: Row) -> None:
@@ -547,6 +547,14 @@ def marks(value: Any) -> set[str]:
             return {value["\0blob"]}
         value = list(value.values())
     return {id for part in value for id in marks(part)} if isinstance(value, list) else set()
+
+
+def value_of(payload: str) -> Any:
+    """What a payload says; one that was changed may be no JSON, and says nothing."""
+    try:
+        return json.loads(payload)
+    except ValueError:
+        return None
 
 
 def parsed(data: Any) -> Row:

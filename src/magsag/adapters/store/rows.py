@@ -1,6 +1,7 @@
 """Whether a run's row, and what hangs on it, is what its facts say; a part of `data check` and `audit verify`."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -115,7 +116,8 @@ def _note(seen: Seen, row: RunRow, run: Run, stored: Stored, fact: Fact) -> None
         seen.children.append((row.run, stored, children, fact.child_head))
     for data in (stored.input, stored.output):
         if data is not None and MARK_BYTES in data:
-            seen.marks.setdefault(row.root, set()).update(marks((data,)))
+            with suppress(ValueError, TypeError):  # one that was changed is told by its commitment
+                seen.marks.setdefault(row.root, set()).update(marks((data,)))
 
 
 def _about_the_start(row: RunRow, run: Run) -> Iterator[Fault]:
