@@ -17,7 +17,7 @@ from magsag.domain.approval import Acting, Answer, Proof
 from magsag.domain.facts import RunStatus
 from magsag.domain.settings import Settings
 from magsag.ports.ledger import TicketQuery
-from magsag.services.approvals import Decision
+from magsag.services.people.approvals import Decision
 
 PROCESSES: Final = 4
 TICKETS: Final = 100

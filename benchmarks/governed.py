@@ -22,7 +22,7 @@ from magsag.domain.effects import Effect
 from magsag.policy.judge import applicable, judge
 from magsag.policy.record import Record
 from magsag.policy.rules import Policies
-from magsag.services.moment import moment
+from magsag.services.steps.moment import moment
 
 Rule = tuple[str, str, str]
 """what it is about, when it holds, what it says"""

@@ -41,7 +41,7 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        from magsag.services.release import version
+        from magsag.services.recording.release import version
 
         return version()
     home = next((module for module, names in _HOMES.items() if name in names), None)

@@ -16,7 +16,7 @@ from magsag.adapters.store.postgres.store import PostgresStore
 from magsag.adapters.store.sqlite import SqliteStore
 from magsag.domain.ids import RunId
 from magsag.ports.ledger import Store
-from magsag.services.runs import Order, RunResult
+from magsag.services.driving.runs import Order, RunResult
 from magsag.testing import When, build_app, dying
 
 _ACT: Final = """

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from magsag.adapters.store.sqlite import SqliteStore
 from magsag.app import App
-from magsag.services.runs import Order
+from magsag.services.driving.runs import Order
 from magsag.testing import build_app
 
 WARM: int = 100

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from magsag.domain.facts import RunStatus
-from magsag.services.runs import Order
+from magsag.services.driving.runs import Order
 from magsag.testing import build_app
 
 

@@ -17,7 +17,7 @@ from magsag.domain.effects import Effect
 from magsag.domain.facts import StepStarted
 from magsag.domain.ids import RunId
 from magsag.engine.chain import unseal
-from magsag.services.beginnings import read_run
+from magsag.services.steps.beginnings import read_run
 from magsag.testing import Sink
 from tests.acceptance.crash_project import ledger
 

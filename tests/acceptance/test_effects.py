@@ -98,7 +98,7 @@ from pathlib import Path
 from magsag.adapters.store.sqlite import SqliteStore
 from magsag.app import build
 from magsag.domain.settings import Settings
-from magsag.services.runs import Order
+from magsag.services.driving.runs import Order
 from magsag.testing import When, dying, forgetful
 
 store = SqliteStore(Path(".magsag/ledger.db"))

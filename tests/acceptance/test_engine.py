@@ -17,7 +17,7 @@ from magsag.domain.facts import ParkedOn, RunStatus, StepStatus
 from magsag.domain.ids import RunId
 from magsag.ports.ledger import Occupied, RunQuery
 from magsag.ports.runner import Busy
-from magsag.services.beginnings import read_run
+from magsag.services.steps.beginnings import read_run
 from tests.acceptance.engine_project import project
 
 HERE: Final = Path(__file__).parent

@@ -19,7 +19,7 @@ from magsag.domain.effects import Level
 from magsag.domain.facts import RunStatus
 from magsag.domain.ids import RunId
 from magsag.ports.ledger import RunQuery, RunRow
-from magsag.services.runs import Order
+from magsag.services.driving.runs import Order
 from magsag.testing import Sink
 from tests.acceptance.worker_project import app_of, payload, write_project
 from tests.acceptance.workshop import environment, magsag

@@ -17,7 +17,7 @@ from magsag.domain.ids import RunId
 from magsag.domain.manifests.isolation import Isolation
 from magsag.ports.ledger import Store
 from magsag.ports.sandbox import Confines
-from magsag.services.runs import Order, RunResult
+from magsag.services.driving.runs import Order, RunResult
 from magsag.testing import build_app
 from magsag.testing.sandbox_suite import act
 from tests.unit.world import ALLOW, agent, skill

@@ -20,12 +20,12 @@ from magsag.domain.facts import ENDS
 from magsag.domain.ids import RunId
 from magsag.engine.table import STEP_MOVES
 from magsag.ports.ledger import Store
-from magsag.services import verify_export
-from magsag.services.audit_export import AuditExports, Exported, lines_of
-from magsag.services.erasing import Erasing
-from magsag.services.parcel import Parcel
-from magsag.services.verification import report
-from magsag.services.verify_export import judged
+from magsag.services.keeping import verify_export
+from magsag.services.keeping.audit_export import AuditExports, Exported, lines_of
+from magsag.services.keeping.erasing import Erasing
+from magsag.services.keeping.verification import report
+from magsag.services.keeping.verify_export import judged
+from magsag.services.recording.parcel import Parcel
 from magsag.testing.clock import FrozenClock
 from magsag.testing.moving_suite import furnish
 from magsag.testing.sample_runs import RUN, begin, done, end

@@ -20,9 +20,9 @@ from magsag.domain.sealed import Fault, Sealed
 from magsag.engine.chain import blob_id, link, unseal
 from magsag.policy.approval import Given, spent
 from magsag.ports.ledger import Store, Write
-from magsag.services.erasing import Erasing
-from magsag.services.tickets import kept, next_row
-from magsag.services.verification import Report, report
+from magsag.services.keeping.erasing import Erasing
+from magsag.services.keeping.verification import Report, report
+from magsag.services.steps.tickets import kept, next_row
 from magsag.testing.clock import FrozenClock
 from magsag.testing.sample_runs import RUN, SYNCED, append, asked, begin, done, end, new_run, park, sealed, started
 

@@ -11,7 +11,7 @@ from magsag.adapters.settings import packaged_catalog
 from magsag.adapters.store.memory import MemoryStore
 from magsag.app import App
 from magsag.domain.facts import RunStatus
-from magsag.services.runs import Order, RunResult
+from magsag.services.driving.runs import Order, RunResult
 from magsag.testing import build_app
 from tests.unit.world import agent
 

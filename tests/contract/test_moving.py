@@ -13,8 +13,8 @@ from magsag.adapters.store.sqlite import SqliteStore
 from magsag.domain.errors import Invalid, LedgerClosed, Refused
 from magsag.domain.ids import RunId
 from magsag.ports.ledger import Course, KeptRecord, Lease, Standing, Store
-from magsag.services.moving import Moved, Moving
-from magsag.services.tallies import SORTS, tally
+from magsag.services.keeping.moving import Moved, Moving
+from magsag.services.keeping.tallies import SORTS, tally
 from magsag.testing.clock import FrozenClock
 from magsag.testing.moving_suite import FILLING, fill, furnish
 from magsag.testing.sample_runs import begin

@@ -236,7 +236,7 @@ def test_a_server_that_dies_and_comes_back_has_what_was_synced(tmp_path: Path, s
 _WAITING = """
 import asyncio, threading
 from magsag.adapters.store import __file__ as folder
-from magsag.services.keeper import Keeper
+from magsag.services.recording.keeper import Keeper
 async def waits():
     keeper = Keeper(store, store.owner(), 60, 0.1, patient=str(Path(folder).parent))
     with keeper:

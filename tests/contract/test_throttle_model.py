@@ -12,7 +12,7 @@ from magsag.adapters.store.sqlite import SqliteStore
 from magsag.domain.manifests.throttling import BreakerRule, RateRule
 from magsag.policy.throttle import Admitted, Limits, Throttle, admit, settle, withdraw
 from magsag.ports.ledger import Store
-from magsag.services.throttles import change, throttle_of
+from magsag.services.steps.throttles import change, throttle_of
 
 SECOND = 1_000_000
 LIMITS = Limits(

@@ -11,7 +11,7 @@ from magsag.adapters.store.sqlite import SqliteStore
 from magsag.domain.errors import Invalid
 from magsag.domain.ids import RunId
 from magsag.ports.ledger import RunQuery
-from magsag.services.upkeep import Shrunk, Upkeep, now_and_then
+from magsag.services.keeping.upkeep import Shrunk, Upkeep, now_and_then
 from magsag.testing.clock import FrozenClock
 from magsag.testing.sample_runs import append, begin, done, end, park
 

@@ -9,8 +9,8 @@ import pytest
 
 from magsag.domain.errors import Invalid, Refused
 from magsag.domain.ids import RunId
-from magsag.services.archive import Archived, line_of
-from magsag.services.runs import Order
+from magsag.services.driving.runs import Order
+from magsag.services.keeping.archive import Archived, line_of
 from tests.unit.test_parcels import R, bench, elsewhere, rows, with_open_secret
 from tests.unit.world import Bench
 

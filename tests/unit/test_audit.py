@@ -8,7 +8,7 @@ from magsag.adapters.store.memory import MemoryStore
 from magsag.domain.approval import Answer, Proof
 from magsag.domain.facts import ApprovalDecided, CancelRequested, Decision, PayloadErased
 from magsag.domain.ids import RunId, StepId
-from magsag.services.audit import Asked, Audit
+from magsag.services.insight.audit import Asked, Audit
 from magsag.testing.clock import FrozenClock
 from magsag.testing.sample_runs import append, begin, done, end, sealed
 

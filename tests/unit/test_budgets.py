@@ -21,7 +21,7 @@ from magsag.domain.facts import RunStatus, StepStatus
 from magsag.domain.ids import RunId
 from magsag.domain.manifests.budget import ModelPrice
 from magsag.ports.ledger import Declined, Store, Write, Written
-from magsag.services.runs import Order
+from magsag.services.driving.runs import Order
 from tests.unit.world import KINDS, WORLD, Bench, agent, skill
 
 RUNS = (RunId("r"), *(RunId(f"r.g1.{n}/sub#1") for n in range(8)))

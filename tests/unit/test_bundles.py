@@ -9,7 +9,7 @@ from magsag.adapters.store.memory import MemoryStore
 from magsag.catalog.bundle import Bundle
 from magsag.catalog.load import load
 from magsag.domain.errors import Invalid, StoreBroken
-from magsag.services.bundles import Bundles
+from magsag.services.steps.bundles import Bundles
 from magsag.testing import FrozenClock
 
 CONDITIONS = CelConditions()

@@ -7,9 +7,9 @@ import pytest
 from magsag.domain.errors import Invalid
 from magsag.domain.facts import RunStatus
 from magsag.domain.ids import RunId
-from magsag.services.compare import Parting
-from magsag.services.difference import What
-from magsag.services.runs import Order
+from magsag.services.driving.runs import Order
+from magsag.services.past.compare import Parting
+from magsag.services.past.difference import What
 from tests.unit.world import KINDS, USES, WORLD, Bench, agent, skill
 
 A, B = RunId("a"), RunId("b")

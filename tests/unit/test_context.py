@@ -295,7 +295,7 @@ class TestTimeAndChance:
 
 
 def _order(run: str) -> Any:
-    from magsag.services.runs import Order
+    from magsag.services.driving.runs import Order
 
     return Order("agent:main", None, run_id=run)
 

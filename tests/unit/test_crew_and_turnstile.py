@@ -5,10 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 from magsag.domain.errors import Stopped, StoreBroken
-from magsag.services.crew import Crew, End, close_unused
-from magsag.services.seat import Scope
-from magsag.services.strands import Strands
-from magsag.services.turnstile import LAST, Turnstile
+from magsag.services.programs.crew import Crew, End, close_unused
+from magsag.services.steps.seat import Scope
+from magsag.services.steps.strands import Strands
+from magsag.services.steps.turnstile import LAST, Turnstile
 from magsag.testing import VirtualTime
 
 

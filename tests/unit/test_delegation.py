@@ -19,7 +19,7 @@ from magsag.policy.delegation import CHILDREN, CYCLE, DEPTH, Handed, handed_down
 from magsag.policy.judge import applicable, judge
 from magsag.policy.record import Record, Traits
 from magsag.policy.rules import CompiledRule, Policies
-from magsag.services.runs import Order
+from magsag.services.driving.runs import Order
 from tests.unit.world import ALLOW, WORLD, Bench, agent, skill
 
 RANK: Final = {Decision.ALLOW: 0, Decision.ASK: 1, Decision.DENY: 2}

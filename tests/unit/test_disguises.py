@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from magsag.domain.disguises import forms
 from magsag.domain.errors import Retryable, StepFailed
 from magsag.domain.secret import reference_of
-from magsag.services.masking import Mask
+from magsag.services.recording.masking import Mask
 
 Disguise = Callable[[str], str]
 DISGUISES: Final[dict[str, Disguise]] = {

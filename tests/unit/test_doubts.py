@@ -10,8 +10,8 @@ import pytest
 from magsag.domain.errors import Invalid
 from magsag.domain.facts import RunStatus, StepResolved, StepStatus
 from magsag.domain.ids import RunId
-from magsag.services.doubts import Said
-from magsag.services.runs import Order
+from magsag.services.driving.runs import Order
+from magsag.services.people.doubts import Said
 from tests.unit.world import ALLOW, WORLD, Bench, agent, contract, skill
 
 SLOW = """

@@ -8,8 +8,8 @@ from magsag.adapters.store.memory import MemoryStore
 from magsag.domain.facts import Fact, RunStatus
 from magsag.domain.graph import Graph
 from magsag.domain.ids import RunId
-from magsag.services.earlier import earlier_outputs
-from magsag.services.insight import Insight
+from magsag.services.insight.insight import Insight
+from magsag.services.programs.earlier import earlier_outputs
 from tests.unit.flow_examples import graph
 from tests.unit.ledgers import began, done, ended, failed, put
 

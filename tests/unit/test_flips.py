@@ -9,7 +9,7 @@ from magsag.domain.errors import Invalid
 from magsag.domain.facts import RunStatus
 from magsag.domain.ids import RunId
 from magsag.domain.settings import Features
-from magsag.services.flips import Tried
+from magsag.services.desk.flips import Tried
 from tests.unit.world import KINDS, USES, WORLD, Bench, agent, contract, skill
 
 LIMIT: Final = """\

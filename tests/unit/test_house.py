@@ -24,7 +24,10 @@ VIOLATIONS = {
     "catalog/violation.py": "import magsag.engine",
     "adapters/store/violation.py": "import magsag.adapters.conditions",
     "surfaces/cli/violation.py": "import magsag.adapters",
-    "services/violation.py": "import magsag.app, magsag.testing, magsag.services.acts, magsag.services.performing",
+    "services/recording/violation.py": "import magsag.services.steps.seat",
+    "services/driving/violation.py": (
+        "import magsag.app, magsag.testing, magsag.services.gate.acts, magsag.services.gate.performing"
+    ),
     "unlisted/__init__.py": "",
 }
 

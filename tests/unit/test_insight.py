@@ -33,10 +33,10 @@ from magsag.domain.ids import RunId, StepId
 from magsag.domain.large import MARK
 from magsag.engine.chain import blob_id
 from magsag.ports.ledger import RunQuery
-from magsag.services.documents import fact_document, hit_document, run_document, tree_document
-from magsag.services.erasing import Erasing
-from magsag.services.insight import Insight
-from magsag.services.tree import TreeNode
+from magsag.services.insight.documents import fact_document, hit_document, run_document, tree_document
+from magsag.services.insight.insight import Insight
+from magsag.services.insight.tree import TreeNode
+from magsag.services.keeping.erasing import Erasing
 from magsag.testing.clock import FrozenClock
 from tests.unit.ledgers import BEGIN, BUILT_IN, MS, answer, began, done, ended, error, failed, offer, put, started
 
@@ -334,9 +334,9 @@ def test_a_parked_run_says_in_json_what_it_waits_for() -> None:
 
 
 def test_reading_needs_neither_catalog_nor_conditions_nor_pydantic_models() -> None:
-    code = "import sys, magsag.services.insight; print(*sys.modules)"
+    code = "import sys, magsag.services.insight.insight; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     heavy = {"pydantic", "asyncio", "rich", "yaml", "jsonschema_rs", "magsag.catalog", "magsag.domain.manifests"}
-    assert "magsag.services.insight" in loaded
+    assert "magsag.services.insight.insight" in loaded
     assert loaded & heavy == set()

@@ -9,7 +9,7 @@ import pytest
 
 from magsag.adapters.logs import level_of, set_up
 from magsag.domain.errors import Invalid
-from magsag.services.whereabouts import WHEREABOUTS
+from magsag.services.steps.whereabouts import WHEREABOUTS
 
 log = logging.getLogger("tests.logs")
 

@@ -13,7 +13,7 @@ from magsag.domain.ids import RunId
 from magsag.domain.settings import Mode
 from magsag.domain.verdicts import BUILT_IN, NOT_PERFORMED, is_not_performed
 from magsag.policy.modes import under
-from magsag.services.runs import Order
+from magsag.services.driving.runs import Order
 from tests.unit.world import KINDS, USES, WORLD, Bench, agent, contract, skill
 
 ALLOW, ASK, DENY = Decision.ALLOW, Decision.ASK, Decision.DENY

@@ -19,10 +19,10 @@ from magsag.policy.breaker import state_of
 from magsag.ports.ledger import TicketQuery
 from magsag.ports.measures import EndedRun
 from magsag.ports.throttles import ThrottleRow
-from magsag.services.approvals import Decision as Says
-from magsag.services.objectives import Objectives
-from magsag.services.runs import Order, RunResult
-from magsag.services.throttles import throttle_of
+from magsag.services.driving.runs import Order, RunResult
+from magsag.services.gate.objectives import Objectives
+from magsag.services.people.approvals import Decision as Says
+from magsag.services.steps.throttles import throttle_of
 from tests.unit.world import KINDS, Bench, agent
 
 PEOPLE = "kind: people\nschema: 1\npeople:\n  - {id: maria, proof: os_user}\n"

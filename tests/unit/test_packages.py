@@ -13,7 +13,7 @@ from magsag.catalog.frozen import freeze, thaw
 from magsag.catalog.packages import RECORD, Drift, drifts, packages_of, read_record, record_of
 from magsag.domain.errors import Broken, Invalid
 from magsag.domain.ids import RunId
-from magsag.services.bundles import Bundles
+from magsag.services.steps.bundles import Bundles
 from magsag.testing import FrozenClock
 from tests.unit.catalogs import loaded
 

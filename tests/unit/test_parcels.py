@@ -17,8 +17,8 @@ from magsag.domain.ids import RunId
 from magsag.domain.sealed import Stored
 from magsag.engine.chain import link, seal, unseal
 from magsag.ports.ledger import Change, RunQuery, Store, Write
-from magsag.services.beginnings import new_run
-from magsag.services.parcel import Parcel, pack, unpack
+from magsag.services.recording.parcel import Parcel, pack, unpack
+from magsag.services.steps.beginnings import new_run
 from tests.unit.world import KINDS, USES, WORLD, Bench, agent, contract, skill
 
 R = RunId("r")

@@ -12,7 +12,7 @@ from magsag.adapters.settings import os_user
 from magsag.domain.approval import Acting, Proof
 from magsag.domain.errors import Refused
 from magsag.policy.people import People, Shown
-from magsag.services.people import Identity
+from magsag.services.people.people import Identity
 from tests.unit.catalogs import loaded, swapped, told, write
 
 KEY = "chen's key"

@@ -25,7 +25,7 @@ from magsag.ports.ledger import Write
 from magsag.ports.place import ActCall
 from magsag.services.proofs.outcome import Outcome, differences
 from magsag.services.proofs.points import Boundary, Place, Side, What, chosen, points_of
-from magsag.services.strands import Strands
+from magsag.services.steps.strands import Strands
 from tests.unit.catalogs import loaded, told
 
 PROOF = "proof.yaml"

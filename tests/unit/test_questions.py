@@ -11,8 +11,8 @@ from magsag.domain.errors import ErrorType, Invalid, Refused, StoreBroken
 from magsag.domain.facts import RunStatus, StepHeld
 from magsag.domain.ids import RunId
 from magsag.ports.ledger import TicketQuery
-from magsag.services.approvals import Decision
-from magsag.services.standing_approvals import Beforehand
+from magsag.services.people.approvals import Decision
+from magsag.services.people.standing_approvals import Beforehand
 from tests.unit.test_approvals import PEOPLE
 from tests.unit.world import KINDS, WORLD, Bench, agent
 

@@ -17,9 +17,9 @@ from magsag.domain.ids import RunId, StepId
 from magsag.engine.chain import unseal
 from magsag.engine.run import Run
 from magsag.ports.ledger import Declined, Lease, Record, Store, Write, Written
-from magsag.services.beginnings import new_run
-from magsag.services.driven import Tree
-from magsag.services.recorder import KEPT_FACTS, KEPT_SECONDS, Recorder
+from magsag.services.recording.driven import Tree
+from magsag.services.recording.recorder import KEPT_FACTS, KEPT_SECONDS, Recorder
+from magsag.services.steps.beginnings import new_run
 from magsag.testing import VirtualTime
 from magsag.testing.sample_runs import ticket
 from tests.unit.examples import DONE, RUN_STARTED, STARTED, SUCCEEDED

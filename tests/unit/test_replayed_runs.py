@@ -10,9 +10,9 @@ from magsag.app import App
 from magsag.domain.facts import RunStatus
 from magsag.domain.ids import RunId
 from magsag.ports.ledger import RunQuery
-from magsag.services.difference import What
-from magsag.services.replay import Replayed
-from magsag.services.runs import Order
+from magsag.services.driving.runs import Order
+from magsag.services.past.difference import What
+from magsag.services.past.replay import Replayed
 from magsag.testing import FrozenClock, History, build_app
 from tests.unit.trip import write_trip
 from tests.unit.world import KINDS, USES, WORLD, Bench, agent, skill

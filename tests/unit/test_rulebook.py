@@ -9,7 +9,7 @@ from magsag.domain.effects import Effect
 from magsag.domain.errors import Invalid
 from magsag.domain.facts import Decision
 from magsag.domain.settings import Features
-from magsag.services.rulebook import NOON, Question, Rulebook, moment_of
+from magsag.services.desk.rulebook import NOON, Question, Rulebook, moment_of
 from magsag.testing import build_app
 from tests.unit.catalogs import VALID
 

@@ -16,8 +16,8 @@ from magsag.domain.errors import Refused
 from magsag.domain.facts import RunStatus
 from magsag.domain.ids import RunId
 from magsag.engine.chain import unseal
-from magsag.services.audit import Asked
-from magsag.services.runs import Order
+from magsag.services.driving.runs import Order
+from magsag.services.insight.audit import Asked
 from magsag.testing import build_app
 from tests.unit.world import WORLD, Bench, Files, agent, skill
 

@@ -12,10 +12,10 @@ from magsag.domain.facts import RunStatus, StandingApproved, StepStarted
 from magsag.domain.ids import RunId
 from magsag.ports.ledger import TicketQuery, Write
 from magsag.ports.standing_approvals import Leaning
-from magsag.services.approvals import Decision
-from magsag.services.audit import Asked
-from magsag.services.runs import Order, RunResult
-from magsag.services.standing_approvals import Beforehand, StandingView
+from magsag.services.driving.runs import Order, RunResult
+from magsag.services.insight.audit import Asked
+from magsag.services.people.approvals import Decision
+from magsag.services.people.standing_approvals import Beforehand, StandingView
 from tests.unit.test_approvals import ONE, PEOPLE, RULE
 from tests.unit.world import KINDS, WORLD, Bench, Files, agent
 

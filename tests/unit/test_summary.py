@@ -18,7 +18,7 @@ from magsag.domain.facts import ParkedOn, RunParked, RunStatus, StepCancelled, S
 from magsag.domain.ids import StepId
 from magsag.domain.manifests.policy import FlowGovernance
 from magsag.ports.ledger import Store
-from magsag.services.summary import Summary, governance_of
+from magsag.services.insight.summary import Summary, governance_of
 from tests.unit.ledgers import BEGIN, answer, began, done, ended, error, failed, offer, put, started, succeeded
 
 SHIPPED = Path(__file__).parents[2] / "catalog/policies/flow_governance.yaml"

@@ -14,7 +14,7 @@ from magsag.domain.ids import RunId, StepId
 from magsag.engine.chain import seal, unseal
 from magsag.engine.run import Run, evolve
 from magsag.policy.rules import Counted
-from magsag.services.tally import Tally
+from magsag.services.steps.tally import Tally
 from magsag.testing.history import History
 from tests.unit.catalogs import swapped
 from tests.unit.world import KINDS, USES, WORLD, Bench, agent

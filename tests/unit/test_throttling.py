@@ -16,9 +16,9 @@ from magsag.domain.manifests.throttling import ProviderLimits
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import TicketQuery
 from magsag.ports.throttles import ThrottleRow
-from magsag.services.approvals import Decision
-from magsag.services.runs import Order, RunResult
-from magsag.services.throttles import ThrottleStates, throttle_of
+from magsag.services.driving.runs import Order, RunResult
+from magsag.services.people.approvals import Decision
+from magsag.services.steps.throttles import ThrottleStates, throttle_of
 from tests.unit.world import ALLOW, WORLD, Bench, agent, skill
 
 BREAKER = "{failures: 5, of: 10, open: 30s}"

@@ -25,9 +25,9 @@ from magsag.domain.ids import RunId, StepId
 from magsag.engine.chain import unseal
 from magsag.engine.run import Run
 from magsag.ports.ledger import Store
-from magsag.services.insight import Insight
-from magsag.services.tree import TreeNode
-from magsag.services.watch import Watch
+from magsag.services.insight.insight import Insight
+from magsag.services.insight.tree import TreeNode
+from magsag.services.insight.watch import Watch
 from magsag.surfaces.cli.live import live
 from magsag.surfaces.cli.trees import ASCII, SIBLINGS, UNICODE, Pen, draw, lines_of, pen_for
 from tests.unit.ledgers import BEGIN, MS, answer, began, done, ended, error, failed, offer, put, started, succeeded

@@ -16,9 +16,9 @@ from magsag.domain.ids import RunId
 from magsag.domain.settings import Features
 from magsag.engine.chain import seal
 from magsag.ports.ledger import Change, Write
-from magsag.services.beginnings import new_run
-from magsag.services.replay import Replayed
-from magsag.services.runs import Order, RunResult
+from magsag.services.driving.runs import Order, RunResult
+from magsag.services.past.replay import Replayed
+from magsag.services.steps.beginnings import new_run
 from magsag.testing import History
 from tests.unit.world import KINDS, USES, WORLD, Bench, Files, agent, skill
 

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 
 from magsag.domain.errors import Invalid
-from magsag.services.masking import RESOLVED
-from magsag.services.whereabouts import WHEREABOUTS
+from magsag.services.recording.masking import RESOLVED
+from magsag.services.steps.whereabouts import WHEREABOUTS
 
 FORMATS: Final = ("text", "json")
 

@@ -5,7 +5,7 @@ import sqlite3
 import sys
 from contextlib import closing
 
-from magsag.services.health import Machine
+from magsag.services.desk.health import Machine
 
 
 def probe(folder: str) -> Machine:

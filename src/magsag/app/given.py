@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from magsag.adapters.sandbox.places import Places
     from magsag.catalog.beside import Beside
     from magsag.catalog.load import Loaded
-    from magsag.services.apart import Enforcing
-    from magsag.services.bundles import Bundles
-    from magsag.services.people import Identity
+    from magsag.services.people.people import Identity
+    from magsag.services.steps.apart import Enforcing
+    from magsag.services.steps.bundles import Bundles
 
 
 class Given:
@@ -134,7 +134,7 @@ class Given:
     @cached_property
     def enforcing(self) -> "Enforcing":
         """Whether this machine can hold what a program reaches."""
-        from magsag.services.apart import Enforcing
+        from magsag.services.steps.apart import Enforcing
 
         return Enforcing(lambda: self.sandbox)
 
@@ -177,7 +177,7 @@ class Given:
 
     def _bundles_of(self, store: Store) -> "Bundles":
         from magsag.catalog.bundle import Bundle
-        from magsag.services.bundles import Bundles
+        from magsag.services.steps.bundles import Bundles
 
         def thaw(data: bytes) -> Bundle:
             return Bundle.from_bytes(data, self.conditions)
@@ -189,7 +189,7 @@ class Given:
         """Who acts at this process."""
         from magsag.adapters.settings import os_user
         from magsag.policy.people import Shown
-        from magsag.services.people import Identity
+        from magsag.services.people.people import Identity
 
         shown = Shown(os_user(), self.api_key)
         return Identity(lambda: self.catalog.people, shown, self.settings.environment)
@@ -198,7 +198,7 @@ class Given:
         name, _, model = bound.partition(":")
         if name == "scripted":
             from magsag.adapters.providers.scripted import ScriptedProvider
-            from magsag.services.limits import limits_of_provider
+            from magsag.services.steps.limits import limits_of_provider
 
             provider = ScriptedProvider(Path(self.settings.project) / model)
             listed = self.settings.prices.get(alias)

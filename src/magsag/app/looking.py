@@ -13,29 +13,29 @@ if TYPE_CHECKING:
     from magsag.catalog.bundle import Bundle
     from magsag.domain.manifests.policy import FlowGovernance
     from magsag.policy.rules import Policies
-    from magsag.services.agents import Agents
-    from magsag.services.approvals import Approvals
-    from magsag.services.archive import Archives
-    from magsag.services.audit import Audit
-    from magsag.services.audit_export import AuditExports
-    from magsag.services.budgets import BudgetBook
-    from magsag.services.compare import Compare
-    from magsag.services.erasing import Erasing
-    from magsag.services.flips import PolicyReplay
-    from magsag.services.health import Health
-    from magsag.services.insight import Insight
-    from magsag.services.moving import Moving
-    from magsag.services.objectives import Objectives
-    from magsag.services.parcels import Parcels
-    from magsag.services.replay import Replay
-    from magsag.services.rulebook import Rulebook
-    from magsag.services.scaffold import Scaffold
-    from magsag.services.shelf import Shelf
-    from magsag.services.standing_approvals import StandingApprovals
-    from magsag.services.summary import Summary
-    from magsag.services.throttles import ThrottleStates
-    from magsag.services.upkeep import Upkeep
-    from magsag.services.verification import Verification
+    from magsag.services.desk.agents import Agents
+    from magsag.services.desk.flips import PolicyReplay
+    from magsag.services.desk.health import Health
+    from magsag.services.desk.rulebook import Rulebook
+    from magsag.services.desk.scaffold import Scaffold
+    from magsag.services.desk.shelf import Shelf
+    from magsag.services.gate.objectives import Objectives
+    from magsag.services.insight.audit import Audit
+    from magsag.services.insight.insight import Insight
+    from magsag.services.insight.summary import Summary
+    from magsag.services.keeping.archive import Archives
+    from magsag.services.keeping.audit_export import AuditExports
+    from magsag.services.keeping.erasing import Erasing
+    from magsag.services.keeping.moving import Moving
+    from magsag.services.keeping.parcels import Parcels
+    from magsag.services.keeping.upkeep import Upkeep
+    from magsag.services.keeping.verification import Verification
+    from magsag.services.past.compare import Compare
+    from magsag.services.past.replay import Replay
+    from magsag.services.people.approvals import Approvals
+    from magsag.services.people.budgets import BudgetBook
+    from magsag.services.people.standing_approvals import StandingApprovals
+    from magsag.services.steps.throttles import ThrottleStates
 
 
 class Looking(Running):
@@ -44,28 +44,28 @@ class Looking(Running):
     @property
     def audit(self) -> "Audit":
         """Verdicts and what people said."""
-        from magsag.services.audit import Audit
+        from magsag.services.insight.audit import Audit
 
         return Audit(self._looked_at(), self.clock)
 
     @cached_property
     def audit_exports(self) -> "AuditExports":
         """The record in files for an auditor elsewhere."""
-        from magsag.services.audit_export import AuditExports
+        from magsag.services.keeping.audit_export import AuditExports
 
         return AuditExports(self._kept, lambda: self.parcels, self.clock)
 
     @cached_property
     def verification(self) -> "Verification":
         """Whether the record is still what was written."""
-        from magsag.services.verification import Verification
+        from magsag.services.keeping.verification import Verification
 
         return Verification(self._kept)
 
     @cached_property
     def erasing(self) -> "Erasing":
         """Taking payloads away."""
-        from magsag.services.erasing import Erasing
+        from magsag.services.keeping.erasing import Erasing
 
         return Erasing(self.store, self.clock)
 
@@ -74,7 +74,7 @@ class Looking(Running):
         """Replays recorded runs; it needs no catalog of today."""
         from magsag.adapters.settings import packaged_catalog
         from magsag.catalog.load import load
-        from magsag.services.replay import Replay
+        from magsag.services.past.replay import Replay
 
         def read(folder: Path) -> "Bundle":
             return load(folder, self.conditions, shipped=packaged_catalog()).bundle
@@ -84,7 +84,7 @@ class Looking(Running):
     @cached_property
     def compare(self) -> "Compare":
         """Where two runs part."""
-        from magsag.services.compare import Compare
+        from magsag.services.past.compare import Compare
 
         return Compare(self.store)
 
@@ -92,14 +92,14 @@ class Looking(Running):
     def parcels(self) -> "Parcels":
         """Runs on their way from ledger to ledger."""
         from magsag.catalog.bundle import Bundle
-        from magsag.services.parcels import Parcels
+        from magsag.services.keeping.parcels import Parcels
 
         return Parcels(self.store, lambda data: Bundle.from_bytes(data, self.conditions), self.secrets)
 
     @property
     def approvals(self) -> "Approvals":
         """The tickets of this ledger."""
-        from magsag.services.approvals import Approvals
+        from magsag.services.people.approvals import Approvals
 
         store = self._looked_at()
         bundles = self.bundles if self.has_ledger else self._bundles_of(store)
@@ -108,7 +108,7 @@ class Looking(Running):
     @property
     def standing_approvals(self) -> "StandingApprovals":
         """What people of this ledger approved beforehand."""
-        from magsag.services.standing_approvals import StandingApprovals
+        from magsag.services.people.standing_approvals import StandingApprovals
 
         store = self._looked_at()
         bundles = self.bundles if self.has_ledger else self._bundles_of(store)
@@ -117,8 +117,8 @@ class Looking(Running):
     @property
     def agents(self) -> "Agents":
         """Agents, and how what they call stands."""
-        from magsag.services.agents import Agents
-        from magsag.services.limits import limits_of_provider
+        from magsag.services.desk.agents import Agents
+        from magsag.services.steps.limits import limits_of_provider
 
         bound = {alias: name.partition(":")[0] for alias, name in self.settings.models.items()}
         limits = {alias: limits_of_provider(name, self.settings.providers.get(name)) for alias, name in bound.items()}
@@ -127,35 +127,35 @@ class Looking(Running):
     @property
     def throttles(self) -> "ThrottleStates":
         """How breakers stand."""
-        from magsag.services.throttles import ThrottleStates
+        from magsag.services.steps.throttles import ThrottleStates
 
         return ThrottleStates(self._looked_at())
 
     @property
     def budgets(self) -> "BudgetBook":
         """Budgets of this ledger, for those who look."""
-        from magsag.services.budgets import BudgetBook
+        from magsag.services.people.budgets import BudgetBook
 
         return BudgetBook(self._looked_at(), lambda: self.catalog.people, self.clock)
 
     @property
     def caps(self) -> "BudgetBook":
         """The same, for those who set caps."""
-        from magsag.services.budgets import BudgetBook
+        from magsag.services.people.budgets import BudgetBook
 
         return BudgetBook(self.store, lambda: self.catalog.people, self.clock)
 
     @property
     def insight(self) -> "Insight":
         """The read side of runs."""
-        from magsag.services.insight import Insight
+        from magsag.services.insight.insight import Insight
 
         return Insight(self._looked_at())
 
     @property
     def objectives(self) -> "Objectives":
         """How programs stand."""
-        from magsag.services.objectives import Objectives
+        from magsag.services.gate.objectives import Objectives
 
         return Objectives(self._looked_at(), self.clock)
 
@@ -163,7 +163,7 @@ class Looking(Running):
     def summary(self) -> "Summary":
         """What finished runs show together."""
         from magsag.catalog.bundle import Bundle
-        from magsag.services.summary import Summary
+        from magsag.services.insight.summary import Summary
 
         store = self._looked_at()
         find = self.bundles.find if self.has_ledger else self._bundles_of(store).find
@@ -174,7 +174,7 @@ class Looking(Running):
         """What people ask of a catalog."""
         from magsag.adapters.settings import packaged_catalog
         from magsag.catalog.load import load
-        from magsag.services.shelf import Shelf
+        from magsag.services.desk.shelf import Shelf
 
         return Shelf(
             lambda: self.catalog,
@@ -185,7 +185,7 @@ class Looking(Running):
     @cached_property
     def rulebook(self) -> "Rulebook":
         """Questions to the policies in force."""
-        from magsag.services.rulebook import Rulebook
+        from magsag.services.desk.rulebook import Rulebook
 
         return Rulebook(lambda: self.catalog, self.settings)
 
@@ -193,7 +193,7 @@ class Looking(Running):
     def policy_replay(self) -> "PolicyReplay":
         """Other policies tried on recorded decisions."""
         from magsag.catalog.policy_files import draft_policies
-        from magsag.services.flips import PolicyReplay
+        from magsag.services.desk.flips import PolicyReplay
 
         def draft(files: Mapping[str, bytes]) -> "Policies":
             return draft_policies(files, self.catalog.bundle, self.conditions)
@@ -206,7 +206,7 @@ class Looking(Running):
     def scaffold(self) -> "Scaffold":
         """New projects, agents, skills and flows."""
         from magsag.adapters.settings import IS_SHIPPED, packaged_catalog
-        from magsag.services.scaffold import Scaffold
+        from magsag.services.desk.scaffold import Scaffold
 
         is_own = self.settings.sources.get("catalog") != IS_SHIPPED
         return Scaffold(packaged_catalog(), Path(self.settings.catalog), is_own)
@@ -214,21 +214,21 @@ class Looking(Running):
     @cached_property
     def upkeep(self) -> "Upkeep":
         """Keeping the ledger in order."""
-        from magsag.services.upkeep import Upkeep
+        from magsag.services.keeping.upkeep import Upkeep
 
         return Upkeep(lambda: self.store, self._kept, self.clock)
 
     @cached_property
     def archives(self) -> "Archives":
         """Ended runs in files."""
-        from magsag.services.archive import Archives
+        from magsag.services.keeping.archive import Archives
 
         return Archives(self._kept, lambda: self.parcels, self.clock)
 
     @cached_property
     def moving(self) -> "Moving":
         """The ledger on its way to another store."""
-        from magsag.services.moving import Moving
+        from magsag.services.keeping.moving import Moving
 
         return Moving(self._kept, lambda place: ledger_at(place, self._folder), self.clock)
 
@@ -236,7 +236,7 @@ class Looking(Running):
     def health(self) -> "Health":
         """What `doctor` looks at."""
         from magsag.adapters.machine import probe
-        from magsag.services.health import Health, Openers
+        from magsag.services.desk.health import Health, Openers
 
         openers = Openers(
             lambda: self.store,
@@ -256,7 +256,7 @@ class Looking(Running):
         if policies.governance is not None:
             return policies.governance
         from magsag.adapters.settings import packaged_catalog
-        from magsag.services.summary import governance_of
+        from magsag.services.insight.summary import governance_of
 
         path = packaged_catalog() / "policies" / "flow_governance.yaml"
         return governance_of(path.name, path.read_bytes())

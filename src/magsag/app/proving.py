@@ -76,8 +76,8 @@ class Proving(Looking):
         `open_ledger` opens it instead; for tests of the proof.
         """
         from magsag.adapters.proofs.market import ForkMarket
+        from magsag.services.driving.runs import Order
         from magsag.services.proofs.budget import PROGRAM, BudgetProof
-        from magsag.services.runs import Order
 
         catalogs: dict[Path, Loaded] = {}
 

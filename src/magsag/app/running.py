@@ -13,19 +13,19 @@ if TYPE_CHECKING:
     from magsag.ports.runner import Told
     from magsag.runners.local import LocalRunner
     from magsag.runners.workers import Worker
-    from magsag.services.attempt import Switches
-    from magsag.services.doubts import Doubts
-    from magsag.services.drive import Drive
-    from magsag.services.events import Events
-    from magsag.services.fork import Forks
-    from magsag.services.gate import Gate
-    from magsag.services.keeper import Keeper
-    from magsag.services.large import Values
-    from magsag.services.programs import Programs
-    from magsag.services.recorder import Recorder
-    from magsag.services.runs import Runs
-    from magsag.services.staying import Staying
-    from magsag.services.watch import Watch
+    from magsag.services.driving.drive import Drive
+    from magsag.services.driving.events import Events
+    from magsag.services.driving.runs import Runs
+    from magsag.services.driving.staying import Staying
+    from magsag.services.gate.gate import Gate
+    from magsag.services.insight.watch import Watch
+    from magsag.services.past.fork import Forks
+    from magsag.services.people.doubts import Doubts
+    from magsag.services.programs.programs import Programs
+    from magsag.services.recording.keeper import Keeper
+    from magsag.services.recording.large import Values
+    from magsag.services.recording.recorder import Recorder
+    from magsag.services.steps.attempt import Switches
 
 
 class Running(Given):
@@ -34,21 +34,21 @@ class Running(Given):
     @cached_property
     def recorder(self) -> "Recorder":
         """Group commit for the runs of this process."""
-        from magsag.services.recorder import Recorder
+        from magsag.services.recording.recorder import Recorder
 
         return Recorder(self.store, self.clock)
 
     @cached_property
     def values(self) -> "Values":
         """Values into the ledger and out of it."""
-        from magsag.services.large import Values
+        from magsag.services.recording.large import Values
 
         return Values(self.recorder, self.store, self.clock)
 
     @cached_property
     def switches(self) -> "Switches":
         """What is on at the gate."""
-        from magsag.services.attempt import Switches
+        from magsag.services.steps.attempt import Switches
 
         limits, features = self.settings.limits, self.settings.features
         return Switches(
@@ -63,8 +63,8 @@ class Running(Given):
     @cached_property
     def gate(self) -> "Gate":
         """The gate."""
-        from magsag.services.covering import Covering
-        from magsag.services.gate import Gate
+        from magsag.services.gate.covering import Covering
+        from magsag.services.gate.gate import Gate
 
         covering = Covering(self.store, lambda: self.catalog.people, self.conditions)
         return Gate(self.recorder, self.store, self.values, self.clock, self.switches, self.means, covering)
@@ -72,7 +72,7 @@ class Running(Given):
     @cached_property
     def programs(self) -> "Programs":
         """What runs agents and flows."""
-        from magsag.services.programs import Programs
+        from magsag.services.programs.programs import Programs
 
         return Programs(
             self.gate, self.recorder, self.values, self.store, self.clock, self.catalog.policies, self.models
@@ -82,7 +82,7 @@ class Running(Given):
     def keeper(self) -> "Keeper":
         """Keeps this process's leases alive."""
         from magsag.adapters.store import __file__ as store_folder
-        from magsag.services.keeper import Keeper
+        from magsag.services.recording.keeper import Keeper
 
         settings = self.settings
         seconds = settings.limits.step_seconds
@@ -93,7 +93,7 @@ class Running(Given):
     @cached_property
     def drive(self) -> "Drive":
         """The loop."""
-        from magsag.services.drive import Drive
+        from magsag.services.driving.drive import Drive
 
         seconds = self.settings.lease_seconds
         return Drive(self.store, self.recorder, self.programs, self.bundles, self.clock, self.keeper, seconds)
@@ -109,7 +109,7 @@ class Running(Given):
         """Drives what is due in the store, `concurrency` runs side by side."""
         from magsag.catalog.source import stamp_of
         from magsag.runners.workers import Worker
-        from magsag.services.freshness import Freshness
+        from magsag.services.driving.freshness import Freshness
 
         fresh = Freshness(lambda: stamp_of(Path(self.settings.catalog)), self._reread, self.clock)
         return Worker(self.drive, self.store, name, concurrency, told, fresh, self.clock)
@@ -117,7 +117,7 @@ class Running(Given):
     @cached_property
     def runs(self) -> "Runs":
         """Starting, resuming and cancelling runs."""
-        from magsag.services.runs import Runs
+        from magsag.services.driving.runs import Runs
 
         return Runs(
             self.store, self.recorder, self.values, self.drive, self.runner, self.bundles, self.clock, self.settings,
@@ -127,35 +127,35 @@ class Running(Given):
     @cached_property
     def doubts(self) -> "Doubts":
         """Ending doubts."""
-        from magsag.services.doubts import Doubts
+        from magsag.services.people.doubts import Doubts
 
         return Doubts(self.store, self.bundles, self.clock, self.settings.lease_seconds)
 
     @cached_property
     def staying(self) -> "Staying":
         """Staying with runs that wait."""
-        from magsag.services.staying import Staying
+        from magsag.services.driving.staying import Staying
 
         return Staying(self.store, self.runs, self.clock)
 
     @cached_property
     def events(self) -> "Events":
         """Telling runs of events."""
-        from magsag.services.events import Events
+        from magsag.services.driving.events import Events
 
         return Events(self.store, self.drive, self.clock)
 
     @cached_property
     def forks(self) -> "Forks":
         """Makes new runs of recorded ones."""
-        from magsag.services.fork import Forks
+        from magsag.services.past.fork import Forks
 
         return Forks(self.store, self.bundles, self.clock, self.settings)
 
     def watch(self) -> "Watch":
         """Follow the runs that this process drives from now on; at most one follows at a time."""
-        from magsag.services.insight import Insight
-        from magsag.services.watch import Watch
+        from magsag.services.insight.insight import Insight
+        from magsag.services.insight.watch import Watch
 
         watch = Watch(Insight(self.store), self.clock)
         self.recorder.heard = watch.hear

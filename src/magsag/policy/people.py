@@ -1,6 +1,6 @@
 """Who somebody is, by what they can show: the people in force, as `people.yaml` has them. Fails closed.
 
-Reading keys and user names from the process is not done here; `services.people` hands them in.
+Reading keys and user names from the process is not done here; `services.people.people` hands them in.
 """
 
 import hmac

@@ -1,8 +1,8 @@
 """Where facts live. Adapters: `adapters.store`; their behaviour: `magsag.testing.store_suite`.
 
 All methods are synchronous and thread-safe; a write may block for one disk sync, and whoever drives a loop
-decides where to call it (`services.recorder`). Times are microseconds since 1970 by the caller's clock, except
-lease ends, which go by the store's clock. Every method raises StoreBroken when the store cannot be reached,
+decides where to call it (`services.recording.recorder`). Times are microseconds since 1970 by the caller's clock,
+except lease ends, which go by the store's clock. Every method raises StoreBroken when the store cannot be reached,
 read or written; nothing of a failed call has happened. Once a ledger is closed (`Moving`), `write`, `acquire` and
 `renew` raise LedgerClosed, which is one.
 
@@ -131,7 +131,7 @@ class Record:
 
 @frozen
 class TicketRow:
-    """A ticket as it stands (`services.tickets`). Each version takes the place of the one before."""
+    """A ticket as it stands (`services.steps.tickets`). Each version takes the place of the one before."""
 
     id: str
     run: RunId
@@ -466,7 +466,7 @@ Piece = AnchorLines | KeptBundle | KeptRun | KeptBlob | KeptRecord | KeptTicket 
 
 
 class Moving(Protocol):
-    """The whole ledger on its way to another store (`services.moving`)."""
+    """The whole ledger on its way to another store (`services.keeping.moving`)."""
 
     def standing(self) -> Standing | None:
         """Why this ledger is closed; None for one in use."""

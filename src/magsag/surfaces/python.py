@@ -25,12 +25,12 @@ from magsag.domain.ids import RunId
 
 if TYPE_CHECKING:
     from magsag.domain.settings import Settings
-    from magsag.services.approvals import Approvals
-    from magsag.services.events import Events
-    from magsag.services.insight import Insight
-    from magsag.services.people import Identity
-    from magsag.services.runs import Order, RunResult, Runs
-    from magsag.services.shelf import Shelf
+    from magsag.services.desk.shelf import Shelf
+    from magsag.services.driving.events import Events
+    from magsag.services.driving.runs import Order, RunResult, Runs
+    from magsag.services.insight.insight import Insight
+    from magsag.services.people.approvals import Approvals
+    from magsag.services.people.people import Identity
 
 __all__ = ["Project", "Result"]
 
@@ -83,14 +83,14 @@ class Result:
     @property
     def tree(self) -> dict[str, Any]:
         """The run, its steps and child runs, as `magsag run tree --json` has them; read from the ledger when asked."""
-        from magsag.services.documents import tree_document
+        from magsag.services.insight.documents import tree_document
 
         return tree_document(self._insight.tree(RunId(self.run_id)))
 
     @property
     def facts(self) -> list[dict[str, Any]]:
         """The facts of the run, as `magsag run facts --json` has them; read from the ledger when asked."""
-        from magsag.services.documents import fact_document
+        from magsag.services.insight.documents import fact_document
 
         return [fact_document(fact) for fact in self._insight.facts(RunId(self.run_id))]
 
@@ -301,7 +301,7 @@ class Project:
         self.close()
 
     def _order(self, slug: str, payload: Any, run_id: str | None, requester: str | None) -> "Order":
-        from magsag.services.runs import Order
+        from magsag.services.driving.runs import Order
 
         ref = slug if ":" in slug else f"agent:{slug}"
         order = Order(ref, payload, run_id, requester)

@@ -7,9 +7,9 @@ from magsag.domain.errors import Invalid
 from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId
 from magsag.ports.ledger import TicketQuery
-from magsag.services.approvals import Decision
-from magsag.services.documents import ticket_document
-from magsag.services.standing_approvals import Beforehand
+from magsag.services.insight.documents import ticket_document
+from magsag.services.people.approvals import Decision
+from magsag.services.people.standing_approvals import Beforehand
 from magsag.surfaces.python import UNCHANGED, Services
 
 

@@ -15,7 +15,7 @@ from magsag.domain.ids import RunId
 from magsag.domain.wire import payloads_of
 from magsag.engine.chain import seal
 from magsag.ports.ledger import Change, Write, Written
-from magsag.services.beginnings import new_run
+from magsag.services.steps.beginnings import new_run
 
 _BLOB: Final = re.compile(rb'\{"\\u0000blob":"([0-9a-f-]+)"\}')
 

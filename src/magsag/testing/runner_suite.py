@@ -33,7 +33,7 @@ from magsag.domain.facts import ParkedOn, RunStatus
 from magsag.domain.ids import RunId
 from magsag.engine.chain import unseal
 from magsag.ports.ledger import RunQuery, Store
-from magsag.services.runs import Order
+from magsag.services.driving.runs import Order
 from magsag.testing.breaking import breaking
 from magsag.testing.project import build_app
 

@@ -24,7 +24,7 @@ from magsag.engine.chain import seal
 from magsag.policy.approval import binding, opened
 from magsag.ports.ledger import Change, Fault, Lease, NewRun, Sealed, Store, TicketRow, Write, Written
 from magsag.ports.standing_approvals import StandingRow
-from magsag.services.tickets import Kept, Place, first_row
+from magsag.services.steps.tickets import Kept, Place, first_row
 
 WRITTEN, SYNCED = Level.WRITTEN, Level.SYNCED
 RUN: Final = RunId("0193run")

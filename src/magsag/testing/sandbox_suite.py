@@ -22,7 +22,7 @@ from magsag.catalog.code import FrozenCode
 from magsag.domain.errors import Retryable, StepFailed
 from magsag.domain.manifests.isolation import Isolation, Resources
 from magsag.ports.sandbox import Confines, Ended, Sandbox
-from magsag.services.apart import act_apart
+from magsag.services.steps.apart import act_apart
 
 _KEEP: Final = 100_000
 _PATIENCE_SECONDS: Final = 10.0

@@ -7,7 +7,7 @@ from magsag.domain.manifests.throttling import BreakerRule, RateRule
 from magsag.policy.throttle import Admitted, Limits, Throttle, admit, settle
 from magsag.ports.ledger import Store
 from magsag.ports.throttles import ThrottleRow
-from magsag.services.throttles import change
+from magsag.services.steps.throttles import change
 
 _TURNS = 10
 _HOUR = 3_600_000_000

@@ -21,10 +21,10 @@ from magsag.domain.errors import Invalid, MagsagError
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Store
 from magsag.ports.place import Place as ActPlace
+from magsag.services.driving.runs import Order
 from magsag.services.proofs.bench import Desk, Ended, Trial
 from magsag.services.proofs.driving import drive
 from magsag.services.proofs.points import Boundary, Place
-from magsag.services.runs import Order
 
 LIMIT_SECONDS: Final = 300
 """a process of a proof that takes longer is ended"""

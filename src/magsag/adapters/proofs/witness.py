@@ -13,10 +13,10 @@ from magsag.domain.errors import Invalid
 from magsag.domain.facts import RunStatus
 from magsag.domain.ids import RunId
 from magsag.ports.ledger import RunQuery, Store, TicketQuery
-from magsag.services.approvals import Approvals, Decision
-from magsag.services.erasing import Erasing
+from magsag.services.driving.runs import Order, Runs
+from magsag.services.keeping.erasing import Erasing
+from magsag.services.people.approvals import Approvals, Decision
 from magsag.services.proofs.audit import Trial
-from magsag.services.runs import Order, Runs
 
 REQUESTER: Final = "requester"
 PROGRAM: Final = "agent:teller-mag"

@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 
 from magsag.catalog.code import Modules, callable_of
 from magsag.domain.errors import Invalid, Retryable, StepFailed
-from magsag.services.masking import RESOLVED
-from magsag.services.raised import raised
+from magsag.services.recording.masking import RESOLVED
+from magsag.services.steps.raised import raised
 
 
 def serve(answer: int) -> int:

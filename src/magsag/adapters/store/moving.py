@@ -1,4 +1,4 @@
-"""The whole file out, and another ledger in. What a move is, and in which order it happens: `services.moving`.
+"""The whole file out, and another ledger in. What a move is, and in which order it happens: `services.keeping.moving`.
 
 A closed ledger refuses by triggers, so that processes which have it open are refused too, and an open one pays nothing.
 """

@@ -16,8 +16,8 @@ from magsag.engine.chain import unseal
 from magsag.engine.run import Run, evolve
 from magsag.ports.ledger import RunRow
 from magsag.ports.standing_approvals import StandingRow
-from magsag.services.beginnings import TENANT
-from magsag.services.parcel import marks
+from magsag.services.recording.parcel import marks
+from magsag.services.steps.beginnings import TENANT
 
 _SAME: Final = ("program", "bundle", "actor", "requester", "trace_id", "span_id", "parent")
 """what a run's row repeats of its first fact"""

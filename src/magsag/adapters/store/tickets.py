@@ -20,7 +20,7 @@ from magsag.domain.sealed import Fault
 from magsag.engine.run import Run, Step
 from magsag.policy.approval import binding, expires_at
 from magsag.ports.ledger import TicketRow
-from magsag.services.tickets import kept, next_row, recorded
+from magsag.services.steps.tickets import kept, next_row, recorded
 
 
 @dataclass(slots=True)

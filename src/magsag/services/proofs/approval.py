@@ -21,9 +21,9 @@ from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId
 from magsag.engine.chain import unseal
 from magsag.ports.ledger import Store, TicketQuery
-from magsag.services.approvals import Approvals, Decision
+from magsag.services.driving.runs import Order, Runs
+from magsag.services.people.approvals import Approvals, Decision
 from magsag.services.proofs.bench import Ended, Said
-from magsag.services.runs import Order, Runs
 
 QUORUM: Final = 20
 REQUESTER: Final = "requester"

@@ -13,9 +13,9 @@ from typing import Any, Final, Protocol
 
 from magsag.domain.frozen import frozen
 from magsag.ports.auditing import Evidence, Verified
-from magsag.services.audit_export import lines_of
+from magsag.services.keeping.audit_export import lines_of
+from magsag.services.keeping.verify_export import judged
 from magsag.services.proofs.tampering import Edit, Grounds, tamperings
-from magsag.services.verify_export import judged
 
 _SHOWN: Final = 20
 

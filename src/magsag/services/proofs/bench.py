@@ -9,10 +9,10 @@ from typing import Any, Protocol
 
 from magsag.domain.frozen import frozen
 from magsag.ports.ledger import Store
-from magsag.services.doubts import Doubts
-from magsag.services.events import Events
+from magsag.services.driving.events import Events
+from magsag.services.driving.runs import Order, Runs
+from magsag.services.people.doubts import Doubts
 from magsag.services.proofs.points import Boundary, Place
-from magsag.services.runs import Order, Runs
 
 Said = dict[str, Any]
 

@@ -26,8 +26,8 @@ from magsag.engine.chain import unseal
 from magsag.engine.run import Run, evolve
 from magsag.policy.budget import settled, worst_of
 from magsag.ports.ledger import RunQuery, Store
+from magsag.services.driving.runs import Order, Runs
 from magsag.services.proofs.bench import Ended, Said
-from magsag.services.runs import Order, Runs
 
 PROGRAM: Final = "agent:spender-mag"
 PRICE: Final = 10_000_000

@@ -14,12 +14,12 @@ from magsag.domain.effects import EFFECTFUL
 from magsag.domain.errors import Broken, Invalid
 from magsag.domain.facts import ParkedOn
 from magsag.domain.frozen import frozen
+from magsag.services.driving.runs import Order
+from magsag.services.insight.tree import FAILURES
 from magsag.services.proofs.bench import Bench, Ended, Said, Trial
 from magsag.services.proofs.outcome import Outcome, differences, is_ended
 from magsag.services.proofs.point import RUN, read_outcome, try_point
 from magsag.services.proofs.points import Boundary, Point, What, chosen, points_of
-from magsag.services.runs import Order
-from magsag.services.tree import FAILURES
 
 Told = Callable[[int, int, Said], None]
 """hears of each point that was tried: how many are done, of how many, and its story"""

@@ -11,8 +11,8 @@ from magsag.domain.facts import ENDS, RunStatus, StepStatus
 from magsag.domain.ids import RunId
 from magsag.engine.chain import unseal
 from magsag.ports.ledger import RunQuery, Store
-from magsag.services.difference import at, difference, error_parts
-from magsag.services.large import plain
+from magsag.services.past.difference import at, difference, error_parts
+from magsag.services.recording.large import plain
 
 _ONCE: Final = frozenset({Effect.UNREPEATABLE, Effect.RECONCILABLE})
 _ENDED_WELL: Final = frozenset({RunStatus.SUCCEEDED, RunStatus.PARTIAL})

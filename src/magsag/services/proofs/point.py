@@ -11,14 +11,14 @@ from magsag.domain.ids import RunId
 from magsag.domain.location import shown
 from magsag.engine.chain import unseal
 from magsag.ports.ledger import RunQuery, Store
-from magsag.services.beginnings import read_run
-from magsag.services.doubts import Doubt
-from magsag.services.doubts import Said as Word
+from magsag.services.driving.runs import Order
+from magsag.services.people.doubts import Doubt
+from magsag.services.people.doubts import Said as Word
 from magsag.services.proofs.bench import Bench, Ended, Said, Trial
 from magsag.services.proofs.driving import BY
 from magsag.services.proofs.outcome import Outcome, differences, is_ended, outcome_of
 from magsag.services.proofs.points import Boundary, Place, Point, Side, What
-from magsag.services.runs import Order
+from magsag.services.steps.beginnings import read_run
 
 KILLED: Final = -9
 RUN: Final = RunId("proof")

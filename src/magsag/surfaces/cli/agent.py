@@ -12,7 +12,7 @@ from magsag.surfaces.cli.making import put_made
 from magsag.surfaces.cli.writing import put_json, put_pairs, put_table, say
 
 if TYPE_CHECKING:
-    from magsag.services.runs import Order
+    from magsag.services.driving.runs import Order
 
 
 @click.group("agent", cls=Noun)
@@ -82,7 +82,7 @@ def list_agents(call: Call) -> None:
 @click.pass_obj
 def show(call: Call, slug: str) -> None:
     """Show an agent: what it may call, its objectives, and how breakers, rates and concurrency below it stand."""
-    from magsag.services.documents import objectives_document
+    from magsag.services.insight.documents import objectives_document
     from magsag.surfaces.cli.limiting import agent_document, limited_row
     from magsag.surfaces.cli.objectives import in_short, put_objectives
 
@@ -143,7 +143,7 @@ def _reference(slug: str) -> str:
 
 
 def _order(ref: str, source: str | None, run_id: str | None, debug: bool) -> "Order":
-    from magsag.services.runs import Order
+    from magsag.services.driving.runs import Order
     from magsag.surfaces.cli.reading import give_terminal_back, read_input
 
     payload = read_input(source)

@@ -31,7 +31,7 @@ def command() -> None:
 @click.pass_obj
 def list_tickets(call: Call, run: str | None, every: bool, limit: int) -> None:
     """List what waits for a decision, the oldest first."""
-    from magsag.services.documents import ticket_document
+    from magsag.services.insight.documents import ticket_document
     from magsag.surfaces.cli.approving import line
 
     found = call.app.approvals.list(_query(call, run, every, limit))
@@ -48,7 +48,7 @@ def list_tickets(call: Call, run: str | None, every: bool, limit: int) -> None:
 @click.pass_obj
 def show(call: Call, id: str) -> None:
     """Show what is asked for, with its arguments, who may decide, and what was said."""
-    from magsag.services.documents import ticket_document
+    from magsag.services.insight.documents import ticket_document
     from magsag.surfaces.cli.approving import put_ticket
 
     approvals = call.app.approvals

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Final
 
 from magsag.domain.approval import Answer, OnExpire, TicketState
 from magsag.domain.frozen import frozen
-from magsag.services.approvals import Decision, TicketView
-from magsag.services.documents import iso, ticket_document
-from magsag.services.standing_approvals import Beforehand
+from magsag.services.insight.documents import iso, ticket_document
+from magsag.services.people.approvals import Decision, TicketView
+from magsag.services.people.standing_approvals import Beforehand
 from magsag.surfaces.cli.call import Call
 from magsag.surfaces.cli.driving import Asked, drive
 from magsag.surfaces.cli.failing import PARKED, YES

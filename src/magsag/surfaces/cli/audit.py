@@ -13,7 +13,7 @@ from magsag.surfaces.cli.verifying import verify
 from magsag.surfaces.cli.writing import put_json, put_table, say
 
 if TYPE_CHECKING:
-    from magsag.services.audit import Entry
+    from magsag.services.insight.audit import Entry
 
 
 @click.group("audit", cls=Noun)
@@ -64,8 +64,8 @@ def log(
     limit: int,
 ) -> None:
     """List verdicts, what people said, and which secrets were used, in the order of time."""
-    from magsag.services.audit import Asked
-    from magsag.services.documents import iso
+    from magsag.services.insight.audit import Asked
+    from magsag.services.insight.documents import iso
 
     last = seconds_of(since) if since is not None else None
     asked = Asked(agent, tool, rule, person, Decision(decision) if decision else None, last, limit or None)
@@ -79,7 +79,7 @@ def log(
 
 
 def _line(entry: "Entry") -> tuple[str, ...]:
-    from magsag.services.documents import iso
+    from magsag.services.insight.documents import iso
 
     rule = f"{entry.rule} ({entry.place})" if entry.rule else entry.by or ""
     decided = entry.said or entry.decision or entry.kind

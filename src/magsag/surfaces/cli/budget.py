@@ -10,7 +10,7 @@ from magsag.surfaces.cli.writing import put_json, put_table, say
 
 if TYPE_CHECKING:
     from magsag.domain.budget import Cap
-    from magsag.services.budgets import BudgetView
+    from magsag.services.people.budgets import BudgetView
 
 _AS = "Say who you are; counts in development, for entries with `proof: claim`."
 
@@ -63,7 +63,7 @@ def set_cap(call: Call, scope: str, unit: str, cap: str, reason: str, claim: str
 @click.pass_obj
 def history(call: Call) -> None:
     """List every cap that was ever set, and who set it."""
-    from magsag.services.documents import iso
+    from magsag.services.insight.documents import iso
 
     found = call.app.budgets.history()
     if call.wants_json:
@@ -98,7 +98,7 @@ def _document(one: "BudgetView") -> dict[str, object]:
 
 def _cap_document(cap: "Cap") -> dict[str, object]:
     from magsag.policy.budget import plain
-    from magsag.services.documents import iso
+    from magsag.services.insight.documents import iso
 
     amount = None if cap.cap is None else plain(cap.unit, cap.cap)
     about = {"n": cap.n, "scope": cap.scope, "unit": cap.unit, "cap": amount, "at": iso(cap.at)}

@@ -9,41 +9,41 @@ if TYPE_CHECKING:
     from magsag.domain.ids import RunId
     from magsag.domain.settings import Settings
     from magsag.ports.runner import Runner, Server, Told
-    from magsag.services.agents import Agents
-    from magsag.services.approvals import Approvals
-    from magsag.services.archive import Archives
-    from magsag.services.audit import Audit
-    from magsag.services.audit_export import AuditExports
-    from magsag.services.budgets import BudgetBook
-    from magsag.services.compare import Compare
-    from magsag.services.doubts import Doubts
-    from magsag.services.erasing import Erasing
-    from magsag.services.events import Events
-    from magsag.services.flips import PolicyReplay
-    from magsag.services.fork import Forks
-    from magsag.services.health import Health
-    from magsag.services.insight import Insight
-    from magsag.services.moving import Moving
-    from magsag.services.objectives import Objectives
-    from magsag.services.parcels import Parcels
-    from magsag.services.people import Identity
+    from magsag.services.desk.agents import Agents
+    from magsag.services.desk.flips import PolicyReplay
+    from magsag.services.desk.health import Health
+    from magsag.services.desk.rulebook import Rulebook
+    from magsag.services.desk.scaffold import Scaffold
+    from magsag.services.desk.shelf import Shelf
+    from magsag.services.driving.events import Events
+    from magsag.services.driving.runs import Runs
+    from magsag.services.driving.staying import Staying
+    from magsag.services.gate.objectives import Objectives
+    from magsag.services.insight.audit import Audit
+    from magsag.services.insight.insight import Insight
+    from magsag.services.insight.summary import Summary
+    from magsag.services.insight.watch import Watch
+    from magsag.services.keeping.archive import Archives
+    from magsag.services.keeping.audit_export import AuditExports
+    from magsag.services.keeping.erasing import Erasing
+    from magsag.services.keeping.moving import Moving
+    from magsag.services.keeping.parcels import Parcels
+    from magsag.services.keeping.upkeep import Upkeep
+    from magsag.services.keeping.verification import Verification
+    from magsag.services.past.compare import Compare
+    from magsag.services.past.fork import Forks
+    from magsag.services.past.replay import Replay
+    from magsag.services.people.approvals import Approvals
+    from magsag.services.people.budgets import BudgetBook
+    from magsag.services.people.doubts import Doubts
+    from magsag.services.people.people import Identity
+    from magsag.services.people.standing_approvals import StandingApprovals
     from magsag.services.proofs.approval import ApprovalProof
     from magsag.services.proofs.audit import AuditProof
     from magsag.services.proofs.budget import BudgetProof
     from magsag.services.proofs.crash import CrashProof
     from magsag.services.proofs.gate import GateProof
-    from magsag.services.replay import Replay
-    from magsag.services.rulebook import Rulebook
-    from magsag.services.runs import Runs
-    from magsag.services.scaffold import Scaffold
-    from magsag.services.shelf import Shelf
-    from magsag.services.standing_approvals import StandingApprovals
-    from magsag.services.staying import Staying
-    from magsag.services.summary import Summary
-    from magsag.services.throttles import ThrottleStates
-    from magsag.services.upkeep import Upkeep
-    from magsag.services.verification import Verification
-    from magsag.services.watch import Watch
+    from magsag.services.steps.throttles import ThrottleStates
 
 
 class Services(Protocol):

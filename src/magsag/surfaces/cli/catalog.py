@@ -13,7 +13,7 @@ from magsag.surfaces.cli.writing import json_text, note, put_json, put_pairs, pu
 
 if TYPE_CHECKING:
     from magsag.catalog.findings import Finding
-    from magsag.services.shelf import Form
+    from magsag.services.desk.shelf import Form
 
 
 @click.group("catalog", cls=Noun)

@@ -12,7 +12,7 @@ from magsag.surfaces.cli.reading import parse
 from magsag.surfaces.cli.writing import json_text, note
 
 if TYPE_CHECKING:
-    from magsag.services.doubts import Doubt, Said
+    from magsag.services.people.doubts import Doubt, Said
 
 _CHOICES = "--succeeded JSON, --failed or --retry"
 
@@ -34,7 +34,7 @@ def resolve(call: Call, run: RunId, step: str, said: "Said | None") -> int:
 
 def said_of(call: Call, succeeded: str | None, failed: bool, retry: bool) -> "Said | None":
     """What the flags say; None when they say nothing. Raises Invalid when they say two things."""
-    from magsag.services.doubts import Said
+    from magsag.services.people.doubts import Said
 
     if (succeeded is not None) + failed + retry > 1:
         raise Invalid(f"a doubt ends in one way: say one of {_CHOICES}")
@@ -48,7 +48,7 @@ def said_of(call: Call, succeeded: str | None, failed: bool, retry: bool) -> "Sa
 
 def _show(doubt: "Doubt") -> None:
     """What a person needs for looking outside, on stderr."""
-    from magsag.services.documents import iso
+    from magsag.services.insight.documents import iso
 
     note(f"{doubt.target} at step {doubt.step} of run {doubt.run} is in doubt since {iso(doubt.since)}")
     note(f"  why              {doubt.reason}")

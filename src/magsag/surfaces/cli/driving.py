@@ -12,15 +12,15 @@ from magsag.domain.errors import Invalid
 from magsag.domain.facts import ParkedOn, ParkReason, RunStatus
 from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId
-from magsag.services.moment import spoken
+from magsag.services.steps.moment import spoken
 from magsag.surfaces.cli.call import Call
 from magsag.surfaces.cli.failing import INTERRUPTED, NO, PARKED, WRONG, YES
 from magsag.surfaces.cli.signals import Signals
 from magsag.surfaces.cli.writing import complain, json_text, note, write_file
 
 if TYPE_CHECKING:
-    from magsag.services.runs import Order, RunResult
-    from magsag.services.tree import TreeNode
+    from magsag.services.driving.runs import Order, RunResult
+    from magsag.services.insight.tree import TreeNode
 
 
 @frozen
@@ -187,7 +187,7 @@ def _put_failure(call: Call, result: "RunResult") -> int:
 
 def _put_parked(call: Call, result: "RunResult") -> int:
     """On what it waits, and what would wake it."""
-    from magsag.services.documents import reason_document
+    from magsag.services.insight.documents import reason_document
 
     wakes = [wake_of(one, result.run) for one in result.reasons]
     said = "; ".join(f"step {one.step} waits for {one.on}: {one.reason}" for one in result.reasons)

@@ -12,7 +12,7 @@ from typing import Final
 import click
 
 from magsag.domain.errors import Broken, Invalid, MagsagError, Refused, StepFailed
-from magsag.services.masking import RESOLVED
+from magsag.services.recording.masking import RESOLVED
 from magsag.surfaces.cli.call import Call
 from magsag.surfaces.cli.signals import raise_interrupt
 from magsag.surfaces.cli.writing import complain, note, say, silence_stdout

@@ -109,7 +109,7 @@ def run(
 @click.pass_obj
 def show(call: Call, slug: str) -> None:
     """Show a flow: its steps, and how it stands to its objectives."""
-    from magsag.services.documents import objectives_document
+    from magsag.services.insight.documents import objectives_document
     from magsag.surfaces.cli.objectives import in_short, put_objectives
 
     entry = call.app.shelf.flow(slug)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def put_gate(call: Call, summary: str | None, policy: str | None, exports: tuple[str, ...]) -> int:
     """Judge, and say it. Raises Invalid for what cannot be judged."""
-    from magsag.services.summary import governance_of, read_summary
+    from magsag.services.insight.summary import governance_of, read_summary
 
     limits = governance_of(policy, read_bytes(policy)) if policy is not None else None
     document = read_summary(_judged(call, summary, exports))

@@ -3,12 +3,12 @@
 from typing import TYPE_CHECKING, Any
 
 from magsag.domain.breaking import BreakerState
-from magsag.services.moment import spoken
+from magsag.services.steps.moment import spoken
 
 if TYPE_CHECKING:
     from magsag.domain.manifests.throttling import BreakerRule
-    from magsag.services.agents import AgentView, LimitedView
-    from magsag.services.throttles import ThrottleView
+    from magsag.services.desk.agents import AgentView, LimitedView
+    from magsag.services.steps.throttles import ThrottleView
 
 
 def agent_document(view: "AgentView") -> dict[str, Any]:
@@ -30,7 +30,7 @@ def _document(one: "LimitedView") -> dict[str, Any]:
 
 
 def _breaker_document(rule: "BreakerRule", state: "ThrottleView | None") -> dict[str, Any]:
-    from magsag.services.documents import iso
+    from magsag.services.insight.documents import iso
 
     return {
         "state": state.state if state is not None else BreakerState.CLOSED,

@@ -13,11 +13,11 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 from magsag.domain.errors import Broken
 from magsag.domain.facts import RunStatus, StepStatus
-from magsag.services.tree import TreeNode
+from magsag.services.insight.tree import TreeNode
 from magsag.surfaces.cli.trees import is_coloured, is_terminal, line_of, lines_of, pen_for
 
 if TYPE_CHECKING:
-    from magsag.services.watch import Watch
+    from magsag.services.insight.watch import Watch
 
 _REDRAWS_PER_SECOND: Final = 8
 _UNDER_WAY: Final = (StepStatus.STARTED, RunStatus.RUNNING)

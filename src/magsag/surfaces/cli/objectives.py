@@ -1,4 +1,4 @@
-"""How a program stands to its objectives, for people. As JSON: `services.documents`."""
+"""How a program stands to its objectives, for people. As JSON: `services.insight.documents`."""
 
 from collections.abc import Iterator
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from magsag.catalog.bundle import Entry
     from magsag.domain.ids import RunId
     from magsag.domain.manifests import Flow
-    from magsag.services.runs import Order
+    from magsag.services.driving.runs import Order
 
 LOOKED_AT: Final = 50
 """so many earlier runs"""
@@ -25,7 +25,7 @@ def flow_order(
     call: Call, ref: str, source: str | None, run_id: str | None, only: tuple[str, ...], continue_from: str | None
 ) -> "Order":
     """The order for a flow. Raises Invalid for an unknown step, or when an output that is needed is not there."""
-    from magsag.services.runs import Order
+    from magsag.services.driving.runs import Order
 
     entry = call.app.shelf.flow(ref)
     steps = call.app.shelf.steps(entry)
@@ -81,7 +81,7 @@ def selected(ref: str, steps: Steps, only: tuple[str, ...], continue_from: str |
 def _earlier(call: Call, entry: "Entry[Flow]", steps: Steps, select: tuple[str, ...]) -> "RunId | None":
     """The newest earlier run of the flow that has the outputs which the selected steps read."""
     from magsag.ports.ledger import RunQuery
-    from magsag.services.earlier import earlier_outputs
+    from magsag.services.programs.earlier import earlier_outputs
 
     insight, graph = call.app.insight, call.app.shelf.graph(entry)
     needed = {before for id in select for before in steps[id] - graph.nodes[id].guarded} - set(select)

@@ -13,8 +13,8 @@ from magsag.surfaces.cli.writing import put_json, put_pairs, put_table, say
 
 if TYPE_CHECKING:
     from magsag.catalog.findings import Finding
-    from magsag.services.flips import Tried
-    from magsag.services.rulebook import Answer, CaseResult, Question
+    from magsag.services.desk.flips import Tried
+    from magsag.services.desk.rulebook import Answer, CaseResult, Question
 
 
 @click.group("policy", cls=Noun)
@@ -131,7 +131,7 @@ def _question(
     below: tuple[str, ...],
 ) -> "Question":
     from magsag.domain.effects import DECLARABLE, Effect
-    from magsag.services.rulebook import Question, moment_of
+    from magsag.services.desk.rulebook import Question, moment_of
     from magsag.surfaces.cli.reading import parse
 
     if effect is not None and effect not in tuple(DECLARABLE):

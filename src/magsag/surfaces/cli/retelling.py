@@ -117,7 +117,7 @@ def take_in(call: Call, file: str, id: str | None) -> None:
     FILE is - for stdin. Refused when the run is here already.
     """
     if id is not None:
-        from magsag.services.archive import line_of
+        from magsag.services.keeping.archive import line_of
 
         data = line_of(Path(file), RunId(id))
     else:

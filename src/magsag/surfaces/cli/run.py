@@ -51,7 +51,7 @@ def list_runs(
     if not call.is_quiet and (standing := call.app.insight.standing()) is not None:
         note(f"note: {standing.why()}")
     if call.wants_json:
-        from magsag.services.documents import row_document
+        from magsag.services.insight.documents import row_document
 
         put_json([row_document(row) for row in rows])
         return
@@ -76,7 +76,7 @@ def list_runs(
 @click.pass_obj
 def show(call: Call, run: str, step: str | None, traceback: bool) -> None:
     """Show how a run stands: its steps with verdicts, the scores in it and below, its result or error."""
-    from magsag.services.documents import run_document
+    from magsag.services.insight.documents import run_document
     from magsag.surfaces.cli.showing import put_run, scores_of
 
     insight = call.app.insight
@@ -97,7 +97,7 @@ def tree(call: Call, run: str) -> None:
     """Draw a run with all below it."""
     node = call.app.insight.tree(call.app.insight.find(run))
     if call.wants_json:
-        from magsag.services.documents import tree_document
+        from magsag.services.insight.documents import tree_document
 
         put_json(tree_document(node))
         return
@@ -111,7 +111,7 @@ def tree(call: Call, run: str) -> None:
 @click.pass_obj
 def facts(call: Call, run: str) -> None:
     """List the facts of a run, in the order in which they were recorded."""
-    from magsag.services.documents import fact_document
+    from magsag.services.insight.documents import fact_document
     from magsag.surfaces.cli.showing import fact_line
 
     found = call.app.insight.facts(call.app.insight.find(run))
@@ -130,7 +130,7 @@ def search(call: Call, words: tuple[str, ...], limit: int) -> None:
     """Find facts in which all these words occur."""
     hits = call.app.insight.search(" ".join(words), limit)
     if call.wants_json:
-        from magsag.services.documents import hit_document
+        from magsag.services.insight.documents import hit_document
 
         put_json([hit_document(hit) for hit in hits])
     elif not hits:

@@ -88,7 +88,7 @@ class _Teller:
 
 
 def _said(told: Finished | Parked | Yielded | Exception) -> dict[str, Any]:
-    from magsag.services.documents import iso
+    from magsag.services.insight.documents import iso
 
     match told:
         case Finished(status):

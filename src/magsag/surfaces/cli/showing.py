@@ -1,16 +1,16 @@
-"""A run and its facts as text. As JSON: `services.documents`; as a tree: `trees`."""
+"""A run and its facts as text. As JSON: `services.insight.documents`; as a tree: `trees`."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from magsag.domain.frozen import frozen
 from magsag.ports.ledger import RunQuery
-from magsag.services.documents import iso
+from magsag.services.insight.documents import iso
 from magsag.surfaces.cli.writing import json_text, put_pairs, put_table, say
 
 if TYPE_CHECKING:
-    from magsag.services.insight import FactView, Insight, RunView, ScoreView, StepView
-    from magsag.services.tree import ErrorView
+    from magsag.services.insight.insight import FactView, Insight, RunView, ScoreView, StepView
+    from magsag.services.insight.tree import ErrorView
 
 
 SCORED_RUNS: Final = 200

@@ -4,8 +4,8 @@ from typing import Any
 
 from magsag.domain.approval import Acting, Reach
 from magsag.domain.errors import Invalid
-from magsag.services.documents import iso
-from magsag.services.standing_approvals import Beforehand, StandingView
+from magsag.services.insight.documents import iso
+from magsag.services.people.standing_approvals import Beforehand, StandingView
 from magsag.surfaces.cli.call import Call
 from magsag.surfaces.cli.writing import put_json, put_table, say
 

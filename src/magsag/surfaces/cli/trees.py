@@ -8,7 +8,7 @@ from typing import IO, Final
 from magsag.domain.facts import RunStatus, StepStatus, Verdict
 from magsag.domain.frozen import frozen
 from magsag.domain.verdicts import is_not_performed
-from magsag.services.tree import TreeNode
+from magsag.services.insight.tree import TreeNode
 
 SIBLINGS: Final = 40
 """of more steps side by side, those that went well are summed up"""

@@ -13,7 +13,7 @@ from magsag.surfaces.cli.writing import note, put_json, say
 
 if TYPE_CHECKING:
     from magsag.ports.auditing import Vouching
-    from magsag.services.verification import BadRun, Report
+    from magsag.services.keeping.verification import BadRun, Report
 
 _SHOWN = 5
 """so many runs are named that go beyond the anchors"""
@@ -55,7 +55,7 @@ def _tell(told: "Report") -> None:
 
 
 def _tell_reach(told: "Report", anchors: "Vouching") -> None:
-    from magsag.services.documents import iso
+    from magsag.services.insight.documents import iso
 
     if anchors.exists:
         last = f", the last one of {iso(anchors.at)}, hash {anchors.head[:16]}" if anchors.lines else ""
@@ -94,7 +94,7 @@ def _shown(file: str) -> str:
 def _document(told: "Report") -> dict[str, object]:
     anchors = asdict(told.anchors) if told.anchors is not None else None
     if anchors is not None:
-        from magsag.services.documents import iso
+        from magsag.services.insight.documents import iso
 
         anchors["at"] = iso(anchors["at"]) if anchors["at"] else None
         anchors["accepted"] = [{"by": by, "runs": count} for by, count in anchors["accepted"]]

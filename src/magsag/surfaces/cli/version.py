@@ -13,7 +13,7 @@ def command(call: Call) -> None:
     """Print the version of MAGSAG and of Python."""
     import platform
 
-    from magsag.services.release import version
+    from magsag.services.recording.release import version
 
     about = {"magsag": version(), "python": platform.python_version()}
     if call.wants_json:

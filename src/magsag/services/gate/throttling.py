@@ -1,0 +1,175 @@
+"""Breaker, rate and concurrency at the gate: leave to act is taken before the intent, and given back after the act.
+
+It is taken in a commit of its own: whoever dies between the two has wasted a call, never added one. What an act that
+a crash cut off comes to is not counted; a child run that goes on in a later leg is, once it ends. Nothing here waits;
+the gate does.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from magsag.domain.breaking import BreakerMoved, BreakerState
+from magsag.domain.errors import Broken, ErrorType, Retryable, StepFailed
+from magsag.engine.retry import retry_delay
+from magsag.policy.breaker import FAILURES, Breaker, Shut
+from magsag.policy.throttle import Admitted, Declared, Later, Limited, Throttle, admit, settle, withdraw
+from magsag.ports.clock import Clock
+from magsag.ports.throttles import Throttles
+from magsag.services.recording.recorder import Recorder
+from magsag.services.steps.attempt import Acted, Admission, Attempt
+from magsag.services.steps.moment import moment
+from magsag.services.steps.throttles import change, throttle_of
+
+_log = logging.getLogger("magsag.throttle")
+_SAID: Final = {BreakerState.OPEN: "opened", BreakerState.HALF_OPEN: "is half-open", BreakerState.CLOSED: "closed"}
+
+
+class Throttling:
+    """Asks for all runs of this process."""
+
+    def __init__(self, store: Throttles, recorder: Recorder, clock: Clock, step_seconds: float) -> None:
+        self._store = store
+        self._recorder = recorder
+        self._clock = clock
+        self._step_seconds = step_seconds
+
+    def admit(self, attempt: Attempt) -> float | StepFailed | None:
+        """None when the attempt may act; else how it fails, or the seconds after which it is to be judged again.
+
+        Raises StoreBroken, and nothing is let through.
+        """
+        throttled, caller = attempt.target.throttled, _caller(attempt)
+        assert throttled is not None
+        lasts = int((attempt.target.timeout_seconds or self._step_seconds) * 1e6)
+        answers: list[tuple[int, Admitted | Shut | Later]] = []
+
+        def taken(throttle: Throttle, now: int) -> Throttle:
+            answer = admit(throttle, throttled.limits, caller, now, now + lasts)
+            answers.append((now, answer))
+            return answer.throttle if isinstance(answer, Admitted) else throttle
+
+        change(self._store, throttled.name, taken)
+        now, answer = answers[-1]
+        if isinstance(answer, Shut):
+            return _shut(throttled, answer, attempt)
+        if isinstance(answer, Later):
+            return self._later(throttled, answer, attempt, now)
+        attempt.admission = Admission(caller, answer.epoch)
+        if answer.is_probe:
+            self._moved(attempt, throttled.name, BreakerState.HALF_OPEN, "its time is over: this call tries")
+        return None
+
+    def take_up(self, attempt: Attempt) -> None:
+        """A child run of an earlier leg goes on: how it ends is counted now, since nobody could count it before."""
+        assert attempt.target.throttled is not None
+        _, row = self._store.throttle(attempt.target.throttled.name)
+        epoch = 0 if row is None else throttle_of(row).breaker.epoch
+        attempt.admission = Admission(_caller(attempt), epoch)
+
+    async def giving_back(self, attempt: Attempt, judged: Awaitable[None]) -> None:
+        """Let it be judged and started; what is refused behind us, or given up, has called nothing."""
+        try:
+            await judged
+        except BaseException:
+            admission, throttled = attempt.admission, attempt.target.throttled
+            attempt.admission = None
+            if admission is not None and throttled is not None:
+                limits, caller, epoch = throttled.limits, admission.caller, admission.epoch
+                self._change(throttled.name, lambda throttle, now: withdraw(throttle, limits, caller, epoch, now))
+            raise
+
+    async def watched(self, attempt: Attempt, act: Awaitable[Acted]) -> Acted:
+        """Act, and tell how that went."""
+        began = self._clock.now()
+        failed: bool | None = None
+        try:
+            acted = await act
+            failed = False
+            return acted
+        except (StepFailed, Retryable) as error:
+            failed = True if error.type in FAILURES else None
+            raise
+        finally:
+            self._settle(attempt, failed, (self._clock.now() - began) / 1e6)
+
+    def _settle(self, attempt: Attempt, failed: bool | None, seconds: float) -> None:
+        throttled, admission = attempt.target.throttled, attempt.admission
+        attempt.admission = None
+        if throttled is None or admission is None or not throttled.limits.end_counts:
+            return
+        rule = throttled.limits.breaker
+        if failed is False and rule is not None and rule.slow is not None and seconds > rule.slow:
+            failed = True
+
+        def settled(throttle: Throttle, now: int) -> Throttle:
+            return settle(throttle, throttled.limits, admission.caller, admission.epoch, failed, now)
+
+        before, after = self._change(throttled.name, settled)
+        if before.breaker.epoch != after.breaker.epoch:
+            state = BreakerState.OPEN if after.breaker.since else BreakerState.CLOSED
+            self._moved(attempt, throttled.name, state, _why(throttled, before.breaker, after.breaker))
+
+    def _change(self, name: str, changed: Callable[[Throttle, int], Throttle]) -> tuple[Throttle, Throttle]:
+        """What happened has happened: a store that does not answer now is no reason to lose the outcome."""
+        try:
+            return change(self._store, name, changed)
+        except Broken as error:
+            _log.warning("%s: how a call went could not be counted: %s", name, error)
+            return Throttle(), Throttle()
+
+    def _later(self, throttled: Declared, later: Later, attempt: Attempt, now: int) -> float | StepFailed:
+        """The retry policy says whether it waits: a rate until its next call, a concurrency as after any failure."""
+        target, is_rate = attempt.target, later.by is Limited.RATE
+        seconds = (later.at - now) / 1e6 if is_rate else None
+        chance = self._clock.chance(1)[0] / 256
+        tries = attempt.number + attempt.waits
+        delay = retry_delay(target.retry, target.proposal.effect, ErrorType.RATE_LIMIT, tries, seconds, chance)
+        if delay is not None:
+            attempt.waits += 1
+            _log.info("%s: step %s waits %.3f s for its %s", throttled.name, attempt.id, delay, later.by.value)
+            return delay
+        details: dict[str, object] = {"throttle": throttled.name, "limit": later.by.value}
+        rate = throttled.limits.rate
+        if seconds is None or rate is None:
+            said = f"{throttled.limits.concurrency} calls of it are under way, which is all that may be at once"
+        else:
+            details["retry_after"] = seconds
+            said = f"it may be called {rate.calls} times in {rate.per:g} s; the next call may go in {seconds:.3f} s"
+        return StepFailed(ErrorType.RATE_LIMIT, f"{throttled.name}: {said}", details)
+
+    def _moved(self, attempt: Attempt, name: str, state: BreakerState, reason: str) -> None:
+        """On record, in the logs; a tree that is lost records nothing any more."""
+        run = attempt.seat.run
+        _log.warning("breaker %s %s: %s (run %s, step %s)", name, _SAID[state], reason, run.id, attempt.id)
+        if attempt.seat.leg.tree.lost is None:
+            fact = BreakerMoved(at=self._clock.now(), step=attempt.id, name=name, state=state, reason=reason)
+            self._recorder.keep(attempt.seat.leg.tree, run, fact)
+
+
+def _caller(attempt: Attempt) -> str:
+    """The same for whoever takes this attempt up again."""
+    return f"{attempt.seat.run.id} {attempt.id} {attempt.number}"
+
+
+def _shut(throttled: Declared, shut: Shut, attempt: Attempt) -> StepFailed:
+    since, until = str(moment(shut.since)["iso"]), str(moment(shut.until)["iso"])
+    if shut.state is BreakerState.OPEN:
+        next_call = f"the next call may try at {until}"
+    else:
+        next_call = f"one call tries now; if that says nothing, the next may at {until}"
+    said = f"{throttled.name} is not tried: its breaker is open since {since}; {next_call}"
+    if attempt.number > 1:
+        said += f"; {attempt.number - 1} attempts of this step had failed before"
+    details = {"throttle": throttled.name, "breaker": shut.state.value, "since": since, "half_open": until}
+    return StepFailed(ErrorType.UNAVAILABLE, said, details)
+
+
+def _why(throttled: Declared, before: Breaker, after: Breaker) -> str:
+    rule = throttled.limits.breaker
+    assert rule is not None
+    if not after.since:
+        return "a call that tried worked"
+    if before.since:
+        return f"the call that tried failed; nothing is tried for {rule.open:g} s"
+    return f"{rule.failures} of its last {rule.last} calls failed; nothing is tried for {rule.open:g} s"

@@ -1,0 +1,1 @@
+"""Recorded runs taken up again: replay, comparison, fork."""

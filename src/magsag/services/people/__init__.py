@@ -1,0 +1,1 @@
+"""What people decide: who they are, approvals, doubts, caps."""

@@ -1,0 +1,224 @@
+"""What people do with tickets: see them and decide them. Who may is judged here, where the decision is stored.
+
+An answer is a fact in the chain of the run, appended whoever drives it, in one commit with the ticket's next version:
+compare and set. Whoever loses reads again and is judged again. Driving the run on is the caller's next step.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final
+
+from magsag.catalog.contracts import Contract
+from magsag.domain import facts
+from magsag.domain.approval import Acting, Answer, Proof, TicketState
+from magsag.domain.effects import Level
+from magsag.domain.errors import ErrorType, Invalid, Refused, StepFailed
+from magsag.domain.facts import ENDS, Proposal
+from magsag.domain.frozen import frozen
+from magsag.domain.ids import RunId, StepId
+from magsag.domain.large import LARGE_BYTES
+from magsag.domain.values import encode, encode_known
+from magsag.domain.verdicts import APPROVE, START
+from magsag.engine.chain import seal
+from magsag.policy.approval import Given, binding, decide, is_escalated
+from magsag.policy.people import DEVELOPMENT, People
+from magsag.ports.clock import Clock
+from magsag.ports.ledger import Sealed, Store, TicketQuery, TicketRow, Write, Written
+from magsag.ports.standing_approvals import StandingRow
+from magsag.services.gate.outcomes import breach
+from magsag.services.people.standing_approvals import Beforehand, StandingApprovals
+from magsag.services.recording.large import plain
+from magsag.services.steps.beginnings import read_run, started_of
+from magsag.services.steps.bundles import Bundles
+from magsag.services.steps.tickets import Kept, kept, next_row
+
+
+@frozen
+class TicketView:
+    """A ticket as people see it; fields that a contract marks are masked, as in the record."""
+
+    id: str
+    run: RunId
+    root: RunId
+    step: StepId
+    state: TicketState
+    about: Kept
+    expires: int
+    is_escalated: bool
+    arguments: Any = None
+    """what the step would be done with; only where one ticket is shown"""
+    changed: Any = None
+    """what an approver put in their place"""
+
+
+@frozen
+class Decision:
+    """What somebody says of a ticket."""
+
+    by: Acting
+    answer: Answer
+    reason: str = ""
+    arguments: tuple[Any] | None = None
+    """what is approved instead of the proposed arguments"""
+    standing: Beforehand | None = None
+    """what is approved besides, for acts to come"""
+
+
+class Approvals:
+    """The tickets of a ledger."""
+
+    def __init__(
+        self,
+        store: Store,
+        bundles: Bundles,
+        people: Callable[[], People],
+        clock: Clock,
+        standing: StandingApprovals,
+    ) -> None:
+        self._store = store
+        self._standing = standing
+        self._bundles = bundles
+        self._people = people
+        self._clock = clock
+
+    def list(self, query: TicketQuery) -> list[TicketView]:
+        """Tickets that match, the oldest first, without their arguments."""
+        return [self._view(row) for row in self._store.tickets(query)]
+
+    def find(self, prefix: str) -> str:
+        """The ticket that is meant by the beginning of its id. Raises Invalid."""
+        found = self._store.tickets(TicketQuery(prefix=prefix, limit=5)) if prefix else []
+        if len(found) == 1 or (found and found[0].id == prefix):
+            return found[0].id
+        if not found:
+            raise Invalid(
+                f"approval {prefix!r} is not in the ledger: `magsag approval list --all` shows those that are"
+            )
+        raise Invalid(f"approval {prefix!r} could be any of {', '.join(row.id for row in found)}: write more of its id")
+
+    def show(self, id: str) -> TicketView:
+        """One ticket, with the arguments. Raises Invalid."""
+        row = self._row(id)
+        run = read_run(self._store, row.run)
+        step = run.steps.get(row.step) if run is not None else None
+        if step is None or step.ask is None or step.ask.ticket != id:
+            return self._view(row)
+        return self._view(row, *(plain(self._store, row.root, data) for data in (step.input, step.changed)))
+
+    def decide(self, id: str, said: Decision) -> TicketView:
+        """Record an answer; the ticket after it. Raises Refused for one that does not count, Invalid."""
+        people = self._people()
+        while True:
+            row = self._row(id)
+            self._require_open(row.root)
+            self._require_proof(row.run, said.by)
+            about = kept(row)
+            arguments = self._arguments(row, about.proposal, said)
+            bound = None if arguments is None else self._bound(row, about.proposal, arguments)
+            now = self._clock.now()
+            after = decide(about.ticket, people, Given(said.by, said.answer, now, said.reason, bound))
+            fact = facts.ApprovalDecided(
+                at=now,
+                step=row.step,
+                ticket=id,
+                answer=said.answer,
+                by=said.by.id,
+                proof=said.by.proof,
+                people=people.hash,
+                reason=said.reason,
+                binding=bound,
+                input=arguments,
+            )
+            wake, decided = None if after.state is TicketState.OPEN else now, next_row(row, after)
+            write = Write(row.run, row.root, [self._sealed(fact)], tickets=[decided], wake=wake)
+            if said.standing is not None:
+                made, standing = self._beforehand(row, about, said, said.standing, fact)
+                write = replace(write, facts=[*write.facts, self._sealed(made)], standing=[standing])
+            (answer,) = self._store.write([write], Level.SYNCED)
+            if isinstance(answer, Written):
+                return self._view(decided)
+
+    def _sealed(self, fact: facts.Fact) -> Sealed:
+        return seal(fact, self._clock.chance(16))
+
+    def _beforehand(
+        self, row: TicketRow, about: Kept, said: Decision, wanted: Beforehand, fact: facts.ApprovalDecided
+    ) -> tuple[facts.StandingApproved, StandingRow]:
+        if said.answer is Answer.DENY or said.arguments is not None:
+            raise Invalid("a standing approval goes with a yes to what was asked: leave other arguments out")
+        return self._standing.made(row, about, wanted, fact)
+
+    def _row(self, id: str) -> TicketRow:
+        """The ticket's row. Raises Invalid for an unknown one."""
+        row = self._store.ticket(id)
+        if row is None:
+            raise Invalid(f"approval {id} is not in the ledger: `magsag approval list --all` shows those that are")
+        return row
+
+    def _require_open(self, root: RunId) -> None:
+        row = self._store.row(root)
+        if row is None or row.status in ENDS:
+            raise Refused(f"run {root} has ended already: {row.status if row else 'it is gone'}")
+
+    def _require_proof(self, run: RunId, by: Acting) -> None:
+        """A claim counts by where the run is, not by what whoever claims calls the place where they sit."""
+        if by.proof is not Proof.CLAIM:
+            return
+        begun = read_run(self._store, run)
+        environment = started_of(begun).environment if begun is not None else "no known environment"
+        if environment != DEVELOPMENT:
+            raise Refused(f"--as {by.id}: a claim counts in {DEVELOPMENT} only, and run {run} is in {environment}")
+
+    def _has_ended(self, row: TicketRow) -> bool:
+        """Whether nobody will ask for it any more; the store keeps what was open then."""
+        runs = [self._store.row(run) for run in dict.fromkeys((row.run, row.root))]
+        return any(run is None or run.status in ENDS for run in runs)
+
+    def _view(self, row: TicketRow, arguments: object = None, changed: object = None) -> TicketView:
+        about, state, now = kept(row), row.state, self._clock.now()
+        if state in _UNDECIDED and self._has_ended(row):
+            state = TicketState.ENDED
+        elif state in _UNDECIDED and now >= row.expires:
+            state = TicketState.EXPIRED
+        late = is_escalated(about.ticket.ask, now)
+        return TicketView(row.id, row.run, row.root, row.step, state, about, row.expires, late, arguments, changed)
+
+    def _arguments(self, row: TicketRow, proposal: Proposal, said: Decision) -> bytes | None:
+        """Other arguments as they are recorded: as the contract wants them, with its marked fields redacted."""
+        if said.arguments is None:
+            return None
+        if proposal.call == APPROVE:
+            raise Invalid("a program's question is answered with yes or no: leave other arguments out")
+        if said.answer is Answer.DENY or row.step == START:
+            what = "a denied step" if said.answer is Answer.DENY else "the start of a run"
+            raise Invalid(f"{what} is done with no other arguments: leave them out")
+        try:
+            data, value = encode(said.arguments[0], "the arguments")
+        except StepFailed as error:
+            raise Invalid(error.message) from None
+        if len(data) > LARGE_BYTES:
+            raise Invalid(f"arguments of {len(data):,} bytes cannot be put in: {LARGE_BYTES:,} are the most")
+        contract = self._contract(row, proposal)
+        if contract is None:
+            return data
+        if (fault := breach(contract, value, ErrorType.INPUT_CONTRACT)) is not None:
+            raise Invalid(f"the arguments: {fault.message}")
+        return encode_known(contract.redact(value)) if contract.redacts else data
+
+    def _contract(self, row: TicketRow, proposal: Proposal) -> Contract | None:
+        """The input contract of what is called, in the catalog that the run is pinned to."""
+        run = self._store.row(row.run)
+        if run is None or proposal.target.partition(":")[0] not in _WITH_CONTRACTS:
+            return None
+        bundle = self._bundles.find(run.bundle)
+        name: str | None = bundle.find(proposal.target).manifest.contracts.input
+        return bundle.contract(name) if name is not None else None
+
+    def _bound(self, row: TicketRow, proposal: Proposal, arguments: bytes) -> str:
+        if row.salt is None:
+            raise Refused(f"the arguments of approval {row.id} were erased: nothing can be approved in their place")
+        return binding(row.salt, proposal.target, arguments)
+
+
+_UNDECIDED: Final = frozenset({TicketState.OPEN, TicketState.APPROVED})
+_WITH_CONTRACTS: Final = frozenset({"skill", "agent", "flow"})

@@ -1,0 +1,1 @@
+"""What this process believes of its runs, and how it becomes facts: group commit, large values, leases, masks."""

@@ -1,0 +1,168 @@
+"""What an attempt takes from budgets before it starts, and what it has cost once it has acted.
+
+Who has no budget pays nothing for them: caps that people set are looked up at most once a second.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from magsag.domain.budget import Balance, Bound, BudgetScope, Reserve, Unit
+from magsag.domain.effects import Effect
+from magsag.domain.errors import ErrorType, Retryable, StepFailed
+from magsag.domain.frozen import frozen
+from magsag.domain.ids import RunId
+from magsag.domain.large import MARK_BYTES
+from magsag.domain.manifests import Agent, Flow
+from magsag.domain.manifests.budget import smallest
+from magsag.policy.budget import WARN_AT, asked, reserves, show, worst_case
+from magsag.ports.budgets import Budgets
+from magsag.services.steps.attempt import Attempt
+from magsag.services.steps.targets import ChildAct, ModelAct, WaitAct
+
+_log = logging.getLogger("magsag.budget")
+_FRESH: Final = 1_000_000
+"""microseconds for which caps that were read are believed"""
+_NOTHING_HAPPENED: Final = frozenset({ErrorType.RATE_LIMIT, ErrorType.UNAVAILABLE})
+_FREE: Final[Mapping[str, int]] = {Unit.USD.value: 0, Unit.TOKENS.value: 0}
+
+
+@frozen
+class Charge:
+    """What an attempt holds back."""
+
+    reserves: tuple[Reserve, ...]
+
+    @property
+    def reserved(self) -> dict[str, int]:
+        """By budget."""
+        return {one.budget.id: one.amount for one in self.reserves}
+
+    @property
+    def worst(self) -> dict[str, int]:
+        """By unit."""
+        return {one.budget.unit: one.amount for one in self.reserves}
+
+
+class Budgeting:
+    """Says what attempts cost, for all runs of this process."""
+
+    def __init__(self, budgets: Budgets, step_seconds: float) -> None:
+        self._budgets = budgets
+        self._step_seconds = step_seconds
+        self._caps: tuple[tuple[str, str], ...] = ()
+        self._read_at: int | None = None
+
+    def charge(self, attempt: Attempt) -> Charge | None:
+        """What it must hold back before it starts; None when nothing limits it. Raises StepFailed."""
+        seat, target = attempt.seat, attempt.target
+        if isinstance(target.act, ChildAct | WaitAct):
+            return None
+        caps = self._in_force(attempt.began)
+        if not seat.bounds and not caps:
+            return None
+        worst = worst_case(declared(attempt), target.timeout_seconds or self._step_seconds)
+        budgets = asked(seat.bounds, caps, worst, attempt.began, target.proposal.target)
+        return Charge(tuple(reserves(attempt.id, budgets, worst))) if budgets else None
+
+    def _in_force(self, now: int) -> tuple[tuple[str, str], ...]:
+        if self._read_at is None or not 0 <= now - self._read_at < _FRESH:
+            newest = {(cap.scope, cap.unit): cap.cap for cap in self._budgets.caps()}
+            self._caps = tuple(named for named, cap in newest.items() if cap is not None)
+            self._read_at = now
+        return self._caps
+
+
+def declared(attempt: Attempt) -> Mapping[str, int]:
+    """The most money and tokens that the act says it may cost; units of which it says nothing are missing."""
+    cost, act = attempt.target.cost, attempt.target.act
+    if isinstance(act, ModelAct):
+        return _of_model(act, attempt)
+    if cost is None:
+        return _FREE if attempt.target.proposal.effect is Effect.PURE else {}
+    return cost
+
+
+def _of_model(act: ModelAct, attempt: Attempt) -> Mapping[str, int]:
+    """A token is at least a byte of the request; the answer has as many as `max_tokens` allows, without it no end."""
+    request, asked = attempt.value, attempt.acted
+    limit = request.get("max_tokens") if isinstance(request, Mapping) else None
+    if MARK_BYTES in asked or not isinstance(limit, int) or isinstance(limit, bool) or limit < 0:
+        return {}
+    found = {Unit.TOKENS.value: len(asked) + limit}
+    return found if act.price is None else {**found, Unit.USD.value: act.price.cost(len(asked), limit)}
+
+
+def count_tokens(attempt: Attempt, act: ModelAct, input: int, output: int) -> None:
+    """Note what a model's answer took."""
+    attempt.reported[Unit.TOKENS.value] = input + output
+    if act.price is not None:
+        attempt.reported[Unit.USD.value] = act.price.cost(input, output)
+
+
+def priced_by(attempt: Attempt) -> str | None:
+    """The version of the prices that a charge is counted by."""
+    act = attempt.target.act
+    return act.price.version if isinstance(act, ModelAct) and act.price is not None else None
+
+
+def spent(attempt: Attempt, took: int, error: StepFailed | Retryable | None = None) -> dict[str, int] | None:
+    """What an attempt that has acted is charged, by unit: what it reported, else what it declared. None: nothing.
+
+    By `rate_limit` and `unavailable` an act says that nothing happened: then only what it reported is charged.
+
+    Of one that another process began, nobody knows: the recorder charges it at its worst case.
+    """
+    if not attempt.performed:
+        return None
+    if attempt.charge is None and attempt.target.cost is None and not attempt.reported:
+        return None
+    worst = attempt.charge.worst if attempt.charge is not None else {}
+    is_void = error is not None and error.type in _NOTHING_HAPPENED
+    said = {**(dict.fromkeys(worst, 0) if is_void else declared(attempt)), **attempt.reported}
+    found = {unit: amount for unit, amount in said.items() if amount or unit in worst}
+    if Unit.CALLS in worst:
+        found[Unit.CALLS.value] = worst[Unit.CALLS]
+    if Unit.SECONDS in worst:
+        found[Unit.SECONDS.value] = min(took, worst[Unit.SECONDS])
+    return found or ({} if worst else None)
+
+
+def warn(attempt: Attempt, charge: Charge, balances: Sequence[Balance]) -> None:
+    """Log each budget of which this reservation has passed the warn threshold."""
+    parts = {(bound.scope, bound.unit): bound.warn_at for bound in attempt.seat.bounds}
+    for one, balance in zip(charge.reserves, balances, strict=True):
+        line = balance.cap * parts.get((one.budget.scope, one.budget.unit), WARN_AT)
+        if balance.cap >= 0 and balance.used - one.amount < line <= balance.used:
+            what = "budget %s: %s of %s is taken (run %s, step %s)"
+            taken, cap = show(balance.unit, balance.used), show(balance.unit, balance.cap)
+            _log.warning(what, balance.budget, taken, cap, attempt.seat.run.id, attempt.id)
+
+
+def report(attempt: Attempt, usd: float | str | None, tokens: int | None) -> None:
+    """Add to what an act says it has cost. Raises StepFailed for more than it declares."""
+    try:
+        given = {Unit.USD.value: usd, Unit.TOKENS.value: tokens}
+        said = {unit: smallest(unit, amount) for unit, amount in given.items() if amount is not None}
+    except ValueError as error:
+        raise StepFailed(ErrorType.INVALID_VALUE, f"ctx.spent: {error}") from None
+    limit = declared(attempt)
+    for unit, amount in said.items():
+        whole = attempt.reported.get(unit, 0) + amount
+        if unit in limit and whole > limit[unit]:
+            what = f"it has cost {show(unit, whole)}, and declares at most {show(unit, limit[unit])}"
+            raise StepFailed(ErrorType.RAISED, f"{attempt.target.proposal.target}: {what}: raise its `cost`")
+        attempt.reported[unit] = whole
+
+
+def bounds_of(manifest: Agent | Flow, run: RunId) -> tuple[Bound, ...]:
+    """The budgets that a manifest sets for a run of it."""
+    budget = manifest.budget if isinstance(manifest, Agent) else None
+    if budget is None:
+        return ()
+    own = [Bound(BudgetScope.RUN, run, unit, cap, budget.warn_at) for unit, cap in budget.caps().items()]
+    daily = budget.per_day.caps() if budget.per_day is not None else {}
+    return (
+        *own,
+        *(Bound(BudgetScope.AGENT, manifest.slug, unit, cap, budget.warn_at) for unit, cap in daily.items()),
+    )
