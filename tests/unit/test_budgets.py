@@ -13,15 +13,21 @@ import pytest
 from magsag import Retryable
 from magsag.adapters.store.memory import MemoryStore
 from magsag.adapters.store.sqlite import SqliteStore
-from magsag.domain.approval import Proof
+from magsag.domain.approval import Acting, Answer, Proof
 from magsag.domain.budget import Cap
 from magsag.domain.effects import Level
-from magsag.domain.errors import StoreBroken
-from magsag.domain.facts import RunStatus, StepStatus
+from magsag.domain.errors import Refused, StoreBroken
+from magsag.domain.facts import RunStatus, StepStarted, StepStatus
 from magsag.domain.ids import RunId
 from magsag.domain.manifests.budget import ModelPrice
-from magsag.ports.ledger import Declined, Store, Write, Written
+from magsag.domain.manifests.people import Person
+from magsag.policy.people import People
+from magsag.ports.ledger import Declined, Store, TicketQuery, Write, Written
 from magsag.services.driving.runs import Order
+from magsag.services.people.approvals import Decision
+from magsag.services.people.budgets import BudgetBook
+from magsag.testing import FrozenClock
+from tests.unit.test_approvals import PEOPLE
 from tests.unit.world import KINDS, WORLD, Bench, agent, skill
 
 RUNS = (RunId("r"), *(RunId(f"r.g1.{n}/sub#1") for n in range(8)))
@@ -117,6 +123,55 @@ def test_an_act_that_says_more_than_it_declares_fails_and_is_charged_what_it_dec
     assert result.error is not None
     assert "declares at most $0.05" in result.error.message
     assert left(work.store) == {"run/r/usd": (0, 50_000_000)}
+
+
+def test_an_act_that_said_a_part_before_it_said_too_much_is_charged_what_it_declares(tmp_path: Path) -> None:
+    work = bench(tmp_path, 'return await ctx.skill("paid", 1)', "{usd: 1, tokens: 500}")
+
+    def act(name: str, payload: Any, ctx: Any) -> None:
+        ctx.spent(usd=0.01)
+        ctx.spent(usd=5, tokens=30)
+
+    WORLD.on_act = act
+    work.run()
+    assert left(work.store) == {"run/r/tokens": (0, 30), "run/r/usd": (0, 50_000_000)}
+
+
+def test_what_an_attempt_says_that_was_left_behind_is_no_part_of_the_next(tmp_path: Path) -> None:
+    files = skill("paid", "read", cost="{usd: 0.05}", retry="{attempts: 2, backoff: 1s, on: [raised]}")
+    work = bench(tmp_path, 'return await ctx.skill("paid", 1)', "{usd: 1}", files=files)
+    begun: list[Any] = []
+
+    def act(name: str, payload: Any, ctx: Any) -> Any:
+        begun.append(ctx)
+        if len(begun) == 1:
+            raise ValueError("the first")
+        begun[0].spent(usd=0.04)
+        ctx.spent(usd=0.02)
+        return payload
+
+    WORLD.on_act = act
+    assert work.run().output == 1
+    assert left(work.store) == {"run/r/usd": (0, 70_000_000)}
+
+
+@pytest.mark.parametrize("unit", ["usd", "tokens", "calls", "seconds"])
+def test_a_question_to_people_and_the_start_of_a_run_cost_nothing(tmp_path: Path, unit: str) -> None:
+    policy = "kind: policy\nschema: 1\nrules:\n  - {id: start, on: ['agent:main'], verdict: allow}\n"
+    body = 'return await ctx.approve("Go?", {})'
+    work = bench(tmp_path, body, f"{{{unit}: 0}}", files={"policies/start.yaml": policy, "people.yaml": PEOPLE})
+    assert work.run().status is RunStatus.PARKED
+    (ticket,) = work.app.approvals.list(TicketQuery(waiting=True))
+    work.app.approvals.decide(ticket.id, Decision(Acting("maria", Proof.OS_USER), Answer.APPROVE))
+    assert work.resume().status is RunStatus.SUCCEEDED
+    assert left(work.store) == {}
+
+
+def test_a_child_warns_by_its_own_threshold(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    sub = agent("sub", 'return await ctx.skill("paid", payload)', "skill:paid", budget="{usd: 0.1, warn_at: 0.5}")
+    bench(tmp_path, 'await ctx.delegate("sub", 1)', "{usd: 1, warn_at: 0.9}", files=sub).run()
+    (said,) = [record.getMessage() for record in caplog.records if record.name == "magsag.budget"]
+    assert "budget run/r.sub#1/usd: $0.05 of $0.10 is taken" in said
 
 
 def test_refused_siblings_do_not_take_others_down(tmp_path: Path) -> None:
@@ -226,6 +281,21 @@ def test_caps_that_people_set_bind_whoever_runs(tmp_path: Path) -> None:
     assert left(store) == {"organisation/calls": (0, 2)}
 
 
+def test_a_claim_sets_caps_where_the_project_says_so_and_undoes_no_proved_one(tmp_path: Path) -> None:
+    store, clock = MemoryStore(), FrozenClock()
+    who = {"chen": Proof.CLAIM, "maria": Proof.OS_USER}
+    people = People({id: Person(id=id, proof=proof) for id, proof in who.items()})
+    book = BudgetBook(store, lambda: people, clock, claims_count=True)
+    chen, maria = Acting("chen", Proof.CLAIM), Acting("maria", Proof.OS_USER)
+    assert book.set("organisation", "usd", "5", chen).n == 1
+    with pytest.raises(Refused, match="not by a flag or a variable"):
+        BudgetBook(store, lambda: people, clock).set("organisation", "usd", "none", chen)
+    assert book.set("organisation", "usd", "4", maria).n == 2
+    with pytest.raises(Refused, match="maria set the cap of organisation usd"):
+        book.set("organisation", "usd", "none", chen)
+    assert [cap.cap for cap in book.history()] == [5 * 10**9, 4 * 10**9]
+
+
 def test_all_runs_of_an_agent_share_its_day(tmp_path: Path) -> None:
     work = bench(tmp_path, 'return await ctx.skill("paid", 1)', "{per_day: {usd: 0.05}}")
     assert work.run().output == 1
@@ -315,7 +385,12 @@ def test_a_budget_that_somebody_changed_is_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("budget", "said"),
-    [("{}", "limits something"), ("{usd: -1}", "out of range"), ("{usd: 0.0000000001}", "too fine")],
+    [
+        ("{}", "limits something"),
+        ("{usd: -1}", "out of range"),
+        ("{usd: '9e999999'}", "out of range"),
+        ("{usd: 0.0000000001}", "too fine"),
+    ],
 )
 def test_a_budget_that_cannot_be_read_is_a_finding(tmp_path: Path, budget: str, said: str) -> None:
     found = bench(tmp_path, "return 1", budget, sound=False).app.catalog.findings
@@ -357,6 +432,34 @@ def test_a_model_without_a_bound_is_not_asked_under_a_budget(tmp_path: Path, ask
     result = asking(tmp_path, asked, budget).run()
     assert result.error is not None
     assert (result.error.type, "a model needs `max_tokens`" in result.error.message) == ("budget_exhausted", True)
+
+
+def test_a_model_that_may_answer_more_than_any_cap_holds_is_refused(tmp_path: Path) -> None:
+    work = asking(tmp_path, f'{{"messages": [], "max_tokens": {2**63}}}', "{tokens: 1000}")
+    result = work.run()
+    assert result.error is not None
+    assert result.error.type == "budget_exhausted"
+
+
+def test_a_long_request_counts_with_its_whole_length(tmp_path: Path) -> None:
+    request = '{"messages": [{"role": "user", "content": "x" * 70_000}], "max_tokens": 100}'
+    work = asking(tmp_path, request, "{tokens: 71000}")
+    assert work.run().output["text"] == "fine"
+    started = next(fact for fact in work.facts() if isinstance(fact, StepStarted))
+    assert started.reserved is not None
+    assert 70_100 < started.reserved["run/r/tokens"] < 71_000
+
+
+def test_a_model_that_took_more_than_it_could_is_charged_what_was_held_back_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    work = asking(tmp_path, '{"max_tokens": 1}', "{tokens: 1000}")
+    work.run()
+    held = len(b'{"max_tokens":1}') + 1
+    (said,) = [record.getMessage() for record in caplog.records if record.name == "magsag.budget"]
+    assert f"model:fast took more than it could at most: 30 tokens instead of {held} tokens" in said
+    assert left(work.store) == {"run/r/tokens": (0, held)}
+    assert work.step("fast#1").spent == {"tokens": 30}
 
 
 FLOW = """\

@@ -141,9 +141,11 @@ class Looking(Running):
     @property
     def caps(self) -> "BudgetBook":
         """The same, for those who set caps."""
+        from magsag.adapters.settings import is_of_the_process
         from magsag.services.people.budgets import BudgetBook
 
-        return BudgetBook(self.store, lambda: self.catalog.people, self.clock)
+        claims_count = not is_of_the_process(self.settings.sources.get("environment", ""))
+        return BudgetBook(self.store, lambda: self.catalog.people, self.clock, claims_count)
 
     @property
     def insight(self) -> "Insight":

@@ -28,6 +28,8 @@ class Unit(StrEnum):
 
 SMALLEST: Final[Mapping[str, int]] = {Unit.USD: 10**9, Unit.TOKENS: 1, Unit.CALLS: 1, Unit.SECONDS: 10**6}
 """how many of the smallest part make one"""
+MOST: Final = 10**18
+"""of the smallest parts: a billion dollars, and what a database's integers hold"""
 
 
 @frozen

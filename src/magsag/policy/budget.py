@@ -9,7 +9,18 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
 
-from magsag.domain.budget import SMALLEST, Amounts, Bound, Budget, BudgetRow, BudgetScope, Reserve, Shortfall, Unit
+from magsag.domain.budget import (
+    MOST,
+    SMALLEST,
+    Amounts,
+    Bound,
+    Budget,
+    BudgetRow,
+    BudgetScope,
+    Reserve,
+    Shortfall,
+    Unit,
+)
 from magsag.domain.errors import ErrorType, StepFailed
 from magsag.domain.ids import RunId, StepId
 
@@ -18,8 +29,10 @@ WARN_AT: Final = 0.8
 
 
 def worst_case(declared: Amounts, seconds: float) -> dict[str, int]:
-    """The most that one attempt may cost, by unit; units of which nothing is declared are missing."""
-    return {Unit.CALLS.value: 1, Unit.SECONDS.value: round(seconds * SMALLEST[Unit.SECONDS]), **declared}
+    """The most that one attempt may cost, by unit; units of which nothing is declared are missing, and those of
+    which it is more than any cap can hold."""
+    said = {unit: amount for unit, amount in declared.items() if amount <= MOST}
+    return {Unit.CALLS.value: 1, Unit.SECONDS.value: round(seconds * SMALLEST[Unit.SECONDS]), **said}
 
 
 def asked(bounds: Sequence[Bound], caps: Iterable[tuple[str, str]], worst: Amounts, at: int, what: str) -> list[Budget]:
@@ -30,9 +43,7 @@ def asked(bounds: Sequence[Bound], caps: Iterable[tuple[str, str]], worst: Amoun
     day = day_of(at)
     found: dict[str, Budget] = {}
     for bound in bounds:
-        run = RunId(bound.owner) if bound.scope == BudgetScope.RUN else None
-        owner = bound.owner if run is not None else f"{bound.owner}/{day}"
-        budget = Budget(f"{bound.scope}/{owner}/{bound.unit}", bound.scope, bound.unit, bound.cap, run)
+        budget = budget_of(bound, at)
         found.setdefault(budget.id, budget)
     for scope, unit in sorted(caps):
         name = f"{scope}/{unit}" if scope == BudgetScope.ORGANISATION else f"{scope}/{day}/{unit}"
@@ -41,6 +52,13 @@ def asked(bounds: Sequence[Bound], caps: Iterable[tuple[str, str]], worst: Amoun
         if budget.unit not in worst:
             raise unbounded(budget, what)
     return [budget for budget in found.values() if worst[budget.unit]]
+
+
+def budget_of(bound: Bound, at: int) -> Budget:
+    """The budget that a limit of a manifest is at that time."""
+    run = RunId(bound.owner) if bound.scope == BudgetScope.RUN else None
+    owner = bound.owner if run is not None else f"{bound.owner}/{day_of(at)}"
+    return Budget(f"{bound.scope}/{owner}/{bound.unit}", bound.scope, bound.unit, bound.cap, run)
 
 
 def reserves(step: StepId, budgets: Iterable[Budget], worst: Amounts) -> list[Reserve]:
@@ -78,7 +96,7 @@ def unbounded(budget: Budget, what: str) -> StepFailed:
     message = (
         f"{what} does not say what it may cost, and budget {budget.id} counts {budget.unit}: "
         "declare its `cost` in its skill, `cost: {}` for one that costs nothing; "
-        "a model needs `max_tokens`, and for usd a price of its alias in [prices]"
+        "a model needs `max_tokens` that a budget can hold, and for usd a price of its alias in [prices]"
     )
     return StepFailed(ErrorType.BUDGET_EXHAUSTED, message, {"budget": budget.id, "unit": budget.unit})
 

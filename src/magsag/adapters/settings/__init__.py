@@ -17,7 +17,7 @@ from magsag.domain.frozen import frozen
 from magsag.domain.location import is_postgres
 from magsag.domain.settings import Audit, Features, Http, Limits, Sandboxing, Settings
 
-__all__ = ["API_KEY", "IS_SHIPPED", "Found", "os_user", "packaged_catalog", "read_settings"]
+__all__ = ["API_KEY", "IS_SHIPPED", "Found", "is_of_the_process", "os_user", "packaged_catalog", "read_settings"]
 
 IS_SHIPPED: Final = "comes with MAGSAG"
 """the source of a catalog that is nobody's own"""
@@ -28,6 +28,7 @@ OF_THE_PROCESS: Final = frozenset({"MAGSAG_PROJECT", "AGDD_PROJECT", "MAGSAG_DEB
 """variables that are read, but are no settings of a project"""
 _NAMED: Final = frozenset({"models", "prices", "providers"})
 """sections whose keys are the project's own names"""
+_PREFIXES: Final = ("MAGSAG_", "AGDD_")
 _NOT_THERE: Final = "the part behind it is not in this version"
 
 
@@ -55,6 +56,11 @@ def read_settings(flags: Mapping[str, object], environ: Mapping[str, str], cwd: 
     if search.faults:
         raise Invalid("\n".join(search.faults))
     return Found(_settings(search, project, cwd), tuple(search.notes))
+
+
+def is_of_the_process(source: str) -> bool:
+    """Whether whoever started the process gave a value, by a flag or a variable, and not the project or a default."""
+    return source in FLAGS.values() or source.startswith(_PREFIXES)
 
 
 def packaged_catalog() -> Path:
@@ -114,7 +120,7 @@ def _project(flag: object, environ: Mapping[str, str], cwd: Path) -> _Project:
 
 
 def _take_variables(environ: Mapping[str, str], search: _Search) -> None:
-    for prefix in ("MAGSAG_", "AGDD_"):
+    for prefix in _PREFIXES:
         for name in sorted(environ):
             short = name.removeprefix(prefix).lower()
             if not name.startswith(prefix) or name in OF_THE_PROCESS:

@@ -1,16 +1,13 @@
 """Budgets in manifests: what a run of an agent may cost, and what one act costs at most."""
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal, Overflow
 from hashlib import sha256
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
-from magsag.domain.budget import SMALLEST, Price, Unit
+from magsag.domain.budget import MOST, SMALLEST, Price, Unit
 from magsag.domain.manifests.base import Part
-
-_MOST: Final = 10**18
-"""of the smallest parts: a billion dollars, and what a database's integers hold"""
 
 
 def smallest(unit: str, value: Any) -> int:
@@ -19,10 +16,12 @@ def smallest(unit: str, value: Any) -> int:
         raise ValueError(f"{value!r} is no number")
     try:
         amount = Decimal(str(value)) * SMALLEST[unit]
-    except InvalidOperation:
+    except Overflow:
+        raise ValueError(f"{value} {unit} is out of range") from None
+    except ArithmeticError:
         raise ValueError(f"{value!r} is no number") from None
-    if not amount.is_finite() or not 0 <= amount <= _MOST:
-        raise ValueError(f"{value} {unit} is out of range: write 0 or more, up to {_MOST // SMALLEST[unit]:,}")
+    if not amount.is_finite() or not 0 <= amount <= MOST:
+        raise ValueError(f"{value} {unit} is out of range: write 0 or more, up to {MOST // SMALLEST[unit]:,}")
     if amount != amount.to_integral_value():
         raise ValueError(f"{value} {unit} is too fine: the smallest part is 1/{SMALLEST[unit]:,}")
     return int(amount)
@@ -36,7 +35,7 @@ Usd = Annotated[int, _reader(Unit.USD), WithJsonSchema({"type": "number", "minim
 """money, written as decimal USD, kept as integers of 1e-9 USD"""
 Seconds = Annotated[int, _reader(Unit.SECONDS), WithJsonSchema({"type": "number", "minimum": 0, "examples": [60]})]
 """a number of seconds, kept in microseconds"""
-Number = Annotated[int, Field(ge=0, le=_MOST)]
+Number = Annotated[int, Field(ge=0, le=MOST)]
 
 
 class Cost(Part):

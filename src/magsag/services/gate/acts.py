@@ -44,10 +44,10 @@ _log = logging.getLogger("magsag.act")
 class ActScope:
     """The `ctx` of a skill: what it may use while it acts."""
 
-    __slots__ = ("_attempt", "_outcomes", "_shelf", "means", "records")
+    __slots__ = ("_attempt", "_number", "_outcomes", "_shelf", "means", "records")
 
     def __init__(self, attempt: Attempt, outcomes: Outcomes, shelf: RecordShelf, means: Means) -> None:
-        self._attempt = attempt
+        self._attempt, self._number = attempt, attempt.number
         self.means = means
         self._outcomes = outcomes
         self._shelf = shelf
@@ -76,9 +76,11 @@ class ActScope:
     def spent(self, usd: float | str | None = None, tokens: int | None = None) -> None:
         """Say what the act has cost so far, in USD and tokens; what is said again adds up.
 
-        What it never says is charged as its manifest declares it. Raises StepFailed for more than that.
+        What it never says is charged as its manifest declares it. Raises StepFailed for more than that. An attempt
+        that was left behind is charged already: what it still says is no part of the next one.
         """
-        report(self._attempt, usd, tokens)
+        if self._attempt.number == self._number:
+            report(self._attempt, usd, tokens)
 
     def used(self, act: ModelAct, input: int, output: int) -> None:
         """Tokens of a model's answer, as its provider counts them."""

@@ -5,9 +5,9 @@ Whether somebody may set a cap is decided here, where it is recorded, by the peo
 
 from collections.abc import Callable
 
-from magsag.domain.approval import Acting
+from magsag.domain.approval import Acting, Proof
 from magsag.domain.budget import SET_BY_PEOPLE, BudgetRow, BudgetScope, Cap, Unit
-from magsag.domain.errors import Invalid
+from magsag.domain.errors import Invalid, Refused
 from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId
 from magsag.domain.manifests.budget import smallest
@@ -52,7 +52,9 @@ class BudgetView:
 class BudgetBook:
     """Budgets of a ledger."""
 
-    def __init__(self, store: Store, people: Callable[[], People], clock: Clock) -> None:
+    def __init__(self, store: Store, people: Callable[[], People], clock: Clock, claims_count: bool = False) -> None:
+        """`claims_count`: somebody's word may set caps, because the project says that this is development."""
+        self._claims_count = claims_count
         self._store = store
         self._people = people
         self._clock = clock
@@ -87,6 +89,7 @@ class BudgetBook:
             raise Invalid(f"{error}, or `none` to take the limit away") from None
         people = self._people()
         people.person(by)
+        self._require_proof(by, scope, unit)
         while True:
             number = len(self._store.caps()) + 1
             made = Cap(number, scope, unit, amount, self._clock.now(), by.id, by.proof, people.hash, reason)
@@ -96,6 +99,20 @@ class BudgetBook:
     def history(self) -> list[Cap]:
         """Every cap that was ever set, the oldest first."""
         return self._store.caps()
+
+    def _require_proof(self, by: Acting, scope: str, unit: str) -> None:
+        """Caps hold for everybody's runs: whoever claims does not say where they are, nor undoes what others proved."""
+        if by.proof is not Proof.CLAIM:
+            return
+        if not self._claims_count:
+            raise Refused(
+                f"--as {by.id}: for caps a claim counts where magsag.toml says `environment`, or nothing does, "
+                "not by a flag or a variable: write it there, or prove who you are"
+            )
+        before = self._newest().get((scope, unit))
+        if before is not None and before.proof is not Proof.CLAIM:
+            who = f"{before.by} set the cap of {scope} {unit} and proved it by {before.proof}"
+            raise Refused(f"--as {by.id}: {who}: a claim does not change that")
 
     def _newest(self) -> dict[tuple[str, str], Cap]:
         return {(cap.scope, cap.unit): cap for cap in self._store.caps()}

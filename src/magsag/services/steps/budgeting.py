@@ -15,10 +15,12 @@ from magsag.domain.ids import RunId
 from magsag.domain.large import MARK_BYTES
 from magsag.domain.manifests import Agent, Flow
 from magsag.domain.manifests.budget import smallest
-from magsag.policy.budget import WARN_AT, asked, reserves, show, worst_case
+from magsag.domain.values import encode_known
+from magsag.domain.verdicts import START
+from magsag.policy.budget import WARN_AT, asked, budget_of, reserves, show, worst_case
 from magsag.ports.budgets import Budgets
 from magsag.services.steps.attempt import Attempt
-from magsag.services.steps.targets import ChildAct, ModelAct, WaitAct
+from magsag.services.steps.targets import ChildAct, ModelAct, QuestionAct, WaitAct
 
 _log = logging.getLogger("magsag.budget")
 _FRESH: Final = 1_000_000
@@ -56,7 +58,7 @@ class Budgeting:
     def charge(self, attempt: Attempt) -> Charge | None:
         """What it must hold back before it starts; None when nothing limits it. Raises StepFailed."""
         seat, target = attempt.seat, attempt.target
-        if isinstance(target.act, ChildAct | WaitAct):
+        if isinstance(target.act, ChildAct | WaitAct | QuestionAct) or attempt.id == START:
             return None
         caps = self._in_force(attempt.began)
         if not seat.bounds and not caps:
@@ -87,10 +89,11 @@ def _of_model(act: ModelAct, attempt: Attempt) -> Mapping[str, int]:
     """A token is at least a byte of the request; the answer has as many as `max_tokens` allows, without it no end."""
     request, asked = attempt.value, attempt.acted
     limit = request.get("max_tokens") if isinstance(request, Mapping) else None
-    if MARK_BYTES in asked or not isinstance(limit, int) or isinstance(limit, bool) or limit < 0:
+    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 0:
         return {}
-    found = {Unit.TOKENS.value: len(asked) + limit}
-    return found if act.price is None else {**found, Unit.USD.value: act.price.cost(len(asked), limit)}
+    length = len(encode_known(request) if MARK_BYTES in asked else asked)
+    found = {Unit.TOKENS.value: length + limit}
+    return found if act.price is None else {**found, Unit.USD.value: act.price.cost(length, limit)}
 
 
 def count_tokens(attempt: Attempt, act: ModelAct, input: int, output: int) -> None:
@@ -125,14 +128,23 @@ def spent(attempt: Attempt, took: int, error: StepFailed | Retryable | None = No
         found[Unit.CALLS.value] = worst[Unit.CALLS]
     if Unit.SECONDS in worst:
         found[Unit.SECONDS.value] = min(took, worst[Unit.SECONDS])
+    if more := {unit: amount for unit, amount in found.items() if unit in worst and amount > worst[unit]}:
+        _log.warning("%s", _underestimated(attempt, more, worst))
     return found or ({} if worst else None)
+
+
+def _underestimated(attempt: Attempt, cost: Mapping[str, int], worst: Mapping[str, int]) -> str:
+    """Its intent has held back too little: no cap is passed, so its budgets are charged less than the record says."""
+    parts = ", ".join(f"{show(unit, amount)} instead of {show(unit, worst[unit])}" for unit, amount in cost.items())
+    where = f"run {attempt.seat.run.id}, step {attempt.id}"
+    return f"{attempt.target.proposal.target} took more than it could at most: {parts} ({where})"
 
 
 def warn(attempt: Attempt, charge: Charge, balances: Sequence[Balance]) -> None:
     """Log each budget of which this reservation has passed the warn threshold."""
-    parts = {(bound.scope, bound.unit): bound.warn_at for bound in attempt.seat.bounds}
+    parts = {budget_of(bound, attempt.began).id: bound.warn_at for bound in attempt.seat.bounds}
     for one, balance in zip(charge.reserves, balances, strict=True):
-        line = balance.cap * parts.get((one.budget.scope, one.budget.unit), WARN_AT)
+        line = balance.cap * parts.get(one.budget.id, WARN_AT)
         if balance.cap >= 0 and balance.used - one.amount < line <= balance.used:
             what = "budget %s: %s of %s is taken (run %s, step %s)"
             taken, cap = show(balance.unit, balance.used), show(balance.unit, balance.cap)
@@ -140,19 +152,19 @@ def warn(attempt: Attempt, charge: Charge, balances: Sequence[Balance]) -> None:
 
 
 def report(attempt: Attempt, usd: float | str | None, tokens: int | None) -> None:
-    """Add to what an act says it has cost. Raises StepFailed for more than it declares."""
+    """Add to what an act says it has cost. Raises StepFailed for more than it declares, and counts what it declares."""
     try:
         given = {Unit.USD.value: usd, Unit.TOKENS.value: tokens}
         said = {unit: smallest(unit, amount) for unit, amount in given.items() if amount is not None}
     except ValueError as error:
         raise StepFailed(ErrorType.INVALID_VALUE, f"ctx.spent: {error}") from None
     limit = declared(attempt)
-    for unit, amount in said.items():
-        whole = attempt.reported.get(unit, 0) + amount
-        if unit in limit and whole > limit[unit]:
-            what = f"it has cost {show(unit, whole)}, and declares at most {show(unit, limit[unit])}"
+    whole = {unit: attempt.reported.get(unit, 0) + amount for unit, amount in said.items()}
+    attempt.reported.update({unit: min(amount, limit.get(unit, amount)) for unit, amount in whole.items()})
+    for unit, amount in whole.items():
+        if unit in limit and amount > limit[unit]:
+            what = f"it has cost {show(unit, amount)}, and declares at most {show(unit, limit[unit])}"
             raise StepFailed(ErrorType.RAISED, f"{attempt.target.proposal.target}: {what}: raise its `cost`")
-        attempt.reported[unit] = whole
 
 
 def bounds_of(manifest: Agent | Flow, run: RunId) -> tuple[Bound, ...]:
