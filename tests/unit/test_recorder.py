@@ -13,10 +13,12 @@ from magsag.adapters.store.memory import MemoryStore
 from magsag.domain.approval import TicketState
 from magsag.domain.effects import Level
 from magsag.domain.errors import Invalid, LeaseLost, StoreBroken
+from magsag.domain.facts import StepStarted
 from magsag.domain.ids import RunId, StepId
 from magsag.engine.chain import unseal
 from magsag.engine.run import Run
-from magsag.ports.ledger import Declined, Lease, Record, Store, Write, Written
+from magsag.ports.ledger import Declined, Lease, Record, Sealed, Store, TicketRow, Write, Written
+from magsag.services.recording.commits import Intent
 from magsag.services.recording.driven import Tree
 from magsag.services.recording.recorder import KEPT_FACTS, KEPT_SECONDS, Recorder
 from magsag.services.steps.beginnings import new_run
@@ -212,6 +214,67 @@ def test_no_outcome_is_on_record_without_its_intent() -> None:
         desk.recorder.close()
 
     Desk(lambda number: time.sleep(0.02), virtual=False).run(work)
+
+
+def intend(desk: Desk, tree: Tree, run: Run, step: str, tickets: Sequence[TicketRow] = ()) -> Intent:
+    def write(sealed: Sealed) -> Write:
+        return Write(run.id, tree.root, [sealed], tree.lease, tickets=tickets)
+
+    return desk.recorder.intend(tree, run, replace(STARTED, step=StepId(step)), Level.SYNCED, write)
+
+
+def begun(desk: Desk) -> list[str]:
+    return [str(fact.step) for fact in map(unseal, desk.store.read(R)) if isinstance(fact, StepStarted)]
+
+
+@pytest.mark.parametrize("is_slow", [False, True])
+def test_an_intent_does_not_outlive_what_was_proposed_with_it(is_slow: bool) -> None:
+    """Its large value, a fact that it follows from: they fell with a ticket that somebody decided meanwhile."""
+    stale = [ticket(run=R, version=2, state=TicketState.SPENT)]
+
+    async def work(desk: Desk, tree: Tree, run: Run) -> None:
+        await desk.recorder.record(tree, run, [done(1)], Level.WRITTEN)
+        desk.recorder.add_blob(tree, run, "large-1", b"large")
+        desk.recorder.propose(tree, run, [replace(STARTED, step=StepId("held#1"))], Level.SYNCED, tickets=stale)
+        intent = intend(desk, tree, run, "once#1")
+        await asyncio.wait([intent])
+        assert isinstance(tree.lost, LeaseLost)
+        assert begun(desk) == []
+        assert desk.store.check() == []
+        desk.recorder.close()
+
+    slow = Desk(lambda number: time.sleep(0.02), virtual=False)
+    (slow if is_slow else Desk()).run(work)
+
+
+@pytest.mark.parametrize("stale_first", [True, False])
+def test_no_intent_shares_a_commit_with_one_that_may_fall_with_its_ticket(stale_first: bool) -> None:
+    stale = [ticket(run=R, version=2, state=TicketState.SPENT)]
+
+    async def work(desk: Desk, tree: Tree, run: Run) -> None:
+        intents = [("held#1", stale), ("once#1", [])]
+        other, its_run = await desk.begin(RunId("other"))
+        made = [intend(desk, tree, run, *one) for one in (intents if stale_first else intents[::-1])]
+        besides = intend(desk, other, its_run, "once#1")
+        await asyncio.wait([*made, besides])
+        assert isinstance(tree.lost, LeaseLost)
+        assert begun(desk) == ([] if stale_first else ["once#1"])
+        assert (other.lost, len(desk.store.read(RunId("other")))) == (None, 2)
+
+    Desk().run(work)
+
+
+def test_an_intent_that_may_fall_waits_for_those_that_would_be_begun_for_nothing() -> None:
+    async def work(desk: Desk, tree: Tree, run: Run) -> None:
+        await desk.recorder.record(tree, run, [done(1)], Level.WRITTEN)
+        desk.recorder.propose(tree, run, [replace(STARTED, step=StepId("once#1"))], Level.SYNCED)
+        held = [intend(desk, tree, run, f"held#{n}", [ticket(run=R, id=f"t{n}")]) for n in range(2)]
+        await asyncio.wait(held)
+        assert tree.lost is None
+        assert [kinds for _, kinds in desk.store.commits[2:]] == [["StepStarted"]] * 3
+        assert begun(desk) == ["once#1", "held#0", "held#1"]
+
+    Desk().run(work)
 
 
 def test_a_run_that_exists_is_not_created_again() -> None:

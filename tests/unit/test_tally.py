@@ -7,6 +7,7 @@ import pytest
 
 from magsag.catalog.patterns import pattern
 from magsag.domain import facts
+from magsag.domain.approval import Acting, Answer, Proof
 from magsag.domain.effects import Effect
 from magsag.domain.errors import ErrorType
 from magsag.domain.facts import Count, Decision, Proposal, StepDone, StepStarted, Verdict
@@ -14,6 +15,8 @@ from magsag.domain.ids import RunId, StepId
 from magsag.engine.chain import seal, unseal
 from magsag.engine.run import Run, evolve
 from magsag.policy.rules import Counted
+from magsag.ports.ledger import TicketQuery
+from magsag.services.people.approvals import Decision as ApprovalDecision
 from magsag.services.steps.tally import Tally
 from magsag.testing.history import History
 from tests.unit.catalogs import swapped
@@ -151,3 +154,39 @@ def test_counts_are_written_down_and_read_back() -> None:
         sealed = seal(fact, b"0" * 16)
         assert unseal(sealed) == fact
         assert (b"counts" in sealed.body) is bool(verdict.counts)
+
+
+ASKS: Final = """\
+kind: policy
+schema: 1
+rules:
+  - {id: one-only, on: ["skill:once", "skill:idem"], when: 'run.count("skill:once") >= 1', verdict: deny}
+  - {id: people, on: ["skill:once"], verdict: ask}
+"""
+PEOPLE: Final = "kind: people\nschema: 1\npeople:\n  - {id: ann, proof: os_user}\n"
+
+
+@pytest.mark.parametrize("budget", [None, "{calls: 9}"])
+def test_approved_siblings_cannot_pass_a_limit_together(tmp_path: Path, budget: str | None) -> None:
+    """Under a budget an intent is believed after its commit; what is approved counts before that."""
+    more = {} if budget is None else {"budget": budget}
+    files = {**KINDS, "policies/limit.yaml": ASKS, "people.yaml": PEOPLE, **agent("main", THREE, USES, **more)}
+    project = Bench(tmp_path, files, actor="tester")
+    assert project.run().status == "parked"
+    for row in project.store.tickets(TicketQuery()):
+        project.app.approvals.decide(row.id, ApprovalDecision(Acting("ann", Proof.OS_USER), Answer.APPROVE))
+    assert project.resume().output == {"errors": ["denied", "denied"]}
+    assert sum(WORLD.count("once").values()) == 1
+    project.close()
+
+
+def test_what_is_on_its_way_counts_for_a_rule_that_asks_for_the_first_time(tmp_path: Path) -> None:
+    body = """
+    results = await ctx.gather(ctx.skill("once", 1), ctx.skill("idem", 2), on_error="collect")
+    return {"errors": [error["type"] for error in results.errors]}
+    """
+    limit = swapped(ASKS, ('["skill:once", "skill:idem"]', '["skill:idem"]'), ("verdict: ask", "verdict: allow"))
+    program = agent("main", body, USES, budget="{calls: 9}")
+    project = Bench(tmp_path, {**KINDS, "policies/limit.yaml": limit, **program})
+    assert project.run().output == {"errors": ["denied"]}
+    project.close()

@@ -8,7 +8,7 @@ from magsag.domain.approval import Proof
 from magsag.domain.budget import Balance, Budget, BudgetRow, Cap, Reservation, Reserve, Settle, Shortfall
 from magsag.domain.ids import RunId, StepId
 from magsag.ports.ledger import Declined, Lease, Store, Write, Written
-from magsag.testing.sample_runs import ELSEWHERE, RUN, SYNCED, WRITTEN, begin, done, end
+from magsag.testing.sample_runs import ELSEWHERE, RUN, SYNCED, WRITTEN, begin, done, end, ticket
 
 OWN = Budget(f"run/{RUN}/usd", "run", "usd", 100, RUN)
 ALL = Budget("organisation/usd", "organisation", "usd", None)
@@ -56,6 +56,18 @@ class BudgetsSuite:
         assert [type(answer) for answer in answers] == [Written, Declined, Written, Declined, Written]
         assert store.budgets([RUN]) == [row(OWN, 100, reserved=100)]
         assert len(store.read(RUN)) == 4
+
+    def test_a_refused_intent_leaves_its_ticket_to_its_siblings(self, store: Store) -> None:
+        lease = begin(store)
+        writes = [
+            replace(taking(lease, f"s#{n}", (OWN, amount)), tickets=[ticket()]) for n, amount in ((1, 101), (2, 60))
+        ]
+        answers = store.write([*writes, replace(writes[1], reserves=[])], SYNCED)
+        assert isinstance(answers[1], Written)
+        assert [answers[0], answers[2]] == [
+            Declined("budget", Shortfall(OWN.id, "usd", 100, 100, 101)),
+            Declined("approval"),
+        ]
 
     def test_what_is_settled_twice_or_was_never_held_changes_nothing(self, store: Store) -> None:
         lease = begin(store)

@@ -109,21 +109,20 @@ class Batch:
 
     def _refused(self, item: Write) -> Declined | None:
         """By approvals that were changed, or budgets that have too little left; else what it takes is taken."""
-        if not self._standing.allow(item) or (item.tickets and not self._takes(item.tickets)):
+        if not self._standing.allow(item) or (item.tickets and not self._follow(item.tickets)):
             return Declined("approval")
-        short = self._pays(item)
-        return None if short is None else Declined("budget", short)
+        if (short := self._pays(item)) is not None:
+            return Declined("budget", short)
+        self._versions.update((ticket.id, ticket.version) for ticket in item.tickets)
+        return None
 
-    def _takes(self, tickets: Sequence[TicketRow]) -> bool:
+    def _follow(self, tickets: Sequence[TicketRow]) -> bool:
         """Whether each ticket follows the version that stands; those of a write stand or fall together."""
         for ticket in tickets:
             if ticket.id not in self._versions:
                 row = self._connection.execute(self._sql["ticket_version"], (ticket.id,)).fetchone()
                 self._versions[ticket.id] = 0 if row is None else row[0]
-        if any(self._versions[ticket.id] != ticket.version - 1 for ticket in tickets):
-            return False
-        self._versions.update((ticket.id, ticket.version) for ticket in tickets)
-        return True
+        return all(self._versions[ticket.id] == ticket.version - 1 for ticket in tickets)
 
     def _pays(self, item: Write) -> Shortfall | None:
         """Settle and reserve; why the reservations do not fit, and then nothing has changed."""

@@ -57,7 +57,7 @@ class Judging:
             return found.fixed
         if not found.counts:
             return judge(record_about(attempt, now), found, seat.targets.policies.hash)
-        tally = seat.tally = seat.tally or Tally(seat.run)
+        tally = seat.tally = seat.tally or Tally(seat.run, seat.going)
         counts = tally.counts(found.counts, attempt.id)
         verdict = judge(record_about(attempt, now, counts), found, seat.targets.policies.hash)
         return replace(verdict, counts=counts)

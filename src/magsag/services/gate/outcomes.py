@@ -95,7 +95,11 @@ class Outcomes:
             return about
 
         intent = self._recorder.intend(tree, run, fact, level, write)
-        await self._committed(attempt, intent)
+        attempt.seat.going[attempt.id] = attempt.target.proposal.target
+        try:
+            await self._committed(attempt, intent)
+        finally:
+            del attempt.seat.going[attempt.id]
         if intent.short is not None:
             raise exhausted(intent.short, attempt.target.proposal.target)
         warn(attempt, charge, intent.balances)

@@ -1,7 +1,8 @@
 """What waits for a commit, and what it is told: commits, outcomes that must not fall, intents that take from budgets.
 
 An intent with reservations is a write of its own, believed after its commit: one that a budget refuses leaves nothing,
-and what was proposed beside it stands.
+and what was proposed beside it stands. What falls with a ticket that somebody decided meanwhile loses its tree: so of
+what an intent leans on, or what would be begun for nothing, nothing shares a commit with it.
 """
 
 import asyncio
@@ -21,6 +22,26 @@ from magsag.services.recording.driven import Tree
 Answers = Sequence[Written | Declined] | Broken
 
 
+class Taken:
+    """The trees of which a commit writes something that may fall, or that must not stand when the tree is lost."""
+
+    def __init__(self) -> None:
+        self._trees: dict[Tree, bool] = {}
+        """whether it may fall"""
+
+    def add(self, tree: Tree, may_fall: bool, begins: bool) -> None:
+        """It is written, whatever there is beside it."""
+        if may_fall or begins:
+            self._trees[tree] = may_fall or self._trees.get(tree, False)
+
+    def take(self, tree: Tree, may_fall: bool) -> bool:
+        """An intent is written, unless it and what there is may not share a commit."""
+        if tree in self._trees and (may_fall or self._trees[tree]):
+            return False
+        self.add(tree, may_fall, begins=True)
+        return True
+
+
 class Commit(asyncio.Future[None]):
     """A commit does not end because nobody waits for it any more; a shield would cost a turn of the loop each time."""
 
@@ -31,8 +52,9 @@ class Commit(asyncio.Future[None]):
         """A cancelled task hears of its cancellation after the commit."""
         return False
 
-    def join(self, writes: list[Write]) -> None:
-        """Add what it wants written by itself."""
+    def join(self, writes: list[Write], taken: "Taken") -> bool:
+        """Add what it wants written by itself; False when that is for the next commit."""
+        return True
 
     def answered(self, answers: Answers) -> None:
         """Hear what became of these writes."""
@@ -73,11 +95,15 @@ class Intent(Commit):
         self._proposed = proposed
         return self
 
-    def join(self, writes: list[Write]) -> None:
-        """Nothing of a lost tree is written."""
-        if self._proposed.tree.lost is None:
+    def join(self, writes: list[Write], taken: "Taken") -> bool:
+        """Nothing of a lost tree is written; beside what may fall, or when it may itself, it waits."""
+        tree, write = self._proposed.tree, self._proposed.write
+        if tree.lost is None:
+            if not taken.take(tree, bool(write.tickets or write.leans)):
+                return False
             self._at = len(writes)
-            writes.append(self._proposed.write)
+            writes.append(write)
+        return True
 
     def answered(self, answers: Answers) -> None:
         """Believe it, or note why not."""

@@ -25,7 +25,7 @@ from magsag.engine.run import Run, evolve
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Change, Declined, Ledger, NewRun, Record, Sealed, TicketRow, Write, Written
 from magsag.ports.standing_approvals import Leaning
-from magsag.services.recording.commits import Commit, Intent, Outcome, Proposed, lost_by
+from magsag.services.recording.commits import Commit, Intent, Outcome, Proposed, Taken, lost_by
 from magsag.services.recording.driven import Tree
 
 KEPT_SECONDS: Final = 0.05
@@ -240,17 +240,24 @@ class Recorder:
         # is: a fact before it may have fallen, and the next leg reads what stands.
         kept = {run: item for run, item in self._pending.items() if item.tree.lost is None}
         pending, self._pending = dict(sorted(kept.items(), key=_gives_back)), {}
-        waiting, self._waiting = self._waiting, []
-        level, self._level, self._count = max(self._level, Level.WRITTEN), Level.KEPT, 0
+        level, self._count = max(self._level, Level.WRITTEN), 0
         now = self._clock.now()
         writes = [_write(run, item, now) for run, item in pending.items()]
         writes += [write for item in pending.values() for write in item.beside]
-        for done in waiting:
-            done.join(writes)
+        taken = Taken()
+        for item in pending.values():
+            taken.add(item.tree, bool(item.tickets or item.leans), bool(item.begun))
+        waiting: list[Commit] = []
+        later: list[Commit] = []
+        for done in self._waiting:
+            (waiting if done.join(writes, taken) else later).append(done)
+        self._waiting, self._level = later, level if later else Level.KEPT
         if self._pace > SLOW_SECONDS:
             self._flush_in_thread(pending, writes, level, waiting)
         else:
             self._settled(pending, self._commit_all(pending, writes, level), waiting)
+            if later:
+                self._flush_soon()
 
     def _flush_in_thread(
         self,

@@ -105,6 +105,8 @@ class Seat:
     """its program went on although a step had failed"""
     tally: Tally | None = None
     """what it has done so far, once a rule has asked"""
+    going: dict[StepId, str] = field(default_factory=dict)
+    """steps that were let through and whose intent is on its way to the ledger, with what they act on"""
     stragglers: "set[asyncio.Task[Any]]" = field(default_factory=set)
     """tasks of branches that were given up: the run does not rest before they have ended"""
     reasons: list[ParkReason] = field(default_factory=list)

@@ -3,9 +3,13 @@
 A step counts from the moment that it is reserved, judged and let through, until it fails or is given up; a step
 never counts for itself, so that a retry or a resumed step is judged as it was. Each step is looked at until it has
 ended, and no more: asking costs what is open, however long the run is.
+
+An intent that takes from budgets is believed after its commit only. Until then its step is going, and counts as well.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from magsag.domain.facts import Count, StepStatus
 from magsag.domain.ids import StepId
@@ -27,14 +31,18 @@ class _Target:
 class Tally:
     """The steps of one run, by what they act on."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, going: Mapping[StepId, str] = MappingProxyType({})) -> None:
+        """`going`: the steps whose intent waits for its commit, with their targets; it is read again each time."""
         self._run = run
+        self._going = going
         self._targets: dict[str, _Target] = {}
         self._meant: dict[str, list[str]] = {}
         """reference of a rule -> the targets that it means, as far as they are known"""
         for step in run.steps.values():
             if step.proposal is not None:
                 self.reserve(step.id, step.proposal.target)
+        for id, target in going.items():
+            self.reserve(id, target)
 
     def reserve(self, step: StepId, target: str) -> None:
         """The step may start: from now on it counts for others."""
@@ -68,6 +76,6 @@ class Tally:
             if status is StepStatus.SUCCEEDED or status in _GONE:
                 target.open.discard(id)
                 target.succeeded += status is StepStatus.SUCCEEDED
-            elif id != judged and status not in _UNDECIDED:
+            elif id != judged and (status not in _UNDECIDED or id in self._going):
                 started += 1
         return started
