@@ -18,6 +18,7 @@ TARGETS = "help setup demo check test test-slow prove bench docs-check size sche
 LEFT_FOR_LATER = (
     r"TODO|FIXME|NotImplementedError|mark\.skip|mark\.xfail|pytest\.skip\(|unittest\.mock|monkeypatch\.setattr"
 )
+FROZEN_BY_HAND = re.compile(r"^\s*@(?:\w+\.)?dataclass\((?=[^)]*\bfrozen=True)[^)]*\bslots=True", re.MULTILINE)
 VIOLATIONS = {
     "engine/violation.py": "import time",
     "policy/violation.py": "import magsag.ports",
@@ -96,6 +97,22 @@ def test_nothing_is_left_for_later() -> None:
 @pytest.mark.parametrize(("name", "text"), [("a/utils.py", ""), ("a.py", "# TODO: more"), ("a.py", "pytest.skip()")])
 def test_what_is_left_for_later_is_seen(name: str, text: str) -> None:
     assert list(text_faults(name, text))
+
+
+def test_values_are_made_in_one_way() -> None:
+    texts = {path: path.read_text(encoding="utf-8") for path in (ROOT / "src/magsag").rglob("*.py")}
+    assert [path.relative_to(ROOT).as_posix() for path, text in texts.items() if FROZEN_BY_HAND.search(text)] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "@dataclass(frozen=True, slots=True)\nclass A:\n",
+        "import dataclasses\n\n\n@dataclasses.dataclass(\n    slots=True,\n    frozen=True,\n)\nclass A:\n",
+    ],
+)
+def test_a_value_made_in_another_way_is_seen(text: str) -> None:
+    assert FROZEN_BY_HAND.search(text)
 
 
 def test_each_import_rule_can_fail(tmp_path: Path) -> None:
