@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from magsag.domain.breaking import BreakerState
 from magsag.domain.manifests.throttling import BreakerRule, RateRule
 from magsag.policy.breaker import Breaker, Call, Passes, Shut, ask, closed, hear, state_of
-from magsag.policy.throttle import Admitted, Busy, Later, Limited, Limits, Throttle, admit, calls_left, settle
+from magsag.policy.throttle import Admitted, Busy, Later, Limited, Limits, Throttle, admit, calls_left, rewound, settle
 
 SECOND = 1_000_000
 RULE = BreakerRule.model_validate({"failures": 2, "of": 3, "open": "10s", "within": "60s"})
@@ -54,6 +54,15 @@ def test_what_says_nothing_of_the_thing_changes_no_count(breaker: Breaker) -> No
 def test_an_open_one_refuses_until_its_time_is_over() -> None:
     assert ask(OPEN, "c", 15 * SECOND - 1, 0) == Shut(BreakerState.OPEN, 5 * SECOND, 15 * SECOND)
     assert state_of(OPEN, 15 * SECOND) is BreakerState.HALF_OPEN
+
+
+def test_a_clock_that_was_set_back_makes_nobody_wait_longer() -> None:
+    day, busy = 86_400 * SECOND, (Busy("c", 17 * SECOND),)
+    late = replace(PROBED, since=day + 5 * SECOND, until=day + 15 * SECOND, probe_until=day + 20 * SECOND)
+    known = Throttle(late, full_at=day + 9 * SECOND, busy=(Busy("c", day + 17 * SECOND),), at=day + 8 * SECOND)
+    assert rewound(known, 8 * SECOND) == Throttle(PROBED, full_at=9 * SECOND, busy=busy)
+    assert rewound(known, day + 8 * SECOND) is known
+    assert rewound(Throttle(failing(1), at=3 * SECOND), 2 * SECOND) == Throttle(Breaker(recent=(Call(0, True),)))
 
 
 def test_half_open_lets_one_through_and_the_same_call_again() -> None:

@@ -12,13 +12,14 @@ from magsag.domain.approval import Acting, Answer, Proof
 from magsag.domain.breaking import BreakerMoved, BreakerState
 from magsag.domain.errors import ErrorType, Invalid, Retryable, StepFailed, StoreBroken
 from magsag.domain.facts import RunStatus, StepStatus
-from magsag.domain.manifests.throttling import ProviderLimits
+from magsag.domain.manifests.throttling import BreakerRule, ProviderLimits
+from magsag.policy.throttle import Limits, settle
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import TicketQuery
 from magsag.ports.throttles import ThrottleRow
 from magsag.services.driving.runs import Order, RunResult
 from magsag.services.people.approvals import Decision
-from magsag.services.steps.throttles import ThrottleStates, throttle_of
+from magsag.services.steps.throttles import ThrottleStates, change, throttle_of
 from tests.unit.world import ALLOW, WORLD, Bench, agent, skill
 
 BREAKER = "{failures: 5, of: 10, open: 30s}"
@@ -113,6 +114,29 @@ def test_five_failures_and_the_sixth_is_refused_without_contact(
     assert b"its breaker is open since 20" in error.output
     assert b'"throttle":"skill:' in error.output
     assert moves(made) == [BreakerState.OPEN]
+
+
+class SetBack(MemoryStore):
+    """A store whose clock the test moves."""
+
+    at = 1_800_000_000_000_000
+
+    def throttle(self, name: str) -> tuple[int, ThrottleRow | None]:
+        return self.at, super().throttle(name)[1]
+
+
+def test_a_breaker_that_opened_before_the_clock_was_set_back_is_open_for_its_time_from_then_on() -> None:
+    store, rule = SetBack(), BreakerRule.model_validate({"failures": 1, "open": "30s"})
+    change(store, "skill:a", lambda throttle, now: settle(throttle, Limits(rule), "c", 0, True, now))
+    store.at -= 3_600_000_000
+    waits = []
+    for passed in (0, 29, 1):
+        store.at += passed * 1_000_000
+        change(store, "skill:a", lambda throttle, _: throttle)  # as a call does that is refused
+        (view,) = ThrottleStates(store).all()
+        assert view.half_open is not None
+        waits.append((view.state, (view.half_open - store.at) / 1e6))
+    assert waits == [(BreakerState.OPEN, 30), (BreakerState.OPEN, 1), (BreakerState.HALF_OPEN, 0)]
 
 
 def test_after_the_cool_down_one_call_tries_and_closes_it(bench: Callable[..., Bench]) -> None:

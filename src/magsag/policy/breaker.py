@@ -111,6 +111,15 @@ def closed(breaker: Breaker) -> Breaker:
     return Breaker(breaker.epoch + 1)
 
 
+def earlier(breaker: Breaker, by: int) -> Breaker:
+    """The same by a clock that is so far behind."""
+    recent = tuple(Call(call.at - by, call.failed) for call in breaker.recent)
+    if not breaker.since:
+        return replace(breaker, recent=recent)
+    since, until = max(1, breaker.since - by), breaker.until - by
+    return replace(breaker, recent=recent, since=since, until=until, probe_until=breaker.probe_until - by)
+
+
 def _after_probe(breaker: Breaker, rule: BreakerRule, failed: bool | None, now: int) -> Breaker:
     if failed is None:
         return replace(breaker, probe="", probe_until=0)

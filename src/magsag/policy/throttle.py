@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from magsag.domain.frozen import frozen
 from magsag.domain.manifests.throttling import BreakerRule, RateRule
-from magsag.policy.breaker import Breaker, Shut, ask, hear
+from magsag.policy.breaker import Breaker, Shut, ask, earlier, hear
 
 
 @frozen
@@ -59,6 +59,8 @@ class Throttle:
     closed_by: str = ""
     """who closed the breaker by hand, and when"""
     closed_at: int = 0
+    at: int = field(default=0, compare=False)
+    """when it was changed last"""
 
 
 class Limited(StrEnum):
@@ -120,6 +122,17 @@ def withdraw(throttle: Throttle, limits: Limits, caller: str, epoch: int, now: i
     """As if the call had not been let through: it was never made."""
     given_back = throttle.full_at - _one(limits.rate) if limits.rate is not None else throttle.full_at
     return replace(settle(throttle, limits, caller, epoch, None, now), full_at=given_back)
+
+
+def rewound(throttle: Throttle, now: int) -> Throttle:
+    """As it stands by the clock of now: one that was set back makes nobody wait longer than was meant."""
+    by = throttle.at - now
+    if by <= 0:
+        return throttle
+    busy = tuple(Busy(one.caller, one.until - by) for one in throttle.busy)
+    return replace(
+        throttle, breaker=earlier(throttle.breaker, by), full_at=max(0, throttle.full_at - by), busy=busy, at=now
+    )
 
 
 def calls_left(throttle: Throttle, rate: RateRule, now: int) -> int:

@@ -11,7 +11,7 @@ from magsag.domain.breaking import BreakerState
 from magsag.domain.errors import Invalid, StoreBroken
 from magsag.domain.frozen import frozen
 from magsag.policy.breaker import Breaker, Call, closed, state_of
-from magsag.policy.throttle import Busy, Throttle
+from magsag.policy.throttle import Busy, Throttle, rewound
 from magsag.ports.throttles import ThrottleRow, Throttles
 
 _log = logging.getLogger("magsag.throttle")
@@ -26,10 +26,11 @@ def change(store: Throttles, name: str, changed: Callable[[Throttle, int], Throt
     """
     for _ in range(_TRIES):
         now, row = store.throttle(name)
-        before = Throttle() if row is None else throttle_of(row)
-        after = changed(before, now)
+        stored = Throttle() if row is None else throttle_of(row)
+        before = rewound(stored, now)
+        after = replace(changed(before, now), at=now)
         version = 1 if row is None else row.version + 1
-        if after == before or store.put_throttle(ThrottleRow(name, version, to_json(after))):
+        if after == stored or store.put_throttle(ThrottleRow(name, version, to_json(after))):
             return before, after
     raise _hurried(name)
 
@@ -103,7 +104,7 @@ class ThrottleStates:
             if row is None:
                 known = ", ".join(view.name for view in self._store.throttles()) or "none yet"
                 raise Invalid(f"{name!r} has no breaker that was ever asked (there are: {known})")
-            fresh = replace(_closed(row), closed_by=by, closed_at=now)
+            fresh = replace(rewound(_closed(row), now), closed_by=by, closed_at=now, at=now)
             if self._store.put_throttle(ThrottleRow(name, row.version + 1, to_json(fresh))):
                 _log.warning("breaker %s closed: by %s", name, by)
                 return
@@ -112,7 +113,7 @@ class ThrottleStates:
     def _views(self) -> Iterator[ThrottleView]:
         for row in self._store.throttles():
             now, _ = self._store.throttle(row.name)
-            throttle = throttle_of(row)
+            throttle = rewound(throttle_of(row), now)
             breaker = throttle.breaker
             yield ThrottleView(
                 row.name,
