@@ -12,7 +12,7 @@ from magsag.adapters.store.postgres.store import PostgresStore
 from magsag.adapters.store.sqlite import SqliteStore
 from magsag.domain.errors import Invalid, LedgerClosed, Refused
 from magsag.domain.ids import RunId
-from magsag.ports.ledger import Course, KeptRecord, Lease, Standing, Store
+from magsag.ports.ledger import Closure, Course, KeptRecord, Lease, Store
 from magsag.services.keeping.moving import Moved, Moving
 from magsag.services.keeping.tallies import SORTS, tally
 from magsag.testing.clock import FrozenClock
@@ -138,9 +138,9 @@ def test_what_breaks_on_the_way_leaves_the_old_ledger_as_it_was(source: SqliteSt
 @pytest.mark.parametrize("pieces", [0, 5, 99])
 def test_a_move_that_was_killed_is_done_again(source: SqliteStore, place: Path, course: Course, pieces: int) -> None:
     with closing(opened(place)) as target:
-        target.stand(FILLING, None)
+        target.set_closure(FILLING, None)
         target.fill(list(source.pieces())[:pieces])
-    source.stand(Standing(course, str(place), 2), None)
+    source.set_closure(Closure(course, str(place), 2), None)
     if course is Course.LEFT:
         with pytest.raises(LedgerClosed, match="was moved"):
             moving(source).cancel()
@@ -150,7 +150,7 @@ def test_a_move_that_was_killed_is_done_again(source: SqliteStore, place: Path, 
 
 
 def test_a_move_that_was_killed_is_cancelled(source: SqliteStore, place: Path) -> None:
-    source.stand(Standing(Course.LEAVING, str(place), 2), None)
+    source.set_closure(Closure(Course.LEAVING, str(place), 2), None)
     assert moving(source).cancel().elsewhere == str(place)
     assert drives(source)
     with pytest.raises(Invalid, match="no move to cancel"):
@@ -187,7 +187,7 @@ def test_runs_in_memory_are_not_moved(place: Path) -> None:
 def test_what_ended_without_an_anchor_is_anchored_where_it_arrives(place: Path) -> None:
     with closing(opened(place)) as target:
         fill(target, furnish(MemoryStore()))
-        target.stand(None, FILLING)
+        target.set_closure(None, FILLING)
         assert target.check() == []
 
 

@@ -33,10 +33,10 @@ def test_a_ledger_is_closed_beside_a_run_that_comes_to_rest(cluster: Cluster, ds
     with closing(PostgresStore(dsn, tmp_path)) as store, connect(target_of(dsn)) as writer:
         with writer.transaction():
             writer.execute("lock table runs in row exclusive mode")
-            closer = meeting(dsn, lambda: store.stand(LEAVING, None))
+            closer = meeting(dsn, lambda: store.set_closure(LEAVING, None))
             writer.execute("lock table leases in row exclusive mode")
         closer.result(30)
-        assert store.standing() == LEAVING
+        assert store.closure() == LEAVING
     assert cluster.log().count("deadlock detected") == before
 
 
@@ -48,7 +48,7 @@ def test_a_ledger_is_closed_beside_a_vacuum_of_another_machine(cluster: Cluster,
             with reader.transaction():
                 reader.execute("lock table approvals in share mode")
                 vacuum = meeting(dsn, lambda: a.vacuum(20, dry_run=False))
-                closer = meeting(dsn, lambda: b.stand(LEAVING, None), waiting=2)
+                closer = meeting(dsn, lambda: b.set_closure(LEAVING, None), waiting=2)
             vacuum.result(30)
             closer.result(30)
     assert cluster.log().count("deadlock detected") == before
@@ -59,13 +59,13 @@ def test_a_writer_and_a_ledger_that_closes_may_wait_for_each_other(cluster: Clus
     with closing(PostgresStore(dsn, tmp_path)) as store, connect(target_of(dsn)) as writer:
         begin(store)
         store.release(Lease(RUN, store.owner(), 1))
-        store.stand(LEAVING, None)
+        store.set_closure(LEAVING, None)
         with suppress(psycopg.errors.DeadlockDetected), writer.transaction():  # on a slow machine it ends the writer
             writer.execute("select from leases for update")
-            closer = meeting(dsn, lambda: store.stand(LEFT, LEAVING))
+            closer = meeting(dsn, lambda: store.set_closure(LEFT, LEAVING))
             writer.execute("lock table runs in row exclusive mode")
         closer.result(30)
-        assert store.standing() == LEFT
+        assert store.closure() == LEFT
     assert cluster.log().count("deadlock detected") == before + 1
 
 

@@ -64,7 +64,7 @@ class StoreAway(StoreBroken):
 
 
 class LedgerClosed(StoreBroken, Invalid):
-    """The ledger was moved elsewhere, or is not whole yet: nobody starts or drives runs in it (`domain.standing`)."""
+    """The ledger was moved elsewhere, or is not whole yet: nobody starts or drives runs in it (`domain.closure`)."""
 
 
 class LeaseLost(Broken):

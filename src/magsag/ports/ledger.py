@@ -12,10 +12,10 @@ read or written; nothing of a failed call has happened. Once a ledger is closed 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from magsag.domain.closure import Closure, Course
 from magsag.domain.effects import Level
 from magsag.domain.ids import RunId
 from magsag.domain.sealed import Fault, Sealed, Stored
-from magsag.domain.standing import Course, Standing
 from magsag.ports.auditing import Audited
 from magsag.ports.budgets import Budgets, KeptBudget, KeptCap, KeptReservation
 from magsag.ports.measures import Measures
@@ -43,6 +43,7 @@ from magsag.ports.throttles import Throttles
 __all__ = [
     "AnchorLines",
     "Change",
+    "Closure",
     "Course",
     "Declined",
     "Fault",
@@ -67,7 +68,6 @@ __all__ = [
     "RunRow",
     "Runs",
     "Sealed",
-    "Standing",
     "Store",
     "Stored",
     "TicketQuery",

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+from magsag.domain.closure import Closure
 from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId
 from magsag.domain.sealed import Stored
-from magsag.domain.standing import Standing
 from magsag.ports.budgets import BudgetPiece
 from magsag.ports.rows import (
     Record,
@@ -70,10 +70,10 @@ Piece = AnchorLines | KeptBundle | KeptRun | KeptBlob | KeptRecord | KeptTicket 
 class Moving(Protocol):
     """The whole ledger on its way to another store (`services.keeping.moving`)."""
 
-    def standing(self) -> Standing | None:
+    def closure(self) -> Closure | None:
         """Why this ledger is closed; None for one in use."""
 
-    def stand(self, standing: Standing | None, was: Standing | None) -> None:
+    def set_closure(self, closure: Closure | None, was: Closure | None) -> None:
         """Close the ledger or open it again, synced. Raises Invalid when its standing is no longer `was`.
 
         LEAVING raises Invalid while somebody's lease is in force. FILLING empties a ledger that was FILLING before,

@@ -14,6 +14,7 @@ from magsag.domain.ids import RunId, StepId
 from magsag.engine.chain import blob_id
 from magsag.ports.ledger import (
     AnchorLines,
+    Closure,
     Course,
     KeptBlob,
     KeptBudget,
@@ -26,7 +27,6 @@ from magsag.ports.ledger import (
     Lease,
     Piece,
     Record,
-    Standing,
     Store,
     Write,
 )
@@ -48,9 +48,9 @@ from magsag.testing.sample_runs import (
     started,
 )
 
-FILLING: Final = Standing(Course.FILLING, "elsewhere's ledger", 1)
-LEAVING: Final = Standing(Course.LEAVING, "elsewhere's ledger", 2)
-LEFT: Final = Standing(Course.LEFT, "elsewhere's ledger", 2)
+FILLING: Final = Closure(Course.FILLING, "elsewhere's ledger", 1)
+LEAVING: Final = Closure(Course.LEAVING, "elsewhere's ledger", 2)
+LEFT: Final = Closure(Course.LEFT, "elsewhere's ledger", 2)
 
 
 class MovingSuite:
@@ -80,8 +80,8 @@ class MovingSuite:
         source = furnish(MemoryStore())
         fill(store, source)
         assert moved(store) == moved(source)
-        store.stand(None, FILLING)
-        assert (moved(store), store.standing()) == (moved(source), None)
+        store.set_closure(None, FILLING)
+        assert (moved(store), store.closure()) == (moved(source), None)
         assert store.check() == []
         assert store.due(1_000, 10) == ["Zulu", "parked"]
         assert store.record("local", "key") == b"1"
@@ -95,7 +95,7 @@ class MovingSuite:
         target = MemoryStore()
         furnish(store)
         fill(target, store)
-        target.stand(None, FILLING)
+        target.set_closure(None, FILLING)
         assert moved(target) == moved(store)
         assert target.check() == []
 
@@ -107,11 +107,11 @@ class MovingSuite:
 
     def test_filling_again_begins_with_nothing(self, store: Store) -> None:
         fill(store, furnish(MemoryStore()))
-        store.stand(FILLING, FILLING)
+        store.set_closure(FILLING, FILLING)
         assert moved(store) == []
         source = furnish(MemoryStore())
         store.fill(list(source.pieces()))
-        store.stand(None, FILLING)
+        store.set_closure(None, FILLING)
         assert moved(store) == moved(source)
         assert store.check() == []
 
@@ -119,50 +119,50 @@ class MovingSuite:
         furnish(store)
         before = moved(store)
         with pytest.raises(Invalid):
-            store.stand(FILLING, None)
+            store.set_closure(FILLING, None)
         with pytest.raises(Invalid, match="in use"):
             store.fill(before)
         assert moved(store) == before
-        assert store.standing() is None
+        assert store.closure() is None
 
-    @pytest.mark.parametrize("standing", [LEAVING, LEFT])
+    @pytest.mark.parametrize("closure", [LEAVING, LEFT])
     def test_a_closed_ledger_is_read_and_not_written(
-        self, open_store: Callable[[], Store], store: Store, standing: Standing
+        self, open_store: Callable[[], Store], store: Store, closure: Closure
     ) -> None:
         furnish(store)
         before, other = moved(store), open_store()
-        store.stand(standing, None)
+        store.set_closure(closure, None)
         for one in (store, other):
-            assert one.standing() == standing
+            assert one.closure() == closure
             refuse_drivers(one)
             assert len(one.read(RunId("parked"))) == 2
         assert moved(store) == before
-        store.stand(None, standing)
+        store.set_closure(None, closure)
         park(other, begin(other, RunId("new")), due=5)
         assert store.check() == []
 
     def test_the_lease_of_a_process_that_stood_still_writes_no_more(self, store: Store) -> None:
         lease = begin(store, owner=ELSEWHERE)
         store.renew(ELSEWHERE, 0)
-        store.stand(LEAVING, None)
+        store.set_closure(LEAVING, None)
         refused(lambda: append(store, lease, done("a#1")))
         refused(lambda: store.renew(ELSEWHERE, 60))
 
     def test_a_ledger_in_which_somebody_drives_does_not_close(self, store: Store) -> None:
         lease = begin(store, owner=ELSEWHERE)
         with pytest.raises(Invalid, match=f"{RUN}.*{ELSEWHERE}"):
-            store.stand(LEAVING, None)
-        assert store.standing() is None
+            store.set_closure(LEAVING, None)
+        assert store.closure() is None
         append(store, lease, done("a#1"))
 
     def test_a_ledger_that_stands_otherwise_than_believed_stays_so(self, store: Store) -> None:
-        store.stand(LEAVING, None)
+        store.set_closure(LEAVING, None)
         with pytest.raises(Invalid, match="elsewhere's ledger"):
-            store.stand(LEFT, None)
-        store.stand(None, LEAVING)
+            store.set_closure(LEFT, None)
+        store.set_closure(None, LEAVING)
         with pytest.raises(Invalid, match="opened again"):
-            store.stand(LEFT, LEAVING)
-        assert store.standing() is None
+            store.set_closure(LEFT, LEAVING)
+        assert store.closure() is None
 
 
 def furnish(store: Store) -> Store:
@@ -190,7 +190,7 @@ def furnish(store: Store) -> Store:
 def fill(target: Store, source: Store) -> None:
     """In two commits."""
     pieces = list(source.pieces())
-    target.stand(FILLING, None)
+    target.set_closure(FILLING, None)
     target.fill(pieces[:3])
     target.fill(pieces[3:])
 

@@ -12,9 +12,9 @@ from typing import Any, Final, NoReturn, Protocol, cast
 from magsag.adapters.proofs import processes
 from magsag.adapters.proofs.bench import Ledgers
 from magsag.adapters.proofs.boundaries import kill_own_process
+from magsag.domain.closure import Closure, Course
 from magsag.domain.errors import Invalid, MagsagError
 from magsag.domain.ids import RunId
-from magsag.domain.standing import Course, Standing
 from magsag.ports.ledger import Store, Stored
 from magsag.services.proofs.approval import APPROVERS, QUORUM, REQUESTER, Desk
 from magsag.services.proofs.bench import Ended, Said
@@ -107,12 +107,12 @@ class ForkScene:
     def _filled(self, made: Sequence[str]) -> Said:
         with closing(self._ledgers.open(self.ledger, self._places[self.ledger])) as source:
             pieces = list(source.pieces())
-        filling = Standing(Course.FILLING, "the ledger of the proof", 1)
+        filling = Closure(Course.FILLING, "the ledger of the proof", 1)
         for ledger in made:
             with closing(self._ledgers.open(ledger, self._places[ledger])) as copy:
-                copy.stand(filling, None)
+                copy.set_closure(filling, None)
                 copy.fill(pieces)
-                copy.stand(None, filling)
+                copy.set_closure(None, filling)
         return {}
 
     def _made(self, name: str) -> str:

@@ -3,9 +3,9 @@
 from magsag.adapters.store.budgeting import BudgetingPart, cap_values
 from magsag.adapters.store.part import Part
 from magsag.domain.budget import Cap
+from magsag.domain.closure import Closure, Course
 from magsag.domain.effects import Level
 from magsag.domain.errors import LedgerClosed
-from magsag.domain.standing import Course, Standing
 
 
 class CappingPart(BudgetingPart, Part):
@@ -15,7 +15,7 @@ class CappingPart(BudgetingPart, Part):
         sql = self._database.sql
         with self._database.writing(Level.SYNCED) as connection:
             if (row := connection.execute(sql["standing"]).fetchone()) is not None:
-                raise LedgerClosed(Standing(Course(row[0]), row[1], row[2]).why())
+                raise LedgerClosed(Closure(Course(row[0]), row[1], row[2]).why())
             (last,) = connection.execute(sql["last_cap"]).fetchone()
             if last != cap.n - 1:
                 return False

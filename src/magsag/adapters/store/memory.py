@@ -21,11 +21,11 @@ from magsag.adapters.store.tombstones import require_all
 from magsag.adapters.store.words import text_of, tokens
 from magsag.domain.approval import TicketState
 from magsag.domain.budget import BudgetRow, Cap, Reservation
+from magsag.domain.closure import Closure, Course
 from magsag.domain.effects import Level
 from magsag.domain.errors import Invalid, LedgerClosed, StoreBroken
 from magsag.domain.facts import ENDS, ParkedOn, RunStarted, RunStatus
 from magsag.domain.ids import RunId
-from magsag.domain.standing import Course, Standing
 from magsag.engine.chain import link, unseal
 from magsag.engine.keeping import Kin, leaving
 from magsag.ports.auditing import Evidence, Verified
@@ -107,7 +107,7 @@ class MemoryStore(MemoryThrottles, MeasuresInMemory):
         self._throttles = {}
         self._standing_approvals = MemoryStanding()
         self._money = MemoryBudgets()
-        self._standing: Standing | None = None
+        self._closure: Closure | None = None
         self._owner = f"memory:{next(_COUNT)}"
         self._written = threading.Condition(self._lock)
         self._count = 0
@@ -408,18 +408,18 @@ class MemoryStore(MemoryThrottles, MeasuresInMemory):
             f"{destination}: runs in memory cannot be copied; switch [features] durable on to keep them in a file"
         )
 
-    def standing(self) -> Standing | None:
-        return self._standing
+    def closure(self) -> Closure | None:
+        return self._closure
 
-    def stand(self, standing: Standing | None, was: Standing | None) -> None:
+    def set_closure(self, closure: Closure | None, was: Closure | None) -> None:
         with self._lock:
-            if self._standing != was:
-                raise Invalid(self._standing.why() if self._standing else "this ledger was opened again meanwhile")
-            if standing is not None and standing.course is Course.LEAVING:
+            if self._closure != was:
+                raise Invalid(self._closure.why() if self._closure else "this ledger was opened again meanwhile")
+            if closure is not None and closure.course is Course.LEAVING:
                 self._require_nobody()
-            if standing is not None and standing.course is Course.FILLING:
+            if closure is not None and closure.course is Course.FILLING:
                 self._empty()
-            self._standing = standing
+            self._closure = closure
 
     def pieces(self) -> Iterator[Piece]:
         with self._lock:
@@ -435,7 +435,7 @@ class MemoryStore(MemoryThrottles, MeasuresInMemory):
 
     def fill(self, pieces: Sequence[Piece]) -> None:
         with self._lock:
-            if self._standing is None or self._standing.course is not Course.FILLING:
+            if self._closure is None or self._closure.course is not Course.FILLING:
                 raise Invalid("this ledger is in use: nothing is put into it from elsewhere")
             for piece in pieces:
                 self._put(piece)
@@ -463,8 +463,8 @@ class MemoryStore(MemoryThrottles, MeasuresInMemory):
                 assert_never(piece)
 
     def _require_open(self) -> None:
-        if self._standing is not None:
-            raise LedgerClosed(self._standing.why())
+        if self._closure is not None:
+            raise LedgerClosed(self._closure.why())
 
     def _require_nobody(self) -> None:
         for root, held in self._leases.items():
@@ -472,7 +472,7 @@ class MemoryStore(MemoryThrottles, MeasuresInMemory):
                 raise Invalid(f"run {root} is being driven by {held.owner}: wait until it has come to rest")
 
     def _empty(self) -> None:
-        again = self._standing is not None and self._standing.course is Course.FILLING
+        again = self._closure is not None and self._closure.course is Course.FILLING
         if not again and (self._runs or self._bundles or self._records or self._money.caps()):
             raise Invalid("this ledger holds something already: name an empty one")
         for held in (

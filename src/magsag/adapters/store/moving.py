@@ -14,11 +14,11 @@ from magsag.adapters.store.failures import broken, no_access
 from magsag.adapters.store.part import Part
 from magsag.adapters.store.reading import run_row, ticket_row, ticket_values
 from magsag.adapters.store.standing_approvals import standing_row, standing_values
+from magsag.domain.closure import Closure, Course
 from magsag.domain.effects import Level
 from magsag.domain.errors import Invalid
 from magsag.domain.facts import ENDS
 from magsag.domain.ids import RunId
-from magsag.domain.standing import Course, Standing
 from magsag.ports.ledger import (
     AnchorLines,
     KeptBlob,
@@ -56,29 +56,29 @@ _TABLES: Final = (
 class MovingPart(Part):
     """`ports.ledger.Moving`."""
 
-    def standing(self) -> Standing | None:
+    def closure(self) -> Closure | None:
         row = self._database.one("standing")
-        return None if row is None else Standing(Course(row[0]), row[1], row[2])
+        return None if row is None else Closure(Course(row[0]), row[1], row[2])
 
-    def stand(self, standing: Standing | None, was: Standing | None) -> None:
+    def set_closure(self, closure: Closure | None, was: Closure | None) -> None:
         database, sql = self._database, self._database.sql
         with database.lock, self._anchors.held(), database.writing(Level.SYNCED) as connection:
             row = connection.execute(sql["standing"]).fetchone()
-            now = None if row is None else Standing(Course(row[0]), row[1], row[2])
+            now = None if row is None else Closure(Course(row[0]), row[1], row[2])
             if now != was:
                 raise Invalid(f"{database.path}: {now.why() if now else 'it was opened again meanwhile'}")
             _release(connection)
             connection.execute(sql["stand_open"])
-            if standing is None:
+            if closure is None:
                 if now is not None and now.course is Course.FILLING:
                     self._pay_anchors(connection)
                 return
-            if standing.course is Course.LEAVING:
+            if closure.course is Course.LEAVING:
                 self._require_nobody(connection)
-            if standing.course is Course.FILLING:
+            if closure.course is Course.FILLING:
                 self._empty(connection, again=now is not None and now.course is Course.FILLING)
-            connection.execute(sql["stand"], (standing.course, standing.elsewhere, standing.since))
-            _refuse(connection, standing)
+            connection.execute(sql["stand"], (closure.course, closure.elsewhere, closure.since))
+            _refuse(connection, closure)
 
     def pieces(self) -> Iterator[Piece]:
         """The anchors are read first: they are never ahead of what is read after them."""
@@ -197,11 +197,11 @@ def append_owed(anchors: Anchors, rests: Sequence[Rest]) -> None:
         raise no_access(anchors.path, error) from error
 
 
-def _refuse(connection: sqlite3.Connection, standing: Standing) -> None:
+def _refuse(connection: sqlite3.Connection, closure: Closure) -> None:
     """A ledger that is filled takes new rows, but nobody drives them."""
-    words = standing.why().replace("'", "''")
+    words = closure.why().replace("'", "''")
     for name, when in _TRIGGERS.items():
-        if name != "closed_to_runs" or standing.course is not Course.FILLING:
+        if name != "closed_to_runs" or closure.course is not Course.FILLING:
             connection.execute(f"create trigger {name} {when} begin select raise(abort, '{words}'); end")
 
 

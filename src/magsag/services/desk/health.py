@@ -124,8 +124,8 @@ class Health:
                 return
             store = self._open.store()
             about = store.describe()
-            standing = store.standing()
-            stranded = store.due(self._clock.now(), 10) if standing is None else []
+            closure = store.closure()
+            stranded = store.due(self._clock.now(), 10) if closure is None else []
             throttles = ThrottleStates(store).all()
         except MagsagError as error:
             # What keeps a database from being opened keeps `data check` from it too.
@@ -137,8 +137,8 @@ class Health:
             State.OK,
             f"{shown(ledger)}: schema {about['schema']}, {about['runs']} runs, {about['facts']} facts",
         )
-        if standing is not None:
-            yield Line("moved", State.WARN, standing.why(), "set `ledger` in magsag.toml, or use --ledger")
+        if closure is not None:
+            yield Line("moved", State.WARN, closure.why(), "set `ledger` in magsag.toml, or use --ledger")
         if about.get("journal_mode", "wal") != "wal":
             text = f"the journal mode is {about['journal_mode']}, not wal: two processes get in each other's way"
             yield Line("journal", State.WARN, text, "put the ledger on a local disk: magsag config show")

@@ -71,8 +71,8 @@ class Drive:
 
     def due(self, limit: int) -> list[RunId]:
         """Runs that want a leg and have no live driver. Raises LedgerClosed for a ledger that was moved."""
-        if (standing := self._store.standing()) is not None:
-            raise LedgerClosed(standing.why())
+        if (closure := self._store.closure()) is not None:
+            raise LedgerClosed(closure.why())
         return self._store.due(self._clock.now(), limit)
 
     async def drive(self, run: RunId, stop: asyncio.Event) -> Told:

@@ -26,7 +26,7 @@ from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId, StepId
 from magsag.engine.chain import unseal
 from magsag.engine.run import Run, Step
-from magsag.ports.ledger import Hit, RunQuery, RunRow, Standing, Store, Stored
+from magsag.ports.ledger import Closure, Hit, RunQuery, RunRow, Store, Stored
 from magsag.services.insight.tree import (
     FAILURES,
     ErrorView,
@@ -127,9 +127,9 @@ class Insight:
         """The runs that match, newest first."""
         return self._store.rows(query)
 
-    def standing(self) -> Standing | None:
+    def closure(self) -> Closure | None:
         """Why nothing runs in this ledger; None for one in use."""
-        return self._store.standing()
+        return self._store.closure()
 
     def ends(self, rows: Sequence[RunRow]) -> dict[RunId, int]:
         """When each of the rows that have ended did: a row moves once more when its run is erased."""

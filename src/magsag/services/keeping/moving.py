@@ -13,6 +13,7 @@ from magsag.domain.frozen import frozen
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import (
     AnchorLines,
+    Closure,
     Course,
     KeptBlob,
     KeptBudget,
@@ -23,7 +24,6 @@ from magsag.ports.ledger import (
     KeptRun,
     KeptTicket,
     Piece,
-    Standing,
     Store,
 )
 from magsag.ports.standing_approvals import KeptStanding
@@ -66,30 +66,30 @@ class Moving:
             here, there = _place(source), _place(target)
             if here == there:
                 raise Invalid(f"{there} is the ledger that is to be moved: name another one")
-            was = source.standing()
+            was = source.closure()
             if was is not None and was.course is not Course.LEAVING:
                 return self._finish(_Way(source, target, here, there, heard), was)
-            leaving = Standing(Course.LEAVING, there, self._clock.now())
-            source.stand(leaving, was)
+            leaving = Closure(Course.LEAVING, there, self._clock.now())
+            source.set_closure(leaving, was)
             try:
                 return self._move(_Way(source, target, here, there, heard), leaving)
             except BaseException:
-                if source.standing() == leaving:
-                    source.stand(None, leaving)
+                if source.closure() == leaving:
+                    source.set_closure(None, leaving)
                 raise
 
-    def cancel(self) -> Standing:
+    def cancel(self) -> Closure:
         """Open the ledger that an interrupted move left closed. Raises Invalid when there is none, or it is over."""
         source = self._store()
-        was = source.standing()
+        was = source.closure()
         if was is None:
             raise Invalid("this ledger is in use: there is no move to cancel")
         if was.course is not Course.LEAVING:
             raise LedgerClosed(f"{_place(source)}: {was.why()}")
-        source.stand(None, was)
+        source.set_closure(None, was)
         return was
 
-    def _move(self, way: "_Way", leaving: Standing) -> Moved:
+    def _move(self, way: "_Way", leaving: Closure) -> Moved:
         way.heard(f"checking {way.here}")
         if faults := way.source.check(now_and_then("checked", way.heard)):
             shown = f"{faults[0].where}: {faults[0].what}"
@@ -98,17 +98,17 @@ class Moving:
         moved = way.compare()
         if moved is None:
             raise StoreBroken(f"{way.there} does not hold what was put into it; nothing was moved, run it again")
-        left = Standing(Course.LEFT, way.there, self._clock.now())
-        way.source.stand(left, leaving)
-        way.target.stand(None, way.target.standing())
+        left = Closure(Course.LEFT, way.there, self._clock.now())
+        way.source.set_closure(left, leaving)
+        way.target.set_closure(None, way.target.closure())
         return moved
 
-    def _finish(self, way: "_Way", was: Standing) -> Moved:
+    def _finish(self, way: "_Way", was: Closure) -> Moved:
         """The old ledger was closed for good, and the process died before it opened the new one."""
-        standing = way.target.standing()
+        closure = way.target.closure()
         if was.course is not Course.LEFT or was.elsewhere != way.there:
             raise LedgerClosed(f"{way.here}: {was.why()}")
-        if standing is None or standing.course is not Course.FILLING:
+        if closure is None or closure.course is not Course.FILLING:
             raise LedgerClosed(f"{way.here}: {was.why()}; that move is done already, there is nothing left to move")
         moved = way.compare()
         if moved is None:
@@ -116,7 +116,7 @@ class Moving:
             moved = way.compare()
         if moved is None:
             raise StoreBroken(f"{way.there} does not hold what was put into it; run it again")
-        way.target.stand(None, way.target.standing())
+        way.target.set_closure(None, way.target.closure())
         return moved
 
 
@@ -132,7 +132,7 @@ class _Way:
 
     def copy(self, now: int) -> None:
         """Everything, in commits of a bearable size, into a ledger that drives nothing meanwhile."""
-        self.target.stand(Standing(Course.FILLING, self.here, now), self.target.standing())
+        self.target.set_closure(Closure(Course.FILLING, self.here, now), self.target.closure())
         batch: list[Piece] = []
         runs = size = 0
         for piece in self.source.pieces():

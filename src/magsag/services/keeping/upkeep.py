@@ -60,7 +60,7 @@ class Upkeep:
         if hot_days < 0:
             raise Invalid(f"--hot-days {hot_days}: days are counted from 0")
         store, now = self._store(), self._clock.now()
-        if (standing := store.standing()) is not None:
+        if (standing := store.closure()) is not None:
             raise LedgerClosed(standing.why())
         removed = store.vacuum(min(now - now % _DAY - hot_days * _DAY, now - _HOUR), dry_run)
         size = _bytes(store)

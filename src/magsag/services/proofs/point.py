@@ -43,7 +43,7 @@ class Story:
     differences: list[str] = field(default_factory=list)
 
 
-class Standing(NamedTuple):
+class Reached(NamedTuple):
     """How a run stands between two processes."""
 
     at: int
@@ -94,7 +94,7 @@ def _is_before_act(one: Boundary) -> bool:
 
 
 def _kill(bench: Bench, trial: Trial, order: Order, place: Place, story: Story) -> bool:
-    ended = bench.drive(trial, order, _standing(bench, trial).at, place)
+    ended = bench.drive(trial, order, _reached(bench, trial).at, place)
     if ended.code == KILLED:
         story.lines.append(f"killed {place}")
         return True
@@ -112,7 +112,7 @@ def _not_killed(ended: Ended, place: Place) -> str:
 def _go_on(bench: Bench, trial: Trial, order: Order, place: Place, story: Story) -> None:
     """Fresh processes until the run has ended; every doubt is ended by what the sink says."""
     for _ in range(_ROUNDS):
-        at, begun = _standing(bench, trial)
+        at, begun = _reached(bench, trial)
         ended = bench.drive(trial, order, at, None)
         if ended.code != 0:
             story.differences.append(f"the process that goes on ended with {ended.code}: {ended.why}")
@@ -135,7 +135,7 @@ def _go_on(bench: Bench, trial: Trial, order: Order, place: Place, story: Story)
 
 def _resolve(bench: Bench, trial: Trial, steps: list[tuple[RunId, str]], place: Place, story: Story) -> bool:
     """Ask the sink and say it; whether it could be said."""
-    with bench.look(trial, _standing(bench, trial).at) as desk:
+    with bench.look(trial, _reached(bench, trial).at) as desk:
         for run, step in steps:
             word = _looked_up(bench, trial, desk.doubts.find(run, step), place)
             story.doubts += 1
@@ -159,7 +159,7 @@ def _looked_up(bench: Bench, trial: Trial, doubt: Doubt, place: Place) -> Word |
     return Word(StepStatus.SUCCEEDED, BY, real[-1].output) if real[-1].side is Side.AFTER else None
 
 
-def _standing(bench: Bench, trial: Trial) -> Standing:
+def _reached(bench: Bench, trial: Trial) -> Reached:
     at = bench.now()
     with bench.look(trial, at) as desk:
         begun: list[tuple[RunId, str]] = []
@@ -170,7 +170,7 @@ def _standing(bench: Bench, trial: Trial) -> Standing:
             at = max(at, run.at)
             started = [step for step in run.steps.values() if step.status is StepStatus.STARTED]
             begun += [(run.id, step.id) for step in started if _is(step.proposal, Effect.UNREPEATABLE)]
-        return Standing(at, begun)
+        return Reached(at, begun)
 
 
 def _is(proposal: facts.Proposal | None, effect: Effect) -> bool:

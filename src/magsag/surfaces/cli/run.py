@@ -48,8 +48,8 @@ def list_runs(
         limit=limit or None,
     )
     rows = _rows(call, query, program)
-    if not call.is_quiet and (standing := call.app.insight.standing()) is not None:
-        note(f"note: {standing.why()}")
+    if not call.is_quiet and (closure := call.app.insight.closure()) is not None:
+        note(f"note: {closure.why()}")
     if call.wants_json:
         from magsag.services.insight.documents import row_document
 

@@ -3,8 +3,8 @@
 from magsag.adapters.store.budgeting import BudgetingPart, cap_values
 from magsag.adapters.store.postgres.part import Part
 from magsag.domain.budget import Cap
+from magsag.domain.closure import Closure, Course
 from magsag.domain.errors import LedgerClosed
-from magsag.domain.standing import Course, Standing
 
 
 class CappingPart(BudgetingPart, Part):
@@ -12,5 +12,5 @@ class CappingPart(BudgetingPart, Part):
 
     def set_cap(self, cap: Cap) -> bool:
         if (row := self._database.one("standing")) is not None:
-            raise LedgerClosed(Standing(Course(row[0]), row[1], row[2]).why())
+            raise LedgerClosed(Closure(Course(row[0]), row[1], row[2]).why())
         return bool(self._database.change("put_cap", (*cap_values(cap), cap.n)))

@@ -19,9 +19,9 @@ from magsag.adapters.store.postgres.part import Part
 from magsag.adapters.store.postgres.statements import version
 from magsag.adapters.store.reading import run_row, ticket_row, ticket_values
 from magsag.adapters.store.standing_approvals import standing_row, standing_values
+from magsag.domain.closure import Closure, Course
 from magsag.domain.errors import Invalid, StoreBroken
 from magsag.domain.facts import ENDS
-from magsag.domain.standing import Course, Standing
 from magsag.ports.ledger import (
     AnchorLines,
     KeptBlob,
@@ -54,40 +54,40 @@ _TRIES: Final = 5
 class MovingPart(Part):
     """`ports.ledger.Moving`."""
 
-    def standing(self) -> Standing | None:
+    def closure(self) -> Closure | None:
         row = self._database.one("standing")
-        return None if row is None else Standing(Course(row[0]), row[1], row[2])
+        return None if row is None else Closure(Course(row[0]), row[1], row[2])
 
-    def stand(self, standing: Standing | None, was: Standing | None) -> None:
+    def set_closure(self, closure: Closure | None, was: Closure | None) -> None:
         for left in range(_TRIES, -1, -1):
             try:
-                self._stand(standing, was)
+                self._set_closure(closure, was)
                 return
             except StoreBroken as error:
                 if not left or not isinstance(error.__cause__, psycopg.errors.DeadlockDetected):
                     raise
 
-    def _stand(self, standing: Standing | None, was: Standing | None) -> None:
+    def _set_closure(self, closure: Closure | None, was: Closure | None) -> None:
         """Tables are locked in the order in which writers change them."""
         with self._database.lock, self._anchors.held(), self._database.changing() as connection:
             connection.execute("lock table standing, runs, leases in share row exclusive mode")
             row = self._one(connection, "standing")
-            now = None if row is None else Standing(Course(row[0]), row[1], row[2])
+            now = None if row is None else Closure(Course(row[0]), row[1], row[2])
             if now != was:
                 raise Invalid(f"{self._database.location}: {now.why() if now else 'it was opened again meanwhile'}")
             _release(connection)
             self._execute(connection, "stand_open")
-            if standing is None:
+            if closure is None:
                 if now is not None and now.course is Course.FILLING:
                     append_owed(self._anchors, self._execute(connection, "anchor_debts", (self._vouching,)).fetchall())
                     self._execute(connection, "settle_all", (self._vouching,))
                 return
-            if standing.course is Course.LEAVING:
+            if closure.course is Course.LEAVING:
                 self._require_nobody(connection)
-            if standing.course is Course.FILLING:
+            if closure.course is Course.FILLING:
                 self._empty(connection, again=now is not None and now.course is Course.FILLING)
-            self._execute(connection, "stand", (standing.course, standing.elsewhere, standing.since))
-            _refuse(connection, standing)
+            self._execute(connection, "stand", (closure.course, closure.elsewhere, closure.since))
+            _refuse(connection, closure)
 
     def pieces(self) -> Iterator[Piece]:
         """The anchors are read first: they are never ahead of what is read after them."""
@@ -183,17 +183,17 @@ class MovingPart(Part):
             yield from cursor
 
 
-def _refuse(connection: Connection, standing: Standing) -> None:
+def _refuse(connection: Connection, closure: Closure) -> None:
     """A ledger that is filled takes new rows, but nobody drives them."""
     for name, (event, table) in _TRIGGERS.items():
-        if name != "closed_to_runs" or standing.course is not Course.FILLING:
+        if name != "closed_to_runs" or closure.course is not Course.FILLING:
             make = sql.SQL("create trigger {} before {} on {} for each row execute function {}({})")
             words = (
                 sql.Identifier(name),
                 _EVENTS[event],
                 sql.Identifier(table),
                 _refusal(),
-                sql.Literal(standing.why()),
+                sql.Literal(closure.why()),
             )
             connection.execute(make.format(*words))
 

@@ -22,7 +22,7 @@ class Course(StrEnum):
 
 
 @frozen
-class Standing:
+class Closure:
     """A closed ledger: it is read, nobody starts or drives runs in it."""
 
     course: Course
