@@ -4,8 +4,10 @@ import ast
 import json
 import shutil
 import sqlite3
+import stat
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -75,6 +77,8 @@ def test_an_untouched_export_is_sound_and_says_how_far_anchors_reach(path: Path,
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [
         "README.md", "anchors.log", "ledger.ndjson", "verify.py",
     ]  # fmt: skip
+    assert {stat.S_IMODE(file.stat().st_mode) for file in (tmp_path / "out").iterdir()} == {0o600}
+    assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == 0o700
     said = alone(str(tmp_path / "out" / "verify.py"), str(tmp_path / "out"))
     assert (said.returncode, said.stderr) == (0, "")
     assert said.stdout == ("everything is as it was written\n3 runs, 12 facts, the anchors vouch for 12 of them\n")
@@ -140,7 +144,9 @@ def test_a_tree_with_an_open_secret_goes_without_payloads_and_is_judged_all_the_
     mine = [line for line in lines if line["sort"] == "fact" and line["run"].startswith(RUN)]
     assert {(line["input"], line["output"], line["salt"]) for line in mine} == {(None, None, None)}
     assert [line["body"] for line in lines if line["sort"] == "blob"] == [None]
-    assert alone(str(SOURCE), str(tmp_path / "out")).returncode == 0
+    said = alone(str(SOURCE), str(tmp_path / "out"))
+    assert said.returncode == 0
+    assert "withheld, and not judged here: the payloads of 11 facts and large values" in said.stdout
     change(path, f"update facts set input = '[]' where run = '{RUN}' and seq = 1")
     exported(path, tmp_path / "other", Open(RUN))
     said = alone(str(SOURCE), str(tmp_path / "other"))
@@ -162,12 +168,70 @@ def test_one_run_is_exported_with_its_tree(path: Path, tmp_path: Path) -> None:
         exported(path, tmp_path / "out")
 
 
+def added(folder: Path, *rows: Mapping[str, object]) -> None:
+    """Somebody writes more rows into an export; one that is there already is replaced."""
+    lines = [json.loads(line) for line in (folder / "ledger.ndjson").read_bytes().splitlines()]
+    sorts = {row["sort"] for row in rows if row["sort"] == "about"}
+    kept = [line for line in lines if line["sort"] not in sorts]
+    (folder / "ledger.ndjson").write_text("".join(json.dumps(line) + "\n" for line in [*kept, *rows]))
+
+
+def test_a_run_that_is_there_is_excused_by_nothing(path: Path, tmp_path: Path) -> None:
+    rewrite(path, RUN, b'"by":"maria"', b'"by":"bruno"')
+    change(path, "update approvals set body = replace(cast(body as text), 'maria', 'bruno')")
+    exported(path, tmp_path / "out")
+    added(tmp_path / "out", {"sort": "vacuumed", "run": RUN})
+    said = alone(str(SOURCE), str(tmp_path / "out"))
+    assert (said.returncode, "is not the one that was anchored" in said.stdout) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ({"sort": "vacuumed", "run": "parked"}, "gone, and vacuumed by the word of the export alone: 1 runs"),
+        ({"sort": "about", "whole": False}, "a part of a ledger, says the export: 1 anchored runs are not in it"),
+    ],
+)
+def test_what_only_the_export_excuses_is_told_and_not_believed_beside_a_copy(
+    path: Path, tmp_path: Path, row: dict[str, object], told: str
+) -> None:
+    change(path, "delete from facts where run = 'parked'")
+    change(path, "delete from runs where run = 'parked'")
+    exported(path, tmp_path / "out")
+    added(tmp_path / "out", row)
+    said = alone(str(SOURCE), str(tmp_path / "out"))
+    assert (said.returncode, told in said.stdout) == (0, True)
+    copy = str(path.with_name("anchors.log"))
+    said = alone(str(SOURCE), str(tmp_path / "out"), "--anchors", copy)
+    assert (said.returncode, "run parked: it was anchored and is not here" in said.stdout) == (1, True)
+    asked_for = alone(str(SOURCE), str(tmp_path / "out"), "--anchors", copy, "--part")
+    assert asked_for.returncode == (0 if row["sort"] == "about" else 1)
+
+
+@pytest.mark.parametrize("body", ["[" * 100_000, '{"kind":"RunStarted","at":1,"by":' + "[" * 100_000])
+def test_a_value_too_deep_to_read_is_a_fault(path: Path, tmp_path: Path, body: str) -> None:
+    change(path, f"update facts set body = '{body}', output = '{body}' where run = '{RUN}' and seq = 7")
+    exported(path, tmp_path / "out", Open(RUN))
+    said = alone(str(SOURCE), str(tmp_path / "out"))
+    assert (said.returncode, said.stderr) == (1, "")
+    assert f"run {RUN}, fact 7: the body does not match its digest" in said.stdout
+
+
+def test_an_end_that_is_owed_by_the_word_of_the_export_is_told(path: Path, tmp_path: Path) -> None:
+    exported(path, tmp_path / "out")
+    (tmp_path / "out" / "anchors.log").write_bytes(b"")
+    added(tmp_path / "out", *({"sort": "owed", "run": run} for run in (RUN, f"{RUN}.sub#1")))
+    said = alone(str(SOURCE), str(tmp_path / "out"))
+    assert (said.returncode, "owed by the word of the export alone: 2 runs" in said.stdout) == (0, True)
+
+
 def test_what_is_no_export_is_said(path: Path, tmp_path: Path) -> None:
     assert alone(str(SOURCE)).returncode == 2
     assert alone(str(SOURCE), str(tmp_path / "nothing")).returncode == 4
     exported(path, tmp_path / "out")
-    (tmp_path / "out" / "ledger.ndjson").write_text("{\n")
-    assert alone(str(SOURCE), str(tmp_path / "out")).returncode == 4
+    for line in ("{\n", "[" * 100_000, "[1]\n", '{"sort":"run"}\n'):
+        (tmp_path / "out" / "ledger.ndjson").write_text(line)
+        assert alone(str(SOURCE), str(tmp_path / "out")).returncode == 4
 
 
 def test_every_store_tells_the_same_rows(tmp_path: Path) -> None:

@@ -1,12 +1,15 @@
 """What a ledger in Postgres promises beyond every store: its schema, its versions, several machines, no password."""
 
 import logging
+import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Sequence
 from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -24,6 +27,7 @@ from magsag.adapters.store.statements import Migration
 from magsag.domain.errors import Invalid, StoreBroken
 from magsag.domain.facts import RunStatus
 from magsag.domain.ids import RunId
+from magsag.engine.chain import link
 from magsag.ports.ledger import Declined, Lease, RunQuery, Write, Written
 from magsag.testing.postgres import Cluster, private_cluster
 from magsag.testing.sample_runs import RUN, WRITTEN, append, begin, done, end, new_run, park, started
@@ -176,6 +180,43 @@ def test_each_machine_vouches_for_what_it_brought_to_rest(dsn: str, tmp_path: Pa
         assert b.check() == []
         lines = Path(str(b.describe()["anchors"])).read_text()
         assert '"vacuumed":["two"]' in lines
+
+
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_a_row_of_the_ledger_does_not_undo_the_anchors(dsn: str, tmp_path: Path, is_deleted: bool) -> None:
+    with closing(PostgresStore(dsn, tmp_path)) as store:
+        end(store, begin(store, RUN))
+        path = Path(str(store.describe()["anchors"]))
+        copy = Path(shutil.copy(path, tmp_path / "copy.log"))
+        with connect(target_of(dsn)) as other:
+            other.execute("update anchored set vacuumed = true")
+            if is_deleted:
+                other.execute("delete from facts")
+                other.execute("delete from runs")
+            else:
+                _rewrite(other)
+        found = store.verify()
+        assert found.anchors is not None
+        assert (bool(found.faults), found.anchors.excused) == ((False, 1) if is_deleted else (True, 0))
+        (fault,) = store.verify(copy=copy).faults
+        said = "only a row of the ledger says" if is_deleted else "is not the one that was anchored"
+        assert said in fault.what
+    if not is_deleted:
+        with closing(PostgresStore(dsn, tmp_path)) as store:
+            end(store, begin(store, RunId("next")))
+            assert '"vacuumed"' not in path.read_text()
+            assert [fault.run for fault in store.check()] == [RUN]
+
+
+def _rewrite(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+    """The run's last fact says something else, with digest, chain and row to match."""
+    *_, before, last = connection.execute("select seq, body, head from facts order by seq").fetchall()
+    body = last[1].replace(b'"at":', b'"at":9')
+    digest = sha256(body).digest()
+    head = link(before[2], digest)
+    values = (body, digest, head, last[0])
+    connection.execute("update facts set body = %s, digest = %s, head = %s where seq = %s", values)
+    connection.execute("update runs set head = %s", (head,))
 
 
 def test_runs_come_to_rest_while_a_stopped_process_keeps_the_anchors(

@@ -97,7 +97,7 @@ def judged(found: list[Evidence]) -> list[Fault]:
         faults += against_row(row, stored, (), {}, seen)
         faults += against_anchors(row, stored, claims, False)
     faults += [Fault(f"run {run}", "facts of no run") for run in facts]
-    return [*faults, *across(seen, ()), *missing(seen.rows, claims, set(), _PATH)]
+    return [*faults, *across(seen, ()), *missing(seen.rows, claims, set(), _PATH, is_copy=False)]
 
 
 @given(LEDGERS)

@@ -35,6 +35,8 @@ class Vouching:
     """when that line was written, in microseconds since 1970; 0 without one"""
     vacuumed: int
     """runs that the ledger may have let go, say the anchors"""
+    excused: int
+    """anchored runs that are gone, of which the ledger alone says that another machine vacuumed them"""
     accepted: tuple[tuple[str, int], ...]
     """who said that the ledger may hold less, and of how many runs"""
     is_writable: bool

@@ -34,13 +34,23 @@ def against_anchors(row: RunRow, facts: list[Stored], claims: Claims, owed: bool
         yield Fault(where, "it has ended, and no anchor says so: lines were cut from the anchors", row.run)
 
 
-def missing(runs: Mapping[RunId, RunRow], claims: Claims, owed: set[RunId], path: Path) -> Iterator[Fault]:
-    """Runs that the anchors know and the ledger does not; anchors that are gone."""
+def missing(
+    runs: Mapping[RunId, RunRow], claims: Claims, owed: set[RunId], path: Path, is_copy: bool
+) -> Iterator[Fault]:
+    """Runs that the anchors know and the ledger does not; anchors that are gone.
+
+    Who holds the ledger against a copy does not take the ledger's own word for what it may lack.
+    """
     if not claims.exists and any(row.status in ENDS and row.run not in owed for row in runs.values()):
         yield Fault(str(path), "the anchors are missing, though runs have ended; restore the file from a backup")
     for run, rests in claims.runs.items():
-        if rests and run not in runs and run not in claims.vacuumed:
+        if not rests or run in runs or run in claims.vacuumed:
+            continue
+        if run not in claims.excused:
             yield Fault(f"run {run}", "it was anchored, and the ledger does not hold it: it was deleted", run)
+        elif is_copy:
+            what = "it was anchored, and only a row of the ledger says that another machine vacuumed it"
+            yield Fault(f"run {run}", f"{what}; see whether a line among that machine's anchors says so", run)
 
 
 def reach(row: RunRow, facts: list[Stored], claims: Claims) -> Reach:

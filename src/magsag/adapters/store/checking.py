@@ -56,7 +56,7 @@ def examine(
     with anchors.still():
         connection.execute(sql["begin_view"]).fetchall()
         claims = anchors.claims(copy)
-    claims.vacuumed.update(run for (run,) in connection.execute(sql["vacuumed_elsewhere"], mine))
+    claims.excused.update({run for (run,) in connection.execute(sql["vacuumed_elsewhere"], mine)} - claims.vacuumed)
     faults = [Fault("the file", what) for (what,) in connection.execute(sql["integrity"]) if what != "ok"]
     faults += claims.faults
     owed = {run for (run,) in connection.execute(sql["owed_anchors"], mine)}
@@ -86,7 +86,7 @@ def examine(
     faults += _changed_bundles(connection, sql, seen)
     faults += check_budgets(connection.execute(sql["all_budgets"]), connection.execute(sql["reservations"]), charges)
     faults += across(seen, _readable(connection.execute(sql["every_blob"])))
-    faults += missing(seen.rows, claims, owed, anchors.path)
+    faults += missing(seen.rows, claims, owed, anchors.path, copy is not None)
     lacking = sum(reach.run in owed and reach.anchored < reach.facts for reach in reaches)
     return Verified(faults, reaches, _vouching(claims, copy or anchors.path, lacking))
 
@@ -134,5 +134,6 @@ def _vouching(claims: Claims, path: Path, lacking: int) -> Vouching:
     place = path if path.exists() else path.parent
     is_writable = os.access(place, os.W_OK) or os.access(path.parent, os.W_OK)
     accepted = tuple(claims.accepted)
-    counts = (claims.lines, claims.head, claims.at, len(claims.vacuumed), accepted, is_writable, lacking)
+    excused = len(claims.excused & claims.runs.keys())
+    counts = (claims.lines, claims.head, claims.at, len(claims.vacuumed), excused, accepted, is_writable, lacking)
     return Vouching(str(path), claims.exists, *counts)

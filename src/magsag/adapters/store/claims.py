@@ -27,6 +27,8 @@ class Claims:
     """seq and head of each run, in the order in which they were anchored"""
     vacuumed: set[RunId] = field(default_factory=set)
     """runs that the ledger may have let go"""
+    excused: set[RunId] = field(default_factory=set)
+    """runs that are not there, of which a row of the ledger says alone that another machine let them go"""
     accepted: list[tuple[str, int]] = field(default_factory=list)
     """who accepted that the ledger holds less, and of how many runs"""
     faults: list[Fault] = field(default_factory=list)

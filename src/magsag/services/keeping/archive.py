@@ -84,9 +84,11 @@ class Archives:
         part = folder.with_name(f".{folder.name}.part")
         try:
             shutil.rmtree(part, ignore_errors=True)
-            part.mkdir(parents=True)
+            part.mkdir(mode=0o700, parents=True)
             archived = self._written(_Writing(part), str(folder), since, heard)
             (part / MANIFEST).write_bytes(_manifest(archived, now))
+            for file in part.iterdir():
+                file.chmod(0o600)
             part.rename(folder)
         except OSError as error:
             raise Invalid(f"{destination}: cannot be written: {error.strerror or error}") from error

@@ -5,6 +5,7 @@
     DEST/verify.py       `python verify.py DEST`
     DEST/README.md       what this is
 
+Nobody but its owner may read it: it holds what the runs held.
 Rows are written as they stand, whatever somebody made of them: it is the verifier who judges. A tree in which a field
 that a contract marks `x-redact` holds a value, or a secret shows, or of which nobody can tell, goes without its
 payloads; whether these match what the facts commit to is then said by the export.
@@ -102,7 +103,7 @@ class AuditExports:
         part = folder.with_name(f".{folder.name}.part")
         try:
             shutil.rmtree(part, ignore_errors=True)
-            part.mkdir(parents=True)
+            part.mkdir(mode=0o700, parents=True)
             said = "" if roots is None else ", a part of the ledger"
             (part / README).write_text(_README.format(**about, part=said), encoding="utf-8")
             first = {"sort": "about", "form": FORM, "whole": roots is None, **about}
@@ -110,6 +111,8 @@ class AuditExports:
             for lines in (one.values["lines"] for one in kept if one.sort == "anchors"):
                 (part / ANCHORS).write_bytes(lines)
             shutil.copyfile(str(verify_export.__file__), part / VERIFIER)
+            for file in part.iterdir():
+                file.chmod(0o600)
             part.rename(folder)
         except OSError as error:
             raise Invalid(f"{destination}: cannot be written: {error.strerror or error}") from error

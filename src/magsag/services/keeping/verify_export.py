@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Verifies an export of `magsag audit export`. One file, Python 3.9 or later, nothing but its standard library.
 
-    python verify.py EXPORT [--anchors COPY]
+    python verify.py EXPORT [--anchors COPY [--part]]
 
 It comes to the judgement of `magsag audit verify` by itself: it shares no code with it, and reads nothing but the files
-of the export and, with --anchors, a copy of the anchors that was kept elsewhere. Exit 0 when everything is as it was
-written, 1 with what is not, 2 for a wrong call, 4 when the export cannot be read.
+of the export and, with --anchors, a copy of the anchors that was kept elsewhere. What only the word of the export
+excuses is counted; with --anchors runs that are not in it are faults, unless the anchors let them go or --part says
+that a part was asked for. Exit 0 when everything is as it was written, 1 with what is not, 2 for a wrong call, 4 when
+the export cannot be read.
 """
 
 from __future__ import annotations
@@ -43,6 +45,13 @@ MOVES = {
 MOVING = {kind for moves in MOVES.values() for kind in moves}
 SAME = ("program", "bundle", "actor", "requester", "trace_id", "span_id", "parent")
 TICKET, KEPT = {"ticket", "proposal", "verdict", "program"}, {"ask", "requesters", "state", "answers", "binding"}
+ASIDE = {
+    "part": "a part of a ledger, says the export: {elsewhere} anchored runs are not in it, and were not judged",
+    "withheld": "withheld, and not judged here: the payloads of {withheld} facts and large values",
+    "excused": "gone, and vacuumed by the word of the export alone: {excused} runs",
+    "owed": "ended without a line among the anchors, owed by the word of the export alone: {owed} runs",
+}
+"""what only the word of the export excuses"""
 MARK = '{"\\u0000blob":'
 BLOB = re.compile(r"[0-9a-f]{32}-[0-9a-f]{64}")
 HASH = re.compile(r"[0-9a-f]{64}")
@@ -52,33 +61,46 @@ class Unreadable(Exception):
     """The export is none."""
 
 
-def judge(folder: str, copy: str | None = None) -> tuple[list[Fault], dict[str, int]]:
-    """All faults of an export, as (run or None, seq or None, what), and how many facts the anchors vouch for."""
+NO_FORM = (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError)
+"""what rows raise that nobody wrote so"""
+
+
+def judge(folder: str, copy: str | None = None, part: bool = False) -> tuple[list[Fault], dict[str, int]]:
+    """All faults of an export, as (run or None, seq or None, what), and counts of what was judged and what was not."""
     rows = read_rows(os.path.join(folder, "ledger.ndjson"))
     own, theirs = read_bytes(os.path.join(folder, "anchors.log")), read_bytes(copy) if copy else None
     if copy and theirs is None:
         raise Unreadable(f"{copy}: there is no such file")
-    return judged(rows, own, theirs)
+    return judged(rows, own, theirs, part)
 
 
-def judged(rows: Iterable[Row], own: bytes | None, theirs: bytes | None = None) -> tuple[list[Fault], dict[str, int]]:
+def judged(
+    rows: Iterable[Row], own: bytes | None, theirs: bytes | None = None, part: bool = False
+) -> tuple[list[Fault], dict[str, int]]:
     """The same for rows and lines that were read."""
     ledger = Ledger(rows)
     claims = held_against(theirs, own) if theirs is not None else claims_of(own)
-    claims["vacuumed"] |= ledger.vacuumed
     faults, vouched = list(claims["faults"]), 0
     for name, row in ledger.runs.items():
-        facts = ledger.facts.get(name, [])
-        if row["status"] not in STATUSES:
-            faults.append((name, None, "its row has the unknown status {!r}".format(row["status"])))
-            continue
-        faults += chain(name, facts)
-        faults += against_row(ledger, row, facts)
-        found, reach = against_anchors(ledger, row, facts, claims)
+        try:
+            found, reach = judged_run(ledger, row, ledger.facts.get(name, []), claims)
+        except NO_FORM as error:
+            found, reach = [(name, None, f"it cannot be judged: a value of another form ({type(error).__name__})")], 0
         faults += found
         vouched += reach
     faults += across(ledger, claims)
-    return faults, {"runs": len(ledger.runs), "facts": sum(map(len, ledger.facts.values())), "vouched": vouched}
+    counts = {"runs": len(ledger.runs), "facts": sum(map(len, ledger.facts.values())), "vouched": vouched}
+    found, absent = missing(ledger, claims, theirs is not None, part)
+    return faults + found, {**counts, **absent, **ledger.withheld(), "owed": len(ledger.late)}
+
+
+def judged_run(ledger: Ledger, row: Row, facts: list[Row], claims: Row) -> tuple[list[Fault], int]:
+    """What is wrong with one run, and how many of its facts are vouched for."""
+    if row["status"] not in STATUSES:
+        return [(row["run"], None, "its row has the unknown status {!r}".format(row["status"]))], 0
+    faults = [*chain(row["run"], facts), *against_row(ledger, row, facts)]
+    found, reach = against_anchors(ledger, row, facts, claims)
+    return faults + found, reach
 
 
 class Ledger:
@@ -96,6 +118,7 @@ class Ledger:
         self.ends: dict[str, set[str]] = {}
         self.children: list[tuple[str, int, set[str], str]] = []
         self.marks: dict[str, set[str]] = {}
+        self.late: set[str] = set()
         self.whole = True
         for row in rows:
             sort = row.get("sort")
@@ -116,6 +139,11 @@ class Ledger:
                 self.vacuumed.add(row["run"])
         for facts in self.facts.values():
             facts.sort(key=lambda fact: fact["seq"])
+
+    def withheld(self) -> dict[str, int]:
+        """How many facts and large values are here without what they hold: nobody can judge it here."""
+        facts = sum(bool(fact.get("withheld")) for facts in self.facts.values() for fact in facts)
+        return {"withheld": facts + sum(bool(row.get("withheld")) for of in self.blobs.values() for row in of.values())}
 
 
 def chain(run: str, facts: list[Row]) -> Iterator[Fault]:
@@ -408,10 +436,32 @@ def against_anchors(ledger: Ledger, row: Row, facts: list[Row], claims: Row) -> 
             return faults, held
         held = max(held, seq)
     if row["status"] in ENDS and run not in ledger.owed and claims["exists"] and claims["ends"]:
-        end = max((fact["seq"] for fact in facts if fact["kind"] == "RunEnded"), default=0)
-        if held < end:
+        if held < end_of(facts):
             faults.append((run, None, "it has ended, and no anchor says so"))
+    elif run in ledger.owed and held < end_of(facts):
+        ledger.late.add(run)
     return faults, held
+
+
+def end_of(facts: list[Row]) -> int:
+    """The seq of the fact that ends a run; 0 without one."""
+    return max((fact["seq"] for fact in facts if fact["kind"] == "RunEnded"), default=0)
+
+
+def missing(ledger: Ledger, claims: Row, is_copy: bool, part: bool) -> tuple[list[Fault], dict[str, int]]:
+    """Runs that were anchored and are not here, and how many of them only the word of the export excuses."""
+    known = claims["runs"].items()
+    gone = [run for run, rests in known if rests and run not in ledger.runs and run not in claims["vacuumed"]]
+    excused = {run for run in gone if run in ledger.vacuumed}
+    elsewhere = {run for run in gone if run not in excused and not ledger.whole}
+    believed = set() if is_copy else excused
+    believed |= elsewhere if part or not is_copy else set()
+    what = "it was anchored, and the ledger does not hold it: it was deleted"
+    alone = "it was anchored and is not here, and only the export says that this is right"
+    faults: list[Fault] = [
+        (run, None, alone if run in excused | elsewhere else what) for run in gone if run not in believed
+    ]
+    return faults, {"part": int(not ledger.whole), "elsewhere": len(elsewhere), "excused": len(excused)}
 
 
 def across(ledger: Ledger, claims: Row) -> Iterator[Fault]:
@@ -435,9 +485,6 @@ def across(ledger: Ledger, claims: Row) -> Iterator[Fault]:
         return
     if not claims["exists"] and any(row["status"] in ENDS and run not in ledger.owed for run, row in runs.items()):
         yield None, None, "the anchors are missing, though runs have ended"
-    for run, rests in claims["runs"].items():
-        if rests and run not in runs and run not in claims["vacuumed"]:
-            yield run, None, "it was anchored, and the ledger does not hold it: it was deleted"
 
 
 def beside(ledger: Ledger) -> Iterator[Fault]:
@@ -463,7 +510,7 @@ def note_nested(ledger: Ledger) -> None:
     for root, blobs in ledger.blobs.items():
         for id, row in blobs.items():
             if isinstance(row["body"], str) and MARK in row["body"] and is_blob(id, raw(row["body"])):
-                ledger.marks.setdefault(root, set()).update(marks(json.loads(row["body"])))
+                ledger.marks.setdefault(root, set()).update(marks(value_of(row["body"])))
 
 
 def claims_of(data: bytes | None) -> Row:
@@ -535,32 +582,38 @@ def is_bundle(hash: str, body: bytes) -> bool:
         for path, content in sorted((path, base64.b64decode(text)) for path, text in files.items()):
             digest.update(b"%d:%s%d:" % (len(path.encode()), path.encode(), len(content)))
             digest.update(content)
-    except (ValueError, KeyError, TypeError, AttributeError, zlib.error):
+    except (*NO_FORM, zlib.error):
         return False
     return digest.hexdigest() == hash
 
 
 def marks(value: Any) -> set[str]:
     """The large values that a payload names."""
-    if isinstance(value, dict):
-        if list(value) == ["\0blob"]:
-            return {value["\0blob"]}
-        value = list(value.values())
-    return {id for part in value for id in marks(part)} if isinstance(value, list) else set()
+    found, left = set(), [value]
+    while left:
+        part = left.pop()
+        if isinstance(part, dict):
+            if list(part) == ["\0blob"] and isinstance(part["\0blob"], str):
+                found.add(part["\0blob"])
+            else:
+                left += part.values()
+        elif isinstance(part, list):
+            left += part
+    return found
 
 
 def value_of(payload: str) -> Any:
     """What a payload says; one that was changed may be no JSON, and says nothing."""
     try:
         return json.loads(payload)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
 def parsed(data: Any) -> Row:
     try:
         value = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 
@@ -582,7 +635,7 @@ def read_rows(path: str) -> list[Row]:
         raise Unreadable(f"{path}: there is no such file")
     try:
         return [json.loads(line) for line in data.splitlines()]
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Unreadable(f"{path}: {error}") from None
 
 
@@ -598,15 +651,15 @@ def read_bytes(path: str) -> bytes | None:
 
 def main(arguments: list[str]) -> int:
     """Say what is wrong, and how far anybody can tell."""
-    copy = None
-    if len(arguments) == 3 and arguments[1] == "--anchors":
-        arguments, copy = arguments[:1], arguments[2]
+    copy, part = None, False
+    if len(arguments) in (3, 4) and arguments[1] == "--anchors" and arguments[3:] in ([], ["--part"]):
+        arguments, copy, part = arguments[:1], arguments[2], len(arguments) == 4
     if len(arguments) != 1 or arguments[0].startswith("-"):
-        print("python verify.py EXPORT [--anchors COPY]", file=sys.stderr)
+        print("python verify.py EXPORT [--anchors COPY [--part]]", file=sys.stderr)
         return 2
     try:
-        faults, counts = judge(arguments[0], copy)
-    except (Unreadable, KeyError, TypeError, ValueError, AttributeError) as error:
+        faults, counts = judge(arguments[0], copy, part)
+    except Exception as error:  # whatever else it is, it may not end as a judgement does
         print(f"this export cannot be read: {type(error).__name__}: {error}", file=sys.stderr)
         return 4
     for run, seq, what in faults:
@@ -614,6 +667,9 @@ def main(arguments: list[str]) -> int:
         print(f"{where}: {what}")
     print(f"{len(faults)} faults" if faults else "everything is as it was written")
     print("{runs} runs, {facts} facts, the anchors vouch for {vouched} of them".format(**counts))
+    for name, said in ASIDE.items():
+        if counts[name]:
+            print(said.format(**counts))
     return 1 if faults else 0
 
 

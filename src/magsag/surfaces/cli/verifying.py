@@ -66,6 +66,8 @@ def _tell_reach(told: "Report", anchors: "Vouching") -> None:
     say(f"facts after the last anchor: {told.facts - told.vouched}" + (f" ({names}{more})" if names else ""))
     if anchors.vacuumed:
         say(f"let go: {anchors.vacuumed} runs were vacuumed")
+    if anchors.excused:
+        say(f"let go elsewhere: {anchors.excused} runs, by the word of the ledger alone; --anchors does not take it")
     for by, count in anchors.accepted:
         say(f"accepted: {by} let {count} runs go on from less than was anchored")
     if anchors.unanchored:

@@ -141,8 +141,10 @@ select id from ledger;
 -- anchor_debts: ended runs whose line this file may lack, and where they stand
 select r.run, r.seq, r.head from anchored a join runs r on r.run = a.run where a.anchors = %s and a.owed;
 
--- vacuum_debts: runs that somebody else removed, which this file may still vouch for
-select run from anchored where anchors = %s and vacuumed order by run;
+-- vacuum_debts: runs that somebody else removed, which this file may still vouch for; of one that is there, the file says
+-- nothing because a row of this table does
+select run from anchored a where anchors = %s and vacuumed and not exists (select from runs r where r.run = a.run)
+order by run;
 
 -- told_of_vacuum: now the file says so too
 delete from anchored where anchors = %s and vacuumed and run = any(%s);
@@ -187,7 +189,7 @@ select run from anchored a group by run
 having not coalesce(bool_or(ended and not owed) filter (where anchors = %s), false);
 
 -- vacuumed_elsewhere: runs that another machine removed; this file has yet to say so
-select run from anchored where anchors = %s and vacuumed;
+select run from anchored a where anchors = %s and vacuumed and not exists (select from runs r where r.run = a.run);
 
 -- kin: every run, whom it knows, and whether it is open
 select r.run, r.root, r.parent,
