@@ -16,7 +16,7 @@ from magsag.adapters.store.sqlite import SqliteStore
 from magsag.domain.approval import Acting, Answer, Proof
 from magsag.domain.budget import Cap
 from magsag.domain.effects import Level
-from magsag.domain.errors import Refused, StoreBroken
+from magsag.domain.errors import Invalid, Refused, StoreBroken
 from magsag.domain.facts import RunStatus, StepStarted, StepStatus
 from magsag.domain.ids import RunId
 from magsag.domain.manifests.budget import ModelPrice
@@ -243,6 +243,22 @@ def test_a_lost_attempt_that_may_have_acted_is_not_closed_by_an_empty_budget(tmp
     assert left(work.store) == {"run/r/usd": (0, 50_000_000)}
 
 
+@pytest.mark.parametrize(("first", "status"), [("unavailable", RunStatus.FAILED), ("raised", RunStatus.PARKED)])
+def test_an_attempt_that_did_not_act_leaves_no_doubt_behind_when_no_other_fits(
+    tmp_path: Path, first: str, status: RunStatus
+) -> None:
+    retry = "{attempts: 2, backoff: 1s, on: [unavailable, raised]}"
+    files = skill("idem", "idempotent", cost="{usd: 0.05}", retry=retry)
+    work = bench(tmp_path, 'return await ctx.skill("idem", 1)', "{calls: 1, usd: 1}", files=files)
+
+    def act(name: str, payload: Any, ctx: Any) -> Any:
+        raise Retryable(first, "not now")
+
+    WORLD.on_act = act
+    result = work.run()
+    assert (result.status, len(WORLD.calls)) == (status, 1)
+
+
 def test_a_doubt_is_charged_at_its_worst_case(tmp_path: Path) -> None:
     files = skill("once", "unrepeatable", cost="{usd: 0.05}")
     work = bench(tmp_path, 'return await ctx.skill("once", 1)', "{usd: 0.1}", Dying(), files=files)
@@ -368,6 +384,22 @@ def test_a_run_that_was_imported_goes_on_with_what_it_has_left(tmp_path: Path) -
     result = there.resume()
     assert result.error is not None
     assert result.error.type == "budget_exhausted"
+
+
+def test_an_open_run_stays_where_its_detached_children_have_spent_its_budget(tmp_path: Path) -> None:
+    body = """
+        await ctx.delegate("sub", payload, detached=True)
+        await ctx.wait_for("go")
+        return await ctx.delegate("sub", payload)
+    """
+    files = {**agent("sub", 'return await ctx.skill("paid", payload)', "skill:paid")}
+    work = bench(tmp_path, body, "{usd: 0.08}", files=files)
+    assert work.run(1).status is RunStatus.PARKED
+    with pytest.raises(Invalid, match="detached child runs have taken a part of its budget run/r/usd"):
+        work.app.parcels.export(RunId("r"))
+    work.app.events.signal(RunId("r"), "go", None, "ann")
+    assert work.resume().status is RunStatus.FAILED
+    assert work.app.parcels.export(RunId("r"))
 
 
 def test_a_budget_that_somebody_changed_is_found(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Breaker, rate and concurrency at the gate, in virtual time: what is refused, what waits, and what is on record."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,13 @@ import pytest
 from magsag.adapters.store.memory import MemoryStore
 from magsag.domain.approval import Acting, Answer, Proof
 from magsag.domain.breaking import BreakerMoved, BreakerState
+from magsag.domain.effects import Level
 from magsag.domain.errors import ErrorType, Invalid, Retryable, StepFailed, StoreBroken
 from magsag.domain.facts import RunStatus, StepStatus
 from magsag.domain.manifests.throttling import BreakerRule, ProviderLimits
 from magsag.policy.throttle import Limits, settle
 from magsag.ports.clock import Clock
-from magsag.ports.ledger import TicketQuery
+from magsag.ports.ledger import Declined, TicketQuery, Write, Written
 from magsag.ports.throttles import ThrottleRow
 from magsag.services.driving.runs import Order, RunResult
 from magsag.services.people.approvals import Decision
@@ -235,6 +236,34 @@ def test_a_step_that_is_given_up_while_it_waits_is_cancelled(bench: Callable[...
     assert len(WORLD.calls) == 1
     assert made.step("t1/look#1").status is StepStatus.CANCELLED
     assert made.resume().output == "timeout"
+
+
+class Unheard(Clocked):
+    """The answer to the first intent never arrives, though it is on disk."""
+
+    is_lost = False
+
+    def write(self, writes: Sequence[Write], level: Level) -> list[Written | Declined]:
+        answers = super().write(writes, level)
+        if not self.is_lost and any(fact.kind == "StepStarted" for item in writes for fact in item.facts):
+            self.is_lost = True
+            raise StoreBroken("the line is cut")
+        return answers
+
+
+@pytest.mark.parametrize("budget", [{}, {"budget": "{calls: 9}"}])
+def test_an_intent_whose_commit_nobody_heard_of_keeps_its_call(tmp_path: Path, budget: dict[str, str]) -> None:
+    program = agent("main", CALLS.replace("SLUG", "idem"), uses="skill:idem", **budget)
+    files = {**ALLOW, **skill("idem", "idempotent", rate="{calls: 1, per: 1h}"), **program}
+    WORLD.reset()
+    made = Bench(tmp_path, files, store := Unheard())
+    store.clock = made.time.clock
+    with pytest.raises(StoreBroken):
+        made.run([0, 0])
+    made.time.passed += 60
+    assert made.resume().output == ["ok", "rate_limit"]
+    assert len(WORLD.calls) == 1
+    made.close()
 
 
 def test_a_concurrency_holds_for_all_branches(bench: Callable[..., Bench]) -> None:

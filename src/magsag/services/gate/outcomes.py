@@ -17,6 +17,7 @@ from magsag.domain.errors import ErrorType, LeaseLost, Retryable, StepFailed
 from magsag.domain.sealed import Sealed
 from magsag.domain.values import decode, encode, encode_known
 from magsag.engine.charging import lost
+from magsag.engine.retry import DID_NOT_ACT
 from magsag.engine.run import Step
 from magsag.policy.budget import exhausted, worst_of
 from magsag.ports.clock import Clock
@@ -207,6 +208,7 @@ class Outcomes:
         fact = facts.StepWillRetry(at=now, step=attempt.id, type=error.type, due=due, spent=cost, output=output)
         await self._surely(attempt, fact, Level.WRITTEN)
         attempt.started = attempt.performed = False
+        attempt.nothing_happened &= error.type in DID_NOT_ACT
         attempt.charge, attempt.reported = None, {}
         attempt.number += 1
         attempt.value = self._values.decode(attempt.seat.leg.tree, attempt.acted)

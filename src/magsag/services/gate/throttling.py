@@ -68,12 +68,19 @@ class Throttling:
         attempt.admission = Admission(_caller(attempt), epoch)
 
     async def giving_back(self, attempt: Attempt, judged: Awaitable[None]) -> None:
-        """Let it be judged and started; what is refused behind us, or given up, has called nothing."""
+        """Let it be judged and started; what is refused behind us, or given up, has called nothing.
+
+        Where the tree is lost, nobody here knows whether the intent stands: it keeps its leave, since it may act.
+        """
         try:
             await judged
+        except Broken:
+            raise
         except BaseException:
             admission, throttled = attempt.admission, attempt.target.throttled
             attempt.admission = None
+            if attempt.seat.leg.tree.lost is not None:
+                raise
             if admission is not None and throttled is not None:
                 limits, caller, epoch = throttled.limits, admission.caller, admission.epoch
                 self._change(throttled.name, lambda throttle, now: withdraw(throttle, limits, caller, epoch, now))

@@ -4,7 +4,8 @@ Nothing is written before everything was verified. No field that a contract mark
 way out or on the way in; and on the way out none may hold a secret that the run used.
 """
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from magsag.catalog.bundle import Bundle
@@ -67,6 +68,8 @@ class Parcels:
         runs = {one.run: self._store.read(one.run) for one in rows}
         if row.status not in ENDS and any(_waits(one, recorded) for one, recorded in runs.items()):
             raise Invalid(f"run {run} waits for a detached child run, which would stay behind: export it afterwards")
+        if row.status not in ENDS:
+            self._require_its_own_costs(run, runs)
         wanted = marks(data for recorded in runs.values() for data in payloads(recorded))
         blobs: dict[str, bytes] = {}
         while left := wanted - blobs.keys():
@@ -75,6 +78,15 @@ class Parcels:
         parcel = Parcel(run, row.bundle, bundle, runs, blobs)
         self.require_closed(parcel)
         return parcel
+
+    def _require_its_own_costs(self, root: RunId, runs: Mapping[RunId, list[Stored]]) -> None:
+        """What detached child runs took of its budgets stands in their facts, which stay behind. Raises Invalid."""
+        charges = _charges(runs)
+        held = sum((Counter({id: amount}) for (_, _, id), amount in charges.held.items()), Counter[str]())
+        for row in self._store.budgets(list(runs)):
+            if row.run in runs and (row.spent > charges.spent[row.id] or row.reserved > held[row.id]):
+                said = f"detached child runs have taken a part of its budget {row.id}, and would stay behind"
+                raise Invalid(f"run {root} goes on, and {said}: export it when it has ended")
 
     def require_closed(self, parcel: Parcel) -> None:
         """Raises Refused for an open secret in it, Broken or Invalid where nobody can tell."""
@@ -148,11 +160,16 @@ def _waits(run: RunId, recorded: list[Stored]) -> bool:
     return any(waits_for_detached(step) for step in folded(run, recorded).steps.values())
 
 
+def _charges(runs: Mapping[RunId, list[Stored]]) -> Charges:
+    charges = Charges()
+    for run, recorded in runs.items():
+        charges.add(run, [unseal(stored) for stored in recorded])
+    return charges
+
+
 def _spent(parcel: Parcel, lease: Lease) -> list[Write]:
     """What its runs have spent of their own budgets counts on; those that runs share stay where they were."""
-    charges = Charges()
-    for run, recorded in parcel.runs.items():
-        charges.add(run, [unseal(stored) for stored in recorded])
+    charges = _charges(parcel.runs)
     taken: list[Reserve] = []
     for id, amount in sorted(charges.spent.items()):
         scope, _, rest = id.partition("/")

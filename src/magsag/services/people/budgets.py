@@ -106,8 +106,8 @@ class BudgetBook:
             return
         if not self._claims_count:
             raise Refused(
-                f"--as {by.id}: for caps a claim counts where magsag.toml says `environment`, or nothing does, "
-                "not by a flag or a variable: write it there, or prove who you are"
+                f"--as {by.id}: for caps a claim counts by the `environment` in magsag.toml, or by default, "
+                "not by a flag or a variable: leave it out, or prove who you are"
             )
         before = self._newest().get((scope, unit))
         if before is not None and before.proof is not Proof.CLAIM:

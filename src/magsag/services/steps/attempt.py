@@ -103,6 +103,8 @@ class Attempt:
     """what its act was handed, by name; None before anything was read"""
     admission: Admission | None = None
     """of what has a breaker, a rate or a concurrency: the leave to act"""
+    nothing_happened: bool = True
+    """no earlier attempt may have acted: this process has seen how each ended, and each said that nothing happened"""
     waits: int = 0
     """how often it has waited for a rate or a concurrency"""
     charge: "Charge | None" = None
@@ -132,7 +134,8 @@ class Attempt:
     def may_have_acted(self) -> bool:
         """Whether an attempt before this one may have: of the kinds that are tried again, only one that repeats
         safely."""
-        return (self.number > 1 or self.started) and self.target.proposal.effect is Effect.IDEMPOTENT
+        is_again = (self.number > 1 or self.started) and not self.nothing_happened
+        return is_again and self.target.proposal.effect is Effect.IDEMPOTENT
 
     @property
     def given_up(self) -> bool:
