@@ -2,7 +2,9 @@
 
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier, Event
 
 import pytest
 
@@ -78,6 +80,20 @@ def test_versions_tell_values_apart_and_are_the_same_in_every_process(tmp_path: 
     assert SecretSources(tmp_path, None).version(VALUE) != one.version(VALUE)
 
 
+def test_threads_that_make_a_salt_at_once_have_the_same(tmp_path: Path) -> None:
+    start = Barrier(8)
+
+    def made(path: Path) -> bytes:
+        start.wait(60)
+        return salt_at(path)
+
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(30):
+            path = tmp_path / f"salt-{number}"
+            assert set(pool.map(made, [path] * 8)) == {path.read_bytes()}
+    assert len(list(tmp_path.iterdir())) == 30
+
+
 def test_a_salt_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "salt").write_bytes(b"short")
     with pytest.raises(Invalid, match="no salt of 32 bytes"):
@@ -119,6 +135,12 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
         SecretSources(tmp_path, None).read(reference_of("file:/dev/null"))
 
 
+def test_a_pipe_that_nobody_writes_into_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    with pytest.raises(Invalid, match="it is no file"):
+        SecretSources(tmp_path, None).read(reference_of("file:pipe"))
+
+
 def test_a_keyring_that_is_locked_is_refused_without_what_it_said(tmp_path: Path) -> None:
     def locked(service: str, name: str) -> str | None:
         raise RuntimeError(f"{service} {VALUE}")
@@ -127,6 +149,22 @@ def test_a_keyring_that_is_locked_is_refused_without_what_it_said(tmp_path: Path
         SecretSources(tmp_path, None, {}, locked).read(reference_of("keyring:mail/token"))
     assert VALUE not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+def test_a_keyring_without_an_answer_is_refused_and_asked_once_until_it_has_one(tmp_path: Path) -> None:
+    unlocked, asked = Event(), list[str]()
+
+    def waiting(service: str, name: str) -> str | None:
+        asked.append(name)
+        unlocked.wait(60)
+        return VALUE
+
+    secrets = SecretSources(tmp_path, None, {}, waiting, keyring_seconds=0.01)
+    for _ in range(2):
+        with pytest.raises(Invalid, match="the keyring gives no answer; unlock it"):
+            secrets.read(reference_of("keyring:mail/token"))
+    assert asked == ["token"]
+    unlocked.set()
 
 
 def test_the_systems_keyring_is_asked_through_its_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,10 +32,10 @@ def _read(path: Path) -> bytes:
 
 
 def _made(path: Path) -> bytes:
-    """Whole or not there: of two processes that make one at once, the first wins."""
+    """Whole or not there: of two processes or threads that make one at once, the first wins."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o600)
+    draft = path.with_name(f"{path.name}.{os.urandom(8).hex()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(os.urandom(_BYTES))
     try:

@@ -1,7 +1,8 @@
 """The three places in which a secret may be kept, read anew each time, and the salt under which values are told apart.
 
 Decides what is safe to read: a file that others may read or write is refused, and what is empty, too short or no text
-is no secret. What is said never repeats a value.
+is no secret. What is said never repeats a value. And nothing here waits for long, since other runs wait with it: a pipe
+is refused without waiting for who writes into it, a keyring that asks somebody for its password after some seconds.
 """
 
 import os
@@ -11,6 +12,7 @@ from hashlib import pbkdf2_hmac
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock, Thread
 from typing import Final
 
 from magsag.adapters.secrets.salt import salt_at
@@ -18,6 +20,7 @@ from magsag.domain.errors import Invalid
 from magsag.domain.secret import SHORTEST, SecretReference
 
 LARGEST_BYTES: Final = 64 * 1024
+KEYRING_SECONDS: Final = 5.0
 _ROUNDS: Final = 5_000
 """of the hash of a value: guessing is to cost something even for who has the salt"""
 
@@ -34,15 +37,20 @@ class SecretSources:
         salt: Path | None,
         environ: Mapping[str, str] = os.environ,
         keyring: Ask | None = None,
+        keyring_seconds: float = KEYRING_SECONDS,
     ) -> None:
         """`salt` is the file of the salt, made when it is first needed; without one the salt lives in memory.
 
-        `keyring` asks a keyring other than the operating system's.
+        `keyring` asks a keyring other than the operating system's; it has `keyring_seconds` for an answer.
         """
         self._project = project
         self._salt_file = salt
         self._environ = environ
         self._keyring = keyring
+        self._keyring_seconds = keyring_seconds
+        self._waiting: set[str] = set()
+        """entries for which a keyring has still given no answer, as when it asks somebody for its password"""
+        self._lock = Lock()
         self._salt: bytes | None = None
         self._versions: dict[str, str] = {}
 
@@ -77,7 +85,7 @@ class SecretSources:
         path = self._project / reference.name
         try:
             # The file that was looked at is the one that is read, whatever is put in its place meanwhile.
-            with path.open("rb") as file:
+            with open(path, "rb", opener=_at_once) as file:
                 about = os.fstat(file.fileno())
                 _require_private(reference, about)
                 data = file.read(LARGEST_BYTES + 1)
@@ -98,16 +106,45 @@ class SecretSources:
 
     def _asked(self, reference: SecretReference) -> str:
         service, _, name = reference.name.partition("/")
-        try:
-            value = (self._keyring or _of_the_system(reference))(service, name)
-        except Invalid:
-            raise
-        except Exception as error:  # a foreign library in front of foreign services
-            why = f"the keyring gives nothing ({type(error).__name__})"
-            raise Invalid(f"{reference}: {why}; unlock it, or install one that this machine can ask") from None
-        if not value:
+        ask = self._keyring or _of_the_system(reference)
+        found = self._in_time(reference, lambda: ask(service, name))
+        if isinstance(found, Exception):
+            why = f"the keyring gives nothing ({type(found).__name__})"
+            raise Invalid(f"{reference}: {why}; unlock it, or install one that this machine can ask")
+        if not found:
             raise Invalid(f"{reference}: the keyring has no such entry; add it: `keyring set {service} {name}`")
-        return value
+        return found
+
+    def _in_time(self, reference: SecretReference, ask: Callable[[], str | None]) -> str | Exception | None:
+        """What was answered or raised, by a foreign library in front of foreign services. Raises Invalid for neither.
+
+        A question without an answer stays open and is not put again: another one would be another window to close.
+        """
+        entry, answers = reference.name, list[str | Exception | None]()
+
+        def answer() -> None:
+            try:
+                answers.append(ask())
+            except Exception as error:
+                answers.append(error)
+            with self._lock:
+                self._waiting.discard(entry)
+
+        with self._lock:
+            is_first = entry not in self._waiting
+            self._waiting.add(entry)
+        if is_first:
+            thread = Thread(target=answer, name="keyring", daemon=True)
+            thread.start()
+            thread.join(self._keyring_seconds)
+        if not answers:
+            raise Invalid(f"{reference}: the keyring gives no answer; unlock it before MAGSAG runs")
+        return answers[0]
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open without waiting for the other end of a pipe, and not for programs that are started later."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
 
 
 def _require_private(reference: SecretReference, about: os.stat_result) -> None:
