@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from magsag.domain.disguises import forms
 from magsag.domain.errors import Retryable, StepFailed
 from magsag.domain.secret import reference_of
 from magsag.services.recording.masking import Mask
@@ -62,10 +61,68 @@ def test_a_text_without_it_stays_as_it_is(secret: str, text: str) -> None:
     assert mask.clean(text) == text
 
 
-def test_lines_of_a_secret_are_secrets_and_short_ones_are_not() -> None:
-    found = forms("-----BEGIN KEY-----\nMIIEvQIBADANBg\nab\n")
-    assert "MIIEvQIBADANBg" in found
-    assert "ab" not in found
+LINE: Final = "MIIEvQIBADANBgkqhkiG9w0BAQ="
+ACCOUNT: Final = {
+    "type": "service_account",
+    "private_key_id": "0f1e2d3c4b5a69788796a5b4c3d2e1f0",
+    "private_key": f"-----BEGIN PRIVATE KEY-----\n{LINE}\n-----END PRIVATE KEY-----\n",
+    "client_email": "robot@some-project.iam.example.com",
+    "auth_uri": "https://accounts.example.com/o/oauth2/auth",
+    "hook": "https://hooks.example.com/services/T0123/kq83nf7ahs8dh3k1",
+    "universe_domain": "example.com",
+}
+
+
+@pytest.mark.parametrize(
+    ("secret", "text"),
+    [
+        (f"-----BEGIN KEY-----\nProc-Type: 4,ENCRYPTED\n\n{LINE}\nab\n-----END KEY-----", LINE),
+        (json.dumps(ACCOUNT, indent=2), LINE),
+        (json.dumps(ACCOUNT, indent=2), ACCOUNT["private_key_id"]),
+        (json.dumps(ACCOUNT, indent=2), ACCOUNT["hook"]),
+        ("USER=somebody\nexport TOKEN='kq83nf7ahs8dh3k1'\n", "kq83nf7ahs8dh3k1"),
+        (f"{LINE[:14]}\n{LINE}", LINE),
+    ],
+)
+def test_lines_of_a_secret_that_could_be_one_are_secrets(secret: str, text: str) -> None:
+    mask = Mask()
+    mask.add("TOKEN", secret)
+    assert text not in mask.clean(f"it says {text}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-----BEGIN PRIVATE KEY-----",
+        "-----END PRIVATE KEY-----",
+        *(f'  "{name}": "{ACCOUNT[name]}",' for name in ("type", "client_email", "auth_uri", "universe_domain")),
+        "================",
+    ],
+)
+def test_what_other_texts_say_as_well_is_no_secret(text: str) -> None:
+    mask = Mask()
+    mask.add("TOKEN", f"{json.dumps(ACCOUNT, indent=2)}\n-----BEGIN PRIVATE KEY-----\n{LINE}\n================\nab\n")
+    assert mask.clean(text) == text
+
+
+@pytest.mark.parametrize("number", [73519264, -73519264, 1073519264, 73519264.0, 10**4000 + 73519264])
+def test_a_secret_of_digits_is_seen_in_numbers(number: float) -> None:
+    mask = Mask()
+    mask.add("PIN", "73519264")
+    leak = mask.find({"a": [True, number]})
+    assert leak is not None
+    assert leak.pointer == "/a/1"
+    assert "[secret PIN]" in mask.cleaned([number])[0]
+    assert mask.cleaned([7351926, 1.5, "73519264"]) == [7351926, 1.5, "[secret PIN]"]
+
+
+def test_keys_that_read_the_same_without_their_secrets_keep_their_values() -> None:
+    mask = Mask()
+    mask.add("TOKEN", "s3cret-value")
+    hidden = b"s3cret-value".hex()
+    assert mask.cleaned({"s3cret-value": 1, hidden: 2, "[secret TOKEN]": 3, "b": 4}) == {
+        "[secret TOKEN]": 1, "[secret TOKEN] (2)": 2, "[secret TOKEN] (3)": 3, "b": 4
+    }  # fmt: skip
 
 
 def test_values_are_cleaned_in_keys_and_depth_and_found_by_pointer() -> None:

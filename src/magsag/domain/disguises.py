@@ -16,15 +16,26 @@ from pydantic_core import to_json
 from magsag.domain.secret import SHORTEST
 
 _ESCAPE: Final = re.compile(
-    r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|U(000[0-9a-fA-F]{5}|0010[0-9a-fA-F]{4})|([\"'\\/nrt]))"
+    r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|U(000[0-9a-fA-F]{5}|0010[0-9a-fA-F]{4})|[\"'\\/nrt])"
 )
-_LETTERS: Final = {"n": "\n", "r": "\r", "t": "\t"}
-_BREAKS: Final = re.compile(r"(?:\\[nr]|\s)+")
+_SHORT: Final = {rf"\{letter}": letter for letter in "\"'\\/"} | {r"\n": "\n", r"\r": "\r", r"\t": "\t"}
+_WRITTEN_BREAKS: Final = re.compile(r"(?:\\[nr])+")
 _SURROGATES: Final = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+_SHORTEST_LINE: Final = 16
+_LEAST_LETTERS: Final = 8
+"""different ones that a line has if it is to count by itself"""
+_ARMOUR: Final = re.compile(r"-----(?:BEGIN|END) [^-]*-----")
+_NAMED: Final = re.compile(r"""[\s{[,"'-]*(?:export\s+)?[A-Za-z_][\w.-]*["']?\s*[:=](?!=)\s*(.+)""")
+_ADDRESS: Final = re.compile(r"[a-z]+://[\w.-]+(?:/[\w.-]{0,12})*|[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+"""one that holds no key itself: of a service, of somebody"""
 
 
 def needles(secret: str) -> frozenset[str]:
-    """What to look for in every view. Each line of a secret with several lines counts by itself."""
+    """What to look for in every view.
+
+    Of a secret with several lines each one that could be a secret counts by itself: 16 characters with variety. What
+    other texts say as well, such as `-----BEGIN KEY-----` or `"type": "service_account"`, does not.
+    """
     return frozenset(form for part in _parts(secret) for form in _plain_forms(part) if len(form) >= SHORTEST)
 
 
@@ -46,15 +57,29 @@ def views(text: str) -> Iterator[str]:
     if "\\" in text:
         once = _unescaped(text)
         yield once
-        yield _unescaped(once)
+        if "\\" in once:
+            yield _unescaped(once)
     if "&" in text:
         yield html.unescape(text)
-    if _BREAKS.search(text):
-        yield _BREAKS.sub("", text)
+    joined = "".join((_WRITTEN_BREAKS.sub("", text) if "\\" in text else text).split())
+    if len(joined) != len(text):
+        yield joined
 
 
 def _parts(secret: str) -> set[str]:
-    return {secret, *(line for line in secret.splitlines() if len(line.strip()) >= SHORTEST)}
+    lines = secret.splitlines()
+    return {secret, *(part for line in lines for part in _parts_of_line(line))} if len(lines) > 1 else {secret}
+
+
+def _parts_of_line(line: str) -> Iterator[str]:
+    """The line, or of `name: value` the value alone, of which lines may be written as one: a key inside of JSON."""
+    named = _NAMED.fullmatch(line)
+    written = [line] if named is None else _unescaped(named[1].strip(" \t,;}]\"'")).splitlines()
+    for part in written:
+        bare = part.strip()
+        is_known = _ARMOUR.fullmatch(bare) or (named is not None and _ADDRESS.fullmatch(bare))
+        if not is_known and len(bare) >= _SHORTEST_LINE and len(set(bare)) >= _LEAST_LETTERS:
+            yield bare
 
 
 def _escaped_forms(part: str) -> Iterator[str]:
@@ -88,8 +113,8 @@ def _aligned(data: bytes, shift: int) -> str:
 
 def _unescaped(text: str) -> str:
     def read(match: re.Match[str]) -> str:
-        code, letter = match[1] or match[2] or match[3], match[4]
-        return chr(int(code, 16)) if code else _LETTERS.get(letter, letter)
+        short = _SHORT.get(match[0])
+        return chr(int(match[1] or match[2] or match[3], 16)) if short is None else short
 
     return _SURROGATES.sub(
         lambda pair: pair[0].encode("utf-16", "surrogatepass").decode("utf-16"), _ESCAPE.sub(read, text)

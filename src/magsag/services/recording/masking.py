@@ -26,6 +26,8 @@ class Mask:
         self._needles: tuple[tuple[str, str], ...] = ()
         self._forms: tuple[tuple[str, str], ...] = ()
         """both with the name of the secret, the longest first"""
+        self._has_numbers = False
+        """whether a number may hold one"""
 
     def __bool__(self) -> bool:
         return bool(self._needles)
@@ -37,7 +39,8 @@ class Mask:
 
             self._known = {**self._known, value: name}
             self._forms = _with(self._forms, forms(value), name)
-            self._needles = _with(self._needles, needles(value), name)
+            self._needles = _with(self._needles, found := needles(value), name)
+            self._has_numbers = self._has_numbers or any(form.isdecimal() for form in found)
 
     def holder(self, text: str) -> str | None:
         """The name of a secret that the text holds in any form."""
@@ -69,8 +72,9 @@ class Mask:
         stack: list[tuple[object, str]] = [(value, "")]
         while stack:
             item, pointer = stack.pop()
-            if isinstance(item, str):
-                if (name := self.holder(item)) is not None:
+            text = self._text(item)
+            if text is not None:
+                if (name := self.holder(text)) is not None:
                     return Leak(name, pointer)
             elif isinstance(item, Mapping):
                 for key, part in item.items():
@@ -91,14 +95,35 @@ class Mask:
             return StepFailed(error.type, message, self._copied(details), error.step)
         return Retryable(error.type, message, error.retry_after_seconds)
 
+    def _text(self, item: object) -> str | None:
+        """What is looked at: a text, and the digits of a number where a secret is one."""
+        if isinstance(item, str):
+            return item
+        if not self._has_numbers or isinstance(item, bool) or not isinstance(item, int | float):
+            return None
+        from pydantic_core import to_json
+
+        return to_json(item).decode()
+
     def _copied(self, value: Any) -> Any:
-        if isinstance(value, str):
-            return self.clean(value)
         if isinstance(value, Mapping):
-            return {self._copied(key): self._copied(part) for key, part in value.items()}
+            return self._copied_fields(value)
         if isinstance(value, list | tuple):
             return [self._copied(part) for part in value]
-        return value
+        text = self._text(value)
+        return value if text is None or (clean := self.clean(text)) == text else clean
+
+    def _copied_fields(self, value: Mapping[Any, Any]) -> dict[Any, Any]:
+        """Keys that read the same without their secrets are told apart, since an outcome must not lose a part."""
+        found: dict[Any, Any] = {}
+        for key, part in value.items():
+            clean = name = self.clean(key) if isinstance(key, str) else key
+            count = 1
+            while name in found:
+                count += 1
+                name = f"{clean} ({count})"
+            found[name] = self._copied(part)
+        return found
 
 
 def _with(known: tuple[tuple[str, str], ...], new: frozenset[str], name: str) -> tuple[tuple[str, str], ...]:
