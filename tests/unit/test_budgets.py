@@ -259,6 +259,35 @@ def test_an_attempt_that_did_not_act_leaves_no_doubt_behind_when_no_other_fits(
     assert (result.status, len(WORLD.calls)) == (status, 1)
 
 
+def test_what_a_crash_cut_off_may_have_acted_though_the_attempt_after_it_did_not(tmp_path: Path) -> None:
+    files = skill("idem", "idempotent", cost="{usd: 0.05}", retry="{attempts: 5, on: [unavailable]}")
+    work = bench(tmp_path, 'return await ctx.skill("idem", 1)', "{calls: 2}", Dying(), files=files)
+    broken_off(work)
+    WORLD.on_act = unavailable
+    assert work.resume().status is RunStatus.PARKED
+    assert work.step("idem#1").status is StepStatus.IN_DOUBT
+
+
+def test_what_was_approved_in_an_earlier_leg_has_not_acted_there(tmp_path: Path) -> None:
+    files = {
+        **skill("idem", "idempotent", retry="{attempts: 2, on: [unavailable]}"),
+        "policies/ask.yaml": 'kind: policy\nschema: 1\nrules: [{id: ask, on: ["skill:idem"], verdict: ask}]\n',
+        "people.yaml": "kind: people\nschema: 1\npeople: [{id: ann, proof: os_user}]\n",
+    }
+    work = bench(tmp_path, 'return await ctx.skill("idem", 1)', "{calls: 1}", files=files)
+    assert work.run().status is RunStatus.PARKED
+    (ticket,) = work.store.tickets(TicketQuery())
+    work.app.approvals.decide(ticket.id, Decision(Acting("ann", Proof.OS_USER), Answer.APPROVE))
+    WORLD.on_act = unavailable
+    result = work.resume()
+    assert result.error is not None
+    assert (result.error.type, len(WORLD.calls)) == ("budget_exhausted", 1)
+
+
+def unavailable(name: str, payload: Any, ctx: Any) -> Any:
+    raise Retryable("unavailable", "not now")
+
+
 def test_a_doubt_is_charged_at_its_worst_case(tmp_path: Path) -> None:
     files = skill("once", "unrepeatable", cost="{usd: 0.05}")
     work = bench(tmp_path, 'return await ctx.skill("once", 1)', "{usd: 0.1}", Dying(), files=files)

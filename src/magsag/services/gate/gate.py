@@ -144,7 +144,8 @@ class Gate:
     async def _resume(self, attempt: Attempt, step: Step) -> Told:
         """A step that the ledger knows: the recovery table says what it needs."""
         self._compare(attempt, step)
-        attempt.number, attempt.nothing_happened = max(1, step.attempt), False
+        attempt.number = max(1, step.attempt)
+        attempt.nothing_happened = step.status is StepStatus.HELD and attempt.number == 1
         attempt.recorded = step.changed or step.input
         if step.changed is not None:
             attempt.value = self._values.decode(attempt.seat.leg.tree, step.changed)

@@ -104,7 +104,8 @@ class Attempt:
     admission: Admission | None = None
     """of what has a breaker, a rate or a concurrency: the leave to act"""
     nothing_happened: bool = True
-    """no earlier attempt may have acted: this process has seen how each ended, and each said that nothing happened"""
+    """no earlier attempt may have acted: this process has seen how each ended, and each said that nothing happened;
+    what waited for an approval of its first attempt has had none"""
     waits: int = 0
     """how often it has waited for a rate or a concurrency"""
     charge: "Charge | None" = None
