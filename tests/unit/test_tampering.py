@@ -25,6 +25,7 @@ from magsag.services.proofs.tampering import (
     Change,
     Drop,
     Edit,
+    Excused,
     Grounds,
     Row,
     tamperings,
@@ -69,6 +70,9 @@ def tampered(found: list[Evidence], edits: tuple[Edit, ...]) -> list[Evidence]:
         if isinstance(edit, Anchored):
             rows = [one for one in rows if one.sort != "anchors"]
             rows += [] if edit.data is None else [Evidence("anchors", {"lines": edit.data})]
+            continue
+        if isinstance(edit, Excused):
+            rows += [Evidence(sort, {"run": edit.run}) for sort in ("owed", "vacuumed")]
             continue
         here = [one for one in rows if one.sort == edit.sort and edit.key.items() <= one.values.items()]
         if isinstance(edit, Change):

@@ -13,7 +13,7 @@ from magsag.adapters.store.checking import examine
 from magsag.adapters.store.evidence import evidence
 from magsag.adapters.store.sqlite import SqliteStore
 from magsag.ports.auditing import Evidence, Verified
-from magsag.services.proofs.tampering import Anchored, Change, Drop, Edit
+from magsag.services.proofs.tampering import Anchored, Change, Drop, Edit, Excused
 
 TABLES: Final[Mapping[str, str]] = {
     "run": "runs",
@@ -22,6 +22,7 @@ TABLES: Final[Mapping[str, str]] = {
     "blob": "blobs",
     "bundle": "bundles",
 }
+_EXCUSES: Final = ("insert or ignore into unanchored(run) values (?)",)
 
 
 class SqliteTrial:
@@ -40,7 +41,7 @@ class SqliteTrial:
             def change(statement: str, values: tuple[Any, ...]) -> int:
                 return connection.execute(statement, values).rowcount
 
-            changed = applied(edits, change, "?")
+            changed = applied(edits, change, "?", _EXCUSES)
             with anchored(self._anchors.path, edits) as altered:
                 verified = examine(connection, sql, self._anchors, None)
                 found = list(evidence(connection, sql, self._anchors))
@@ -48,11 +49,19 @@ class SqliteTrial:
         return changed + altered, verified, found
 
 
-def applied(edits: Sequence[Edit], change: Callable[[str, tuple[Any, ...]], int], mark: str) -> int:
-    """Do the edits of rows; how many rows they were. `mark` is where a value goes in a statement."""
+def applied(
+    edits: Sequence[Edit], change: Callable[[str, tuple[Any, ...]], int], mark: str, excuses: Sequence[str]
+) -> int:
+    """Do the edits of rows; how many rows they were.
+
+    `mark` is where a value goes in a statement; `excuses` are statements that note a run as owed, or as vacuumed.
+    """
     count = 0
     for edit in edits:
         if isinstance(edit, Anchored):
+            continue
+        if isinstance(edit, Excused):
+            count += sum(change(statement, (edit.run,)) for statement in excuses)
             continue
         where = " and ".join(f"{name} = {mark}" for name in edit.key)
         match edit:

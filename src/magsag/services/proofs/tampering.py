@@ -42,7 +42,14 @@ class Anchored:
     data: bytes | None
 
 
-Edit = Change | Drop | Anchored
+@frozen
+class Excused:
+    """The ledger's own notes say that its anchors need not tell of this run, or not yet."""
+
+    run: str
+
+
+Edit = Change | Drop | Anchored | Excused
 
 
 @frozen
@@ -241,6 +248,13 @@ def _rewritten_from(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, 
     return _named(facts[at], "another time, the chain written anew"), _rewritten(facts, changed)
 
 
+def _rewritten_and_excused(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, ...]]:
+    """The same by somebody who knows what else the ledger notes."""
+    what, edits = _rewritten_from(grounds, chance)
+    run = next(edit.key["run"] for edit in edits if isinstance(edit, Change))
+    return f"excused from its anchors: {what}", (*edits, Excused(run))
+
+
 def _approver(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, ...]]:
     """Somebody else approved: in the fact with its chain, in the ticket, or in both."""
     decided = [fact for fact in grounds.facts if fact["kind"] == "ApprovalDecided"]
@@ -285,7 +299,7 @@ WAYS: Final[Mapping[str, tuple[Way, ...]]] = {
     "deletions": (_fact_gone, _payload_gone, _fact_gone_rewritten, _run_gone, _other_gone),
     "swaps": (_swapped,),
     "tail cuts": (_cut,),
-    "rewrites": (_rewritten_from,),
+    "rewrites": (_rewritten_from, _rewritten_and_excused),
     "changed approvers": (_approver,),
     "anchors": (_anchors,),
 }

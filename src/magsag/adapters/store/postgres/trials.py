@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import closing
-from typing import Any
+from typing import Any, Final
 
 from magsag.adapters.store.checking import examine
 from magsag.adapters.store.evidence import evidence
@@ -11,6 +11,8 @@ from magsag.adapters.store.postgres.store import PostgresStore
 from magsag.adapters.store.trials import anchored, applied
 from magsag.ports.auditing import Evidence, Verified
 from magsag.services.proofs.tampering import Edit
+
+_EXCUSES: Final = ("update anchored set owed = true, vacuumed = true where run = %s",)
 
 
 class PostgresTrial:
@@ -30,7 +32,7 @@ class PostgresTrial:
             def change(statement: str, values: tuple[Any, ...]) -> int:
                 return connection.execute(statement.encode(), values).rowcount
 
-            changed = applied(edits, change, "%s")
+            changed = applied(edits, change, "%s", _EXCUSES)
             session = Session(connection)
             with anchored(self._anchors.path, edits) as altered:
                 verified = examine(session, sql, self._anchors, None, self._mine)
