@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from magsag.adapters.store.memory import MemoryStore
 from magsag.domain.approval import Acting, Answer, Proof, Reach
 from magsag.domain.errors import Invalid, Refused
 from magsag.domain.facts import RunStatus, StandingApproved, StepStarted
@@ -104,6 +105,28 @@ def test_the_audit_log_names_it_where_it_was_made_used_and_revoked(make: Make) -
     said = [one.said for one in bench.app.audit.log(Asked()) if standing.id in (one.said or "")]
     made, used, revoked = f"approve for the agent beforehand: {standing.id}", "ask, standing approval", "revoke"
     assert sorted(str(one) for one in said) == [made, f"{used} {standing.id}", f"{revoked} {standing.id}"]
+
+
+def test_what_was_read_of_the_run_that_it_was_made_in_is_not_read_again(make: Make) -> None:
+    class Counting(MemoryStore):
+        read_of_r = 0
+
+        def read(self, run: RunId, after: int = 0) -> Any:
+            found = super().read(run, after)
+            self.read_of_r += len(found) * (run == "r")
+            return found
+
+    bench = make('return await ctx.skill("once", {"amount": payload})')
+    bench.store = store = Counting()
+    bench.app = bench.process(store)
+    standing = given(bench, AGENT)
+    run(bench, "second")
+    before = store.read_of_r
+    for id in ("third", "fourth"):
+        assert run(bench, id).status is RunStatus.SUCCEEDED
+    assert store.read_of_r == before
+    revoke(bench, standing)
+    assert run(bench, "fifth").status is RunStatus.PARKED
 
 
 def test_a_revoked_one_answers_no_more_and_who_revoked_it_is_on_record(make: Make) -> None:

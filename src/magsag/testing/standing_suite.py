@@ -82,6 +82,8 @@ class StandingSuite:
         assert ids(store, StandingQuery(prefix="a")) == ["a1", "a2"]
         assert ids(store, StandingQuery(in_force_at=9)) == ["a1", "b1"]
         assert ids(store, StandingQuery(target="skill:pay@1.0.0", in_force_at=10)) == ["b1"]
+        assert ids(store, StandingQuery(target="skill:pay@1.0.0", in_force_at=9, limit=None)) == ["a1", "b1"]
+        assert ids(store, StandingQuery(target="skill:pay@2.0.0", in_force_at=9, limit=None)) == []
         assert ids(store, StandingQuery(target="skill:pay@2.0.0", limit=None)) == []
 
     def test_vacuum_takes_them_along_with_their_runs(self, store: Store) -> None:

@@ -82,6 +82,10 @@ where (:target is null or target = :target)
   and (:at is null or (not revoked and until > :at))
 order by made, id limit :limit;
 
+-- standing_in_force: those that may be leaned on for a target, the oldest first
+select id, run, root, step, target, revoked, version, made, until
+from standing_approvals where target = :target and until > :at and not revoked order by made, id;
+
 -- lease_new_tree: the first lease of a tree; the clock is the store's, in milliseconds since 1970
 insert into leases(root, owner, fence, until)
 values(?, ?, 1, cast((julianday('now') - 2440587.5) * 86400000 as integer) + ?)

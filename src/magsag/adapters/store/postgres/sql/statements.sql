@@ -85,6 +85,10 @@ where (%(target)s::text is null or target = %(target)s) and (%(prefix)s::text is
   and (%(at)s::bigint is null or (not revoked and until > %(at)s))
 order by made, id limit nullif(%(limit)s, -1);
 
+-- standing_in_force: those that may be leaned on for a target, the oldest first
+select id, run, root, step, target, revoked, version, made, until
+from standing_approvals where target = %(target)s and until > %(at)s and not revoked order by made, id;
+
 -- seqs: how far these root runs are; the parameter is a JSON array
 select run, seq from runs where run in (select jsonb_array_elements_text(convert_from(%s, 'UTF8')::jsonb));
 
