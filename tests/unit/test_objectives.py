@@ -9,7 +9,7 @@ import pytest
 
 from magsag.adapters.store.memory import MemoryStore
 from magsag.domain.approval import Acting, Answer, Proof
-from magsag.domain.breaking import BreakerState
+from magsag.domain.breaking import BreakerMoved, BreakerState
 from magsag.domain.errors import ErrorType, Refused
 from magsag.domain.facts import Decision, ParkedOn, RunStarted, RunStatus, StepStatus, Verdict
 from magsag.domain.ids import RunId
@@ -195,6 +195,30 @@ def test_an_open_breaker_lets_one_run_in_a_while_through(make: Make) -> None:
     assert "its breaker is open, the next run may try at 2023-11-14T23:13:20" in first.error.message
     store.at += 3_600_000_000
     assert [run(bench, id).status for id in ("t", "u")] == [RunStatus.SUCCEEDED, RunStatus.DENIED]
+
+
+def moves(bench: Bench, id: str) -> list[tuple[str, str, BreakerState]]:
+    found = [fact for fact in bench.facts(id) if isinstance(fact, BreakerMoved)]
+    return [(fact.step, fact.name, fact.state) for fact in found]
+
+
+def test_a_breaker_that_a_start_opens_or_tries_is_on_record(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    bench, store = with_breaker(make)
+    with caplog.at_level(logging.WARNING, "magsag.throttle"):
+        assert [run(bench, id).status for id in ("r", "s")] == [RunStatus.DENIED] * 2
+    said = "breaker agent:main opened: agent:main: success_rate 0 is less than 0.5"
+    assert [record.message.startswith(said) for record in caplog.records if record.name == "magsag.throttle"] == [True]
+    assert bench.kinds("r") == ["RunStarted", "BreakerMoved", "RunEnded"]
+    store.at += 3_600_000_000
+    run(bench, "t")
+    opened, tried = [(START, "agent:main", state) for state in (BreakerState.OPEN, BreakerState.HALF_OPEN)]
+    assert [moves(bench, id) for id in "rst"] == [[opened], [], [tried]]
+
+
+def test_a_breaker_that_a_delegation_opens_is_on_record(make: Make) -> None:
+    bench, _ = with_breaker(make)
+    run(bench, "r", program="agent:above")
+    assert moves(bench, "r") == [("main#1", "agent:main", BreakerState.OPEN)]
 
 
 def test_an_open_breaker_is_asked_at_the_gate(make: Make) -> None:

@@ -16,7 +16,7 @@ class BreakerState(StrEnum):
 
 @frozen(kw_only=True)
 class BreakerMoved:
-    """A step of the run changed a breaker, which all runs share. It says nothing of how the step ended."""
+    """A step of the run, or its start, changed a breaker, which all runs share. It says nothing of how that ended."""
 
     at: int
     step: StepId

@@ -1,12 +1,14 @@
 """Starting, resuming and cancelling runs: what every surface calls."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from magsag.catalog.bundle import Entry
 from magsag.domain import facts
+from magsag.domain.breaking import BreakerMoved, BreakerState
 from magsag.domain.effects import Level
 from magsag.domain.errors import ErrorType, Invalid, StepFailed
 from magsag.domain.facts import ParkReason, RunStatus
@@ -16,6 +18,7 @@ from magsag.domain.large import LARGE_BYTES
 from magsag.domain.manifests import Agent, Flow
 from magsag.domain.settings import Settings
 from magsag.domain.values import decode, encode, encode_known
+from magsag.domain.verdicts import START
 from magsag.domain.waits import LONGEST_SECONDS
 from magsag.engine.chain import seal, unseal
 from magsag.engine.run import Run
@@ -30,6 +33,7 @@ from magsag.services.recording.large import Values, plain
 from magsag.services.recording.recorder import Recorder, RunExists
 from magsag.services.steps.beginnings import new_run, read_run
 from magsag.services.steps.bundles import Bundles
+from magsag.services.steps.throttles import log_moved
 
 
 @frozen
@@ -111,6 +115,8 @@ class Runs:
             return known
         self._bundles.keep(self._bundles.current())
         now = self._clock.now()
+        moves: list[facts.Fact] = []
+        verdict = self._objectives.of_start(entry, self._policies(), partial(_moved, moves, entry.ref, now))
         started = facts.RunStarted(
             at=now,
             program=entry.ref,
@@ -125,12 +131,12 @@ class Runs:
             select=order.select,
             continues=order.continues,
             deadline=_deadline(entry, now),
-            verdict=self._objectives.of_start(entry, self._policies()),
+            verdict=verdict,
             input=data,
         )
         id = RunId(order.run_id) if order.run_id else run_id(now // 1000, self._clock.chance(7))
         try:
-            await self._create(id, started, level)
+            await self._create(id, started, moves, level)
         except RunExists:
             await self._recorder.settle()
             known = self._known(order, entry, data)
@@ -233,8 +239,8 @@ class Runs:
             raise Invalid(f"run {run.id} exists with another choice of steps: choose another --run-id")
         return run.id
 
-    async def _create(self, id: RunId, started: facts.RunStarted, level: Level) -> None:
-        """Write the first fact and take the lease, in one transaction."""
+    async def _create(self, id: RunId, started: facts.RunStarted, moves: Sequence[facts.Fact], level: Level) -> None:
+        """Write the first facts and take the lease, in one transaction."""
         owner = self._store.owner()
         row = new_run(started, id, owner, self._settings.lease_seconds)
         tree = Tree(id, Lease(id, owner, 1))
@@ -242,8 +248,14 @@ class Runs:
         if len(started.input) > LARGE_BYTES:
             data, _ = self._values.known(tree, run, decode(started.input))
             started = replace(started, input=data)
-        await self._recorder.record(tree, run, [started], level, create=row)
+        await self._recorder.record(tree, run, [started, *moves], level, create=row)
         self._drive.begun(tree, run)
+
+
+def _moved(moves: list[facts.Fact], ref: str, now: int, name: str, state: BreakerState, reason: str) -> None:
+    """A breaker that a start has changed: told in the logs, and with the first facts of the run."""
+    log_moved(name, state, reason, f"a start of {ref}")
+    moves.append(BreakerMoved(at=now, step=START, name=name, state=state, reason=reason))
 
 
 def _deadline(entry: Entry[Agent] | Entry[Flow], now: int) -> int | None:

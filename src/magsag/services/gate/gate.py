@@ -64,13 +64,13 @@ class Gate:
         self._values = values
         self._covering = covering
         self._clock = clock
-        self._judging = Judging(switches, store, clock)
         self._asking = Asking(store, clock)
         self._budgeting = Budgeting(store, switches.step_seconds)
         self._outcomes = Outcomes(recorder, values, clock, switches)
         self.secrets = SecretDesk(means.secrets, recorder, clock, are_needed=means.place is None)
         seconds = switches.step_seconds
         self._throttling = throttling = Throttling(store, recorder, clock, seconds)
+        self._judging = Judging(switches, store, clock, throttling.moved)
         self._performing = Performing(self._outcomes, throttling, store, values, clock, seconds, self.secrets, means)
         self._lookups = Lookups(clock, self._performing.look_up)
         self.notes = Notes(recorder, clock)

@@ -1,9 +1,11 @@
 """The verdict on an attempt: the built-in refusals, the policy in force, the child's objectives. Records nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
+from magsag.domain.breaking import BreakerState
 from magsag.domain.effects import EFFECTFUL, Effect
 from magsag.domain.facts import Count, Decision, Proposal, Verdict
 from magsag.domain.verdicts import BUILT_IN
@@ -23,13 +25,16 @@ from magsag.services.steps.moment import moment
 from magsag.services.steps.tally import Tally
 from magsag.services.steps.targets import ChildAct, QuestionAct, WaitAct
 
+Moved = Callable[[Attempt, str, BreakerState, str], None]
 APPROVALS_OFF: Final = "approvals are switched off: an ask is a deny"
 
 
 class Judging:
     """Judges attempts for all runs of this process."""
 
-    def __init__(self, switches: Switches, store: Store, clock: Clock) -> None:
+    def __init__(self, switches: Switches, store: Store, clock: Clock, moved: Moved) -> None:
+        """`moved` puts on record which breaker an attempt has changed."""
+        self._moved = moved
         self._switches = switches
         self._objectives = Objectives(store, clock)
 
@@ -38,7 +43,8 @@ class Judging:
         target = attempt.target
         judged, approvals = self._verdict(attempt, now), self._switches.approvals
         if isinstance(target.act, ChildAct) and judged.decision is not Decision.DENY:
-            judged = stricter(judged, self._objectives.of_delegation(target.act.entry, judged.policy))
+            moved = partial(self._moved, attempt)
+            judged = stricter(judged, self._objectives.of_delegation(target.act.entry, judged.policy, moved))
         verdict = concluded(judged, attempt.seat.mode, target.proposal, target.found.traits, approvals)
         if attempt.seat.tally is not None and verdict.decision is not Decision.DENY:
             attempt.seat.tally.reserve(attempt.id, target.proposal.target)

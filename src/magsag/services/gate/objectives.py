@@ -5,7 +5,7 @@ asks nothing.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -30,6 +30,8 @@ from magsag.services.steps.moment import moment
 from magsag.services.steps.throttles import change
 
 AgentOrFlow = Entry[Agent] | Entry[Flow]
+Moved = Callable[[str, BreakerState, str], None]
+"""is told whose breaker changed, into what, and why"""
 
 GLANCE_SECONDS: Final = 1.0
 """delegations are judged by what stood in the ledger at most so long ago, so that many at once cost one look"""
@@ -53,18 +55,18 @@ class Objectives:
         since = now - int(entry.manifest.slo.window * 1e6)
         return slo.slo_report(program, entry.manifest.slo, self._measures(program, since), now)
 
-    def of_start(self, entry: AgentOrFlow, policy_hash: str) -> Verdict | None:
+    def of_start(self, entry: AgentOrFlow, policy_hash: str, moved: Moved) -> Verdict | None:
         """What they say of a run that is about to start; None when they are kept, or there are none."""
         verdict = self._said(entry, self.report(entry), policy_hash)
         if verdict is None or (rule := _breaker_to_open(entry)) is None:
             return verdict
-        shut = self._trip(entry, rule, self._clock.chance(8).hex())
+        shut = self._trip(entry, rule, verdict.reason, moved, self._clock.chance(8).hex())
         if shut is None:
             return verdict
         said = f"{verdict.reason}; its breaker is open, the next run may try at {moment(shut.until)['iso']}"
         return replace(verdict, decision=Decision.DENY, reason=said)
 
-    def of_delegation(self, entry: AgentOrFlow, policy_hash: str) -> Verdict | None:
+    def of_delegation(self, entry: AgentOrFlow, policy_hash: str, moved: Moved) -> Verdict | None:
         """The same of a child run, by a glance at the ledger that other delegations may share."""
         wanted, now = entry.manifest.slo, self._clock.now()
         if wanted is None:
@@ -78,7 +80,7 @@ class Objectives:
             self._glances[entry.ref] = (now, wanted, report)
             verdict = self._said(entry, report, policy_hash)
         if verdict is not None and (rule := _breaker_to_open(entry)) is not None:
-            self._trip(entry, rule)  # the gate asks it next, and hears how the call went
+            self._trip(entry, rule, verdict.reason, moved)  # the gate asks it next, and hears how the call went
         return verdict
 
     def _said(self, entry: AgentOrFlow, report: slo.SloReport | None, policy_hash: str) -> Verdict | None:
@@ -87,7 +89,7 @@ class Objectives:
             logging.getLogger("magsag.slo").warning("%s (%s)", verdict.reason, verdict.place)
         return verdict
 
-    def _trip(self, entry: AgentOrFlow, rule: BreakerRule, caller: str = "") -> Shut | None:
+    def _trip(self, entry: AgentOrFlow, rule: BreakerRule, why: str, moved: Moved, caller: str = "") -> Shut | None:
         """Open the breaker of a program unless it is open; why this caller may not try, None when it may."""
         answers: list[Passes | Shut] = []
 
@@ -101,7 +103,12 @@ class Objectives:
             answers.append(answer)
             return replace(throttle, breaker=answer.breaker) if isinstance(answer, Passes) else throttle
 
-        change(self._store, f"agent:{entry.slug}", tripped)
+        name = f"agent:{entry.slug}"
+        before, after = change(self._store, name, tripped)
+        if before.breaker.epoch != after.breaker.epoch:
+            moved(name, BreakerState.OPEN, why)
+        elif caller and after.breaker.probe == caller:
+            moved(name, BreakerState.HALF_OPEN, "its time is over: this run tries")
         return answers[-1] if isinstance(answers[-1], Shut) else None
 
     def _measures(self, program: str, since: int) -> Iterator[Measure]:

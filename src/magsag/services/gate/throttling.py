@@ -7,7 +7,6 @@ the gate does.
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Final
 
 from magsag.domain.breaking import BreakerMoved, BreakerState
 from magsag.domain.errors import Broken, ErrorType, Retryable, StepFailed
@@ -19,10 +18,9 @@ from magsag.ports.throttles import Throttles
 from magsag.services.recording.recorder import Recorder
 from magsag.services.steps.attempt import Acted, Admission, Attempt
 from magsag.services.steps.moment import moment
-from magsag.services.steps.throttles import change, throttle_of
+from magsag.services.steps.throttles import change, log_moved, throttle_of
 
 _log = logging.getLogger("magsag.throttle")
-_SAID: Final = {BreakerState.OPEN: "opened", BreakerState.HALF_OPEN: "is half-open", BreakerState.CLOSED: "closed"}
 
 
 class Throttling:
@@ -57,7 +55,7 @@ class Throttling:
             return self._later(throttled, answer, attempt, now)
         attempt.admission = Admission(caller, answer.epoch)
         if answer.is_probe:
-            self._moved(attempt, throttled.name, BreakerState.HALF_OPEN, "its time is over: this call tries")
+            self.moved(attempt, throttled.name, BreakerState.HALF_OPEN, "its time is over: this call tries")
         return None
 
     def take_up(self, attempt: Attempt) -> None:
@@ -100,6 +98,14 @@ class Throttling:
         finally:
             self._settle(attempt, failed, (self._clock.now() - began) / 1e6)
 
+    def moved(self, attempt: Attempt, name: str, state: BreakerState, reason: str) -> None:
+        """On record, in the logs; a tree that is lost records nothing any more."""
+        run = attempt.seat.run
+        log_moved(name, state, reason, f"run {run.id}, step {attempt.id}")
+        if attempt.seat.leg.tree.lost is None:
+            fact = BreakerMoved(at=self._clock.now(), step=attempt.id, name=name, state=state, reason=reason)
+            self._recorder.keep(attempt.seat.leg.tree, run, fact)
+
     def _settle(self, attempt: Attempt, failed: bool | None, seconds: float) -> None:
         throttled, admission = attempt.target.throttled, attempt.admission
         attempt.admission = None
@@ -115,7 +121,7 @@ class Throttling:
         before, after = self._change(throttled.name, settled)
         if before.breaker.epoch != after.breaker.epoch:
             state = BreakerState.OPEN if after.breaker.since else BreakerState.CLOSED
-            self._moved(attempt, throttled.name, state, _why(throttled, before.breaker, after.breaker))
+            self.moved(attempt, throttled.name, state, _why(throttled, before.breaker, after.breaker))
 
     def _change(self, name: str, changed: Callable[[Throttle, int], Throttle]) -> tuple[Throttle, Throttle]:
         """What happened has happened: a store that does not answer now is no reason to lose the outcome."""
@@ -144,14 +150,6 @@ class Throttling:
             details["retry_after"] = seconds
             said = f"it may be called {rate.calls} times in {rate.per:g} s; the next call may go in {seconds:.3f} s"
         return StepFailed(ErrorType.RATE_LIMIT, f"{throttled.name}: {said}", details)
-
-    def _moved(self, attempt: Attempt, name: str, state: BreakerState, reason: str) -> None:
-        """On record, in the logs; a tree that is lost records nothing any more."""
-        run = attempt.seat.run
-        _log.warning("breaker %s %s: %s (run %s, step %s)", name, _SAID[state], reason, run.id, attempt.id)
-        if attempt.seat.leg.tree.lost is None:
-            fact = BreakerMoved(at=self._clock.now(), step=attempt.id, name=name, state=state, reason=reason)
-            self._recorder.keep(attempt.seat.leg.tree, run, fact)
 
 
 def _caller(attempt: Attempt) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from pydantic_core import from_json
 
+from magsag.domain.breaking import BreakerMoved
 from magsag.domain.errors import Invalid, StoreBroken
 from magsag.domain.facts import (
     ENDS,
@@ -277,7 +278,7 @@ def _fact(stored: Stored, input: object, output: object) -> FactView:
     return FactView(stored.seq, stored.kind, body["at"], body, input, output)
 
 
-_CHANGES_NO_STEP: Final = frozenset({LateOutcome.__name__, SecretUsed.__name__})
+_CHANGES_NO_STEP: Final = frozenset({LateOutcome.__name__, SecretUsed.__name__, BreakerMoved.__name__})
 
 
 def _step_of(stored: Stored) -> str | None:

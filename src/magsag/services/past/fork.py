@@ -7,6 +7,7 @@ touched. Driving the new run is the caller's next step.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from magsag.catalog.bundle import Bundle
@@ -30,6 +31,7 @@ from magsag.services.programs.detached import waits_for_detached
 from magsag.services.programs.starting import refusal
 from magsag.services.recording.large import plain
 from magsag.services.steps.bundles import Bundles
+from magsag.services.steps.throttles import log_moved
 
 
 @frozen
@@ -107,7 +109,8 @@ class Forks:
         """A fork is a new run too: nobody can approve its start, since it begins in the middle."""
         assert original.run.started is not None
         program = original.run.started.program
-        verdict = self._objectives.of_start(original.bundle.find(program), "")
+        moved = partial(log_moved, whose=f"a fork of {original.row.run}")
+        verdict = self._objectives.of_start(original.bundle.find(program), "", moved)
         if verdict is not None and verdict.decision is not facts.Decision.ALLOW:
             raise Refused(refusal(program, verdict).message)
 

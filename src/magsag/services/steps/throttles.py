@@ -15,6 +15,7 @@ from magsag.policy.throttle import Busy, Throttle, rewound
 from magsag.ports.throttles import ThrottleRow, Throttles
 
 _log = logging.getLogger("magsag.throttle")
+_SAID: Final = {BreakerState.OPEN: "opened", BreakerState.HALF_OPEN: "is half-open", BreakerState.CLOSED: "closed"}
 _TRIES: Final = 1000
 """each lost try is one that somebody else has won"""
 
@@ -33,6 +34,11 @@ def change(store: Throttles, name: str, changed: Callable[[Throttle, int], Throt
         if after == stored or store.put_throttle(ThrottleRow(name, version, to_json(after))):
             return before, after
     raise _hurried(name)
+
+
+def log_moved(name: str, state: BreakerState, reason: str, whose: str) -> None:
+    """Say that a breaker has changed; `whose` names the call that brought it about."""
+    _log.warning("breaker %s %s: %s (%s)", name, _SAID[state], reason, whose)
 
 
 def throttle_of(row: ThrottleRow) -> Throttle:
