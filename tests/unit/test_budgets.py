@@ -351,6 +351,15 @@ def test_all_runs_of_an_agent_share_its_day(tmp_path: Path) -> None:
     assert second.error.type == "budget_exhausted"
 
 
+def test_past_days_are_shown_only_when_asked_for(tmp_path: Path) -> None:
+    work = bench(tmp_path, 'return await ctx.skill("paid", 1)', "{per_day: {usd: 0.05}}")
+    assert work.run().output == 1
+    assert len(work.app.budgets.show()) == 1
+    work.time.passed += 2 * 86_400
+    assert work.app.budgets.show() == []
+    assert len(work.app.budgets.show(past=True)) == 1
+
+
 def test_seconds_are_held_back_as_the_timeout_and_charged_as_they_were(tmp_path: Path) -> None:
     files = skill("look", "read", timeout="10s")
     work = bench(tmp_path, 'return await ctx.skill("look", 1)', "{seconds: 10}", files=files)

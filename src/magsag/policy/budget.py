@@ -126,6 +126,11 @@ def day_of(at: int) -> str:
     return datetime.fromtimestamp(at / 1e6, UTC).strftime("%Y-%m-%d")
 
 
+def day_in(row: BudgetRow) -> str | None:
+    """The day that a budget is of; None for one that goes on."""
+    return row.id.split("/")[-2] if row.scope in (BudgetScope.DAY, BudgetScope.AGENT) else None
+
+
 def plain(unit: str, amount: int) -> int | float:
     """The amount as people write it."""
     value = Decimal(amount) / SMALLEST[unit]

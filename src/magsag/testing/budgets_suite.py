@@ -126,6 +126,20 @@ class BudgetsSuite:
         assert store.vacuum(1 << 60, dry_run=False).runs == 1
         assert store.budgets([RUN]) == [row(ALL, 10, spent=4)]
 
+    def test_a_vacuum_removes_budgets_of_days_before_it_of_which_nothing_is_held_back(self, store: Store) -> None:
+        days = [Budget(f"{owner}/2026-03-0{n}/usd", owner.partition("/")[0], "usd", 9)
+                for owner in ("agent/a", "day") for n in (1, 2, 3)]  # fmt: skip
+        lease = begin(store)
+        reserve(store, lease, "a#1", *((one, 4) for one in days))
+        settle(store, lease, "a#1", *((one, 4) for one in days if one.id != "day/2026-03-01/usd"))
+        second = 1_772_409_600_000_000
+        store.vacuum(second, dry_run=True)
+        assert len(store.budgets()) == 6
+        store.vacuum(second, dry_run=False)
+        kept = ["agent/a/2026-03-02/usd", "agent/a/2026-03-03/usd"]
+        kept += [f"day/2026-03-0{n}/usd" for n in (1, 2, 3)]
+        assert [one.id for one in store.budgets()] == kept
+
     def test_many_writers_never_take_more_than_the_cap(self, open_store: Callable[[], Store]) -> None:
         """Four writers, each with a run of its own, under one cap."""
         stores = [open_store() for _ in range(4)]

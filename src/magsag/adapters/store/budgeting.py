@@ -1,7 +1,7 @@
 """Budgets out, and caps in; the same on every database. How they change: `adapters.store.accounts`."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 from pydantic_core import to_json
 
@@ -9,7 +9,11 @@ from magsag.adapters.store.reading import Answers
 from magsag.domain.approval import Proof
 from magsag.domain.budget import BudgetRow, Cap, Reservation
 from magsag.domain.ids import RunId
+from magsag.policy.budget import day_of
 from magsag.ports.budgets import BudgetPiece, KeptBudget, KeptCap, KeptReservation
+
+_LAST: Final = 253_402_300_799_000_000
+"""the last second of the year 9999: later ones have no date"""
 
 
 class BudgetingPart:
@@ -25,6 +29,11 @@ class BudgetingPart:
 
     def caps(self) -> list[Cap]:
         return [cap_of(row) for row in self._reads.all("caps")]
+
+
+def first_day_kept(before: int) -> str:
+    """The day that a time falls on (microseconds since 1970); budgets of earlier days go with a vacuum."""
+    return day_of(max(0, min(before, _LAST)))
 
 
 def cap_of(row: tuple[Any, ...]) -> Cap:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Final, assert_never
 
+from magsag.adapters.store.budgeting import first_day_kept
 from magsag.adapters.store.memory_audit import evidence_of, verified
 from magsag.adapters.store.memory_budgets import MemoryBudgets
 from magsag.adapters.store.memory_measures import MeasuresInMemory
@@ -366,6 +367,7 @@ class MemoryStore(MemoryThrottles, MeasuresInMemory):
                     self._blobs.pop(run.root, None)
                 self._standing_approvals.vacuum(set(leaves))
                 self._money.forget(run.run for run in gone)
+                self._money.forget_days(first_day_kept(before))
                 self._tickets = {id: kept for id, kept in self._tickets.items() if kept.root not in leaves}
                 for hash in bundles:
                     del self._bundles[hash]

@@ -6,6 +6,7 @@ from dataclasses import replace
 from magsag.adapters.store.accounts import Accounts, Place, in_force
 from magsag.domain.budget import Balance, BudgetRow, Cap, Reservation, Shortfall
 from magsag.domain.ids import RunId
+from magsag.policy.budget import day_in
 from magsag.ports.budgets import BudgetPiece, KeptBudget, KeptCap, KeptReservation
 from magsag.ports.ledger import Write
 
@@ -60,6 +61,11 @@ class MemoryBudgets:
         gone = frozenset(runs)
         self._rows = {id: row for id, row in self._rows.items() if row.run not in gone}
         self._held = {place: amount for place, amount in self._held.items() if place[0] not in gone}
+
+    def forget_days(self, first: str) -> None:
+        """Budgets of days before this one, of which nothing is held back."""
+        gone = {row.id for row in self._rows.values() if not row.reserved and (day := day_in(row)) and day < first}
+        self._rows = {id: row for id, row in self._rows.items() if id not in gone}
 
     def clear(self) -> None:
         """Nothing is left."""

@@ -8,6 +8,7 @@ from typing import Final
 
 from magsag.adapters.store.auditing import AuditingPart
 from magsag.adapters.store.behind import accepted
+from magsag.adapters.store.budgeting import first_day_kept
 from magsag.adapters.store.failures import broken, no_access
 from magsag.adapters.store.kin import kin_of, weights
 from magsag.adapters.store.statements import migrations
@@ -84,6 +85,7 @@ class UpkeepPart(AuditingPart):
                     connection.execute(sql["unindex_facts"])
                 for name in _TABLES:
                     connection.execute(sql[f"vacuum_{name}"])
+                connection.execute(sql["vacuum_days"], (first_day_kept(before),))
                 connection.executemany(sql["vacuum_bundle"], [(hash,) for hash in bundles])
             connection.execute(sql["vacuum_end"])
         if not dry_run and (gone or bundles):

@@ -11,7 +11,7 @@ from magsag.domain.errors import Invalid, Refused
 from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId
 from magsag.domain.manifests.budget import smallest
-from magsag.policy.budget import WARN_AT, day_of, is_warned
+from magsag.policy.budget import WARN_AT, day_in, day_of, is_warned
 from magsag.policy.people import People
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Store
@@ -59,15 +59,18 @@ class BudgetBook:
         self._people = people
         self._clock = clock
 
-    def show(self, run: RunId | None = None) -> list[BudgetView]:
+    def show(self, run: RunId | None = None, past: bool = False) -> list[BudgetView]:
         """Where budgets stand, by id: of a run those that are its own; else all that are shared.
+
+        Those of days before today only when something is held back of them still, or with `past`.
 
         Caps that people set are the newest ones, also where nothing was taken from them yet.
         """
         if run is not None:
             return [_view(row) for row in self._store.budgets([run]) if row.run == run]
-        found = {row.id: _view(row) for row in self._store.budgets()}
         today = day_of(self._clock.now())
+        rows = self._store.budgets()
+        found = {row.id: _view(row) for row in rows if past or row.reserved or day_in(row) in (None, today)}
         for (scope, unit), cap in self._newest().items():
             id = f"{scope}/{unit}" if scope == BudgetScope.ORGANISATION else f"{scope}/{today}/{unit}"
             row = found.get(id)

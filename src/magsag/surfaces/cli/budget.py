@@ -26,11 +26,12 @@ def command() -> None:
 
 @command.command("show")
 @click.argument("run", required=False)
+@click.option("--all", "past", is_flag=True, help="Those of past days too, as far as no vacuum has removed them.")
 @click.pass_obj
-def show(call: Call, run: str | None) -> None:
+def show(call: Call, run: str | None, past: bool) -> None:
     """Show where budgets stand: those that runs share, or those of one run."""
     insight = call.app.insight
-    found = call.app.budgets.show(insight.find(run) if run is not None else None)
+    found = call.app.budgets.show(insight.find(run) if run is not None else None, past)
     if call.wants_json:
         put_json([_document(one) for one in found])
     elif not found:

@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import Final
 
 from magsag.adapters.store.behind import accepted
+from magsag.adapters.store.budgeting import first_day_kept
 from magsag.adapters.store.failures import no_access
 from magsag.adapters.store.kin import kin_of, weights
 from magsag.adapters.store.postgres.auditing import AuditingPart
@@ -81,6 +82,7 @@ class UpkeepPart(AuditingPart, WakingPart):
         removed = [self._remove(portion, [], before) for portion in _portions(rows)]
         if bundles:
             removed.append(self._remove([], bundles, before))
+        self._database.change("vacuum_days", (first_day_kept(before),))
         runs, facts, hashes = (sum(counts) for counts in zip((0, 0, 0), *removed, strict=True))
         return Vacuumed(runs, facts, hashes, before, dry_run)
 

@@ -286,6 +286,10 @@ delete from standing_approvals where root in (select root from temp.vacuumed);
 -- vacuum_budgets: those of one run go with it; what all share stays
 delete from budgets where run in (select run from temp.vacuumed);
 
+-- vacuum_days: budgets of days before this one of which nothing is held back
+delete from budgets
+where run is null and scope in ('day', 'agent') and reserved = 0 and substr(id, length(id) - length(unit) - 10, 10) < ?;
+
 -- vacuum_reservations: gone
 delete from reservations where run in (select run from temp.vacuumed);
 

@@ -218,6 +218,10 @@ select root, sum(length(body))::bigint from blobs group by root;
 select hash from bundles
 where put < %s and hash not in (select bundle from runs where run <> all(%s)) order by hash;
 
+-- vacuum_days: budgets of days before this one of which nothing is held back
+delete from budgets
+where run is null and scope in ('day', 'agent') and reserved = 0 and substr(id, length(id) - length(unit) - 10, 10) < %s;
+
 -- vacuum: all that was listed, and is still as it was listed
 select runs, facts, bundles from vacuum_listed_{v}(%s::text[], %s::text[], %s::bigint, %s::text);
 
