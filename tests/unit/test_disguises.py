@@ -139,6 +139,30 @@ def test_values_are_cleaned_in_keys_and_depth_and_found_by_pointer() -> None:
     assert mask.cleaned(harmless) is harmless
 
 
+def deep() -> list[object]:
+    value: list[object] = ["s3cret-value"]
+    for _ in range(3000):
+        value = [value]
+    return value
+
+
+def round_and_round() -> list[object]:
+    value: list[object] = ["s3cret-value"]
+    value.extend([value, value])
+    return value
+
+
+@pytest.mark.parametrize("make", [deep, round_and_round])
+def test_a_value_that_no_record_holds_is_refused_and_not_walked_for_ever(make: Callable[[], list[object]]) -> None:
+    mask = Mask()
+    mask.add("TOKEN", "s3cret-value")
+    with pytest.raises(StepFailed, match="nested deeper than 200 levels") as caught:
+        mask.cleaned(make())
+    assert caught.value.type == "invalid_value"
+    soft = mask.softened(StepFailed("raised", "no: s3cret-value", {"body": make()}))
+    assert (soft.message, getattr(soft, "details", None)) == ("no: [secret TOKEN]", {})
+
+
 def test_errors_are_softened_with_their_details() -> None:
     mask = Mask()
     mask.add("TOKEN", "s3cret-value")

@@ -179,6 +179,17 @@ def test_an_output_that_holds_one_is_masked_for_the_program_and_the_record(tmp_p
     assert A not in told(made)
 
 
+def test_an_outcome_without_an_end_fails_its_step_and_not_the_process(tmp_path: Path) -> None:
+    keep(tmp_path, A)
+    endless: list[object] = [A]
+    endless.append(endless)
+    WORLD.on_act = lambda name, payload, ctx: endless
+    made = Bench(tmp_path, files("return await ctx.skill('once')", once="unrepeatable"))
+    result = made.run()
+    assert result.error is not None
+    assert (result.error.type, result.error.step) == ("invalid_value", "once#1")
+
+
 def test_an_input_that_holds_one_is_refused_with_its_place_and_a_resume_agrees(tmp_path: Path) -> None:
     keep(tmp_path, A)
     body = """

@@ -7,7 +7,7 @@ of the log. `[secret NAME]` stands in its place. What a text may hide: `domain.d
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from magsag.domain.errors import Retryable, StepFailed
+from magsag.domain.errors import ErrorType, Retryable, StepFailed
 
 
 class Leak(NamedTuple):
@@ -62,16 +62,25 @@ class Mask:
         return text if hidden is None else shown(hidden)
 
     def cleaned(self, value: Any) -> Any:
-        """The value with clean texts and keys; the value itself where there is nothing to clean."""
+        """The value with clean texts and keys; the value itself where there is nothing to clean.
+
+        Raises StepFailed(invalid_value) for one that is nested deeper than any record, or holds itself.
+        """
         return value if not self._needles or self.find(value) is None else self._copied(value)
 
     def find(self, value: object) -> Leak | None:
-        """The first secret in a JSON value."""
+        """The first secret in a JSON value. Raises StepFailed as `cleaned` does."""
         if not self._needles:
             return None
-        stack: list[tuple[object, str]] = [(value, "")]
+        from magsag.domain.values import MAX_DEPTH
+
+        stack: list[tuple[object, str, int]] = [(value, "", 0)]
         while stack:
-            item, pointer = stack.pop()
+            item, pointer, depth = stack.pop()
+            if depth > MAX_DEPTH + 1:
+                raise StepFailed(
+                    ErrorType.INVALID_VALUE, f"a value is nested deeper than {MAX_DEPTH} levels: flatten it"
+                )
             text = self._text(item)
             if text is not None:
                 if (name := self.holder(text)) is not None:
@@ -80,19 +89,23 @@ class Mask:
                 for key, part in item.items():
                     if isinstance(key, str) and (name := self.holder(key)) is not None:
                         return Leak(name, pointer)
-                    stack.append((part, f"{pointer}/{key}"))
+                    stack.append((part, f"{pointer}/{key}", depth + 1))
             elif isinstance(item, list | tuple):
-                stack.extend((part, f"{pointer}/{index}") for index, part in enumerate(item))
+                stack.extend((part, f"{pointer}/{index}", depth + 1) for index, part in enumerate(item))
         return None
 
     def softened(self, error: Retryable | StepFailed) -> Retryable | StepFailed:
         """The error without secrets; the same one where it holds none."""
-        details = error.details if isinstance(error, StepFailed) else None
-        if not self._needles or (self.holder(error.message) is None and self.find(details) is None):
-            return error
+        details: Any = error.details if isinstance(error, StepFailed) else None
         message = self.clean(error.message)
+        try:
+            kept = self.cleaned(details)
+        except StepFailed:
+            kept = {}  # no record would have held it either
+        if message == error.message and kept is details:
+            return error
         if isinstance(error, StepFailed):
-            return StepFailed(error.type, message, self._copied(details), error.step)
+            return StepFailed(error.type, message, kept, error.step)
         return Retryable(error.type, message, error.retry_after_seconds)
 
     def _text(self, item: object) -> str | None:
