@@ -30,6 +30,7 @@ class Accounts:
         self._cap = cap
         self._read_held = held
         self._rows: dict[str, BudgetRow] = {}
+        self._caps: dict[tuple[str, str], int | None] = {}
         self._held: dict[Place, int | None] = {}
         self._changed: dict[str, None] = {}
 
@@ -72,12 +73,18 @@ class Accounts:
     def _standing(self, budget: Budget) -> BudgetRow:
         """The budget with the cap in force."""
         row = self._rows.get(budget.id) or self._row(budget.id)
-        cap = self._cap(budget.scope, budget.unit) if budget.cap is None else budget.cap
+        cap = self._shared_cap(budget.scope, budget.unit) if budget.cap is None else budget.cap
         cap = NO_CAP if cap is None else cap
         if row is None:
             row = BudgetRow(budget.id, budget.scope, budget.unit, budget.run, cap, 0, 0)
         self._rows[budget.id] = row = row if row.cap == cap else replace(row, cap=cap)
         return row
+
+    def _shared_cap(self, scope: str, unit: str) -> int | None:
+        """Asked for once: nobody sets another while the transaction lasts."""
+        if (scope, unit) not in self._caps:
+            self._caps[scope, unit] = self._cap(scope, unit)
+        return self._caps[scope, unit]
 
     def _put(self, row: BudgetRow) -> None:
         self._rows[row.id] = row
