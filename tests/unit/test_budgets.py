@@ -137,6 +137,21 @@ def test_an_act_that_said_a_part_before_it_said_too_much_is_charged_what_it_decl
     assert left(work.store) == {"run/r/tokens": (0, 30), "run/r/usd": (0, 50_000_000)}
 
 
+def test_an_act_whose_time_is_over_is_charged_what_it_declares(tmp_path: Path) -> None:
+    files = skill("paid", "read", cost="{usd: 0.05}", timeout="1s")
+    work = bench(tmp_path, 'return await ctx.skill("paid", 1)', "{usd: 1}", files=files)
+
+    async def act(ctx: Any) -> None:
+        ctx.spent(usd=0.01)
+        await asyncio.sleep(100)
+
+    WORLD.on_act = lambda name, payload, ctx: act(ctx)
+    result = work.run()
+    assert result.error is not None
+    assert result.error.type == "timeout"
+    assert left(work.store) == {"run/r/usd": (0, 50_000_000)}
+
+
 def test_what_an_attempt_says_that_was_left_behind_is_no_part_of_the_next(tmp_path: Path) -> None:
     files = skill("paid", "read", cost="{usd: 0.05}", retry="{attempts: 2, backoff: 1s, on: [raised]}")
     work = bench(tmp_path, 'return await ctx.skill("paid", 1)', "{usd: 1}", files=files)
@@ -508,7 +523,7 @@ def test_a_model_that_may_answer_more_than_any_cap_holds_is_refused(tmp_path: Pa
     work = asking(tmp_path, f'{{"messages": [], "max_tokens": {2**63}}}', "{tokens: 1000}")
     result = work.run()
     assert result.error is not None
-    assert result.error.type == "budget_exhausted"
+    assert (result.error.type, "that a budget can hold" in result.error.message) == ("budget_exhausted", True)
 
 
 def test_a_long_request_counts_with_its_whole_length(tmp_path: Path) -> None:

@@ -31,8 +31,8 @@ WARN_AT: Final = 0.8
 def worst_case(declared: Amounts, seconds: float) -> dict[str, int]:
     """The most that one attempt may cost, by unit; units of which nothing is declared are missing, and those of
     which it is more than any cap can hold."""
-    said = {unit: amount for unit, amount in declared.items() if amount <= MOST}
-    return {Unit.CALLS.value: 1, Unit.SECONDS.value: round(seconds * SMALLEST[Unit.SECONDS]), **said}
+    worst = {Unit.CALLS.value: 1, Unit.SECONDS.value: round(seconds * SMALLEST[Unit.SECONDS]), **declared}
+    return {unit: amount for unit, amount in worst.items() if amount <= MOST}
 
 
 def asked(bounds: Sequence[Bound], caps: Iterable[tuple[str, str]], worst: Amounts, at: int, what: str) -> list[Budget]:

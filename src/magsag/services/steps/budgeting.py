@@ -114,6 +114,8 @@ def spent(attempt: Attempt, took: int, error: StepFailed | Retryable | None = No
 
     By `rate_limit` and `unavailable` an act says that nothing happened: then only what it reported is charged.
 
+    One that was given up at its timeout may go on, and is heard no more: it is charged what it declares.
+
     Of one that another process began, nobody knows: the recorder charges it at its worst case.
     """
     if not attempt.performed:
@@ -123,6 +125,8 @@ def spent(attempt: Attempt, took: int, error: StepFailed | Retryable | None = No
     worst = attempt.charge.worst if attempt.charge is not None else {}
     is_void = error is not None and error.type in _NOTHING_HAPPENED
     said = {**(dict.fromkeys(worst, 0) if is_void else declared(attempt)), **attempt.reported}
+    if error is not None and error.type is ErrorType.TIMEOUT:
+        said |= declared(attempt)
     found = {unit: amount for unit, amount in said.items() if amount or unit in worst}
     if Unit.CALLS in worst:
         found[Unit.CALLS.value] = worst[Unit.CALLS]
