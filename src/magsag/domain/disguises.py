@@ -19,7 +19,6 @@ _ESCAPE: Final = re.compile(
     r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|U(000[0-9a-fA-F]{5}|0010[0-9a-fA-F]{4})|[\"'\\/nrt])"
 )
 _SHORT: Final = {rf"\{letter}": letter for letter in "\"'\\/"} | {r"\n": "\n", r"\r": "\r", r"\t": "\t"}
-_WRITTEN_BREAKS: Final = re.compile(r"(?:\\[nr])+")
 _SURROGATES: Final = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _SHORTEST_LINE: Final = 16
 _LEAST_LETTERS: Final = 8
@@ -61,7 +60,7 @@ def views(text: str) -> Iterator[str]:
             yield _unescaped(once)
     if "&" in text:
         yield html.unescape(text)
-    joined = "".join((_WRITTEN_BREAKS.sub("", text) if "\\" in text else text).split())
+    joined = "".join(text.replace(r"\n", "").replace(r"\r", "").split())
     if len(joined) != len(text):
         yield joined
 
