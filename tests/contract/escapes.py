@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 OUT: dict[str, Any] = {}
-"""secret, ledger, home, folder, pid, tcp, tcp6, udp, local, abstract: what lies outside"""
+"""secret, ledger, home, folder, pid, tcp, tcp6, udp, local, letterbox, abstract: what lies outside"""
 
 
 def text(path: str) -> str:
@@ -104,6 +104,13 @@ def connects(family: int, kind: int, place: Any) -> str:
     return "sent"
 
 
+def sends_from_pair(kind: int) -> str:
+    for made in socket.socketpair(socket.AF_UNIX, kind):
+        with made:
+            made.sendto(b"x", OUT["letterbox"])
+    return "sent"
+
+
 def listens() -> str:
     with socket.create_server(("127.0.0.1", 0)) as made:
         return str(made.getsockname())
@@ -177,6 +184,8 @@ ATTEMPTS: dict[str, Callable[[], str]] = {
     "send a datagram": lambda: connects(socket.AF_INET, socket.SOCK_DGRAM, ("127.0.0.1", OUT["udp"])),
     "connect to a socket in the file system": lambda: connects(socket.AF_UNIX, socket.SOCK_STREAM, OUT["local"]),
     "connect to an abstract socket": lambda: connects(socket.AF_UNIX, socket.SOCK_STREAM, "\0" + OUT["abstract"]),
+    "send to a socket in the file system from a pair": lambda: sends_from_pair(socket.SOCK_DGRAM),
+    "send to it from a raw pair": lambda: sends_from_pair(socket.SOCK_RAW),
     "listen": listens,
     "ask the kernel for its routes": raw,
     "signal another process": signals,

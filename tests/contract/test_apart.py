@@ -11,12 +11,13 @@ import pytest
 from magsag.adapters.sandbox.process import ProcessSandbox
 from magsag.adapters.store.memory import MemoryStore
 from magsag.app import App
+from magsag.catalog.code import FrozenCode
 from magsag.domain.errors import ErrorType, Invalid, StepFailed
 from magsag.domain.facts import ParkedOn, RunStatus
 from magsag.domain.ids import RunId
 from magsag.domain.manifests.isolation import Isolation
 from magsag.ports.ledger import Store
-from magsag.ports.sandbox import Confines
+from magsag.ports.sandbox import Confines, NoAnswer
 from magsag.services.driving.runs import Order, RunResult
 from magsag.testing import build_app
 from magsag.testing.sandbox_suite import act
@@ -59,17 +60,17 @@ class Shop:
         self.log = folder / "workspace" / "log"
         self.log.parent.mkdir()
 
-    def app(self, effect: str, store: Store, **manifest: object) -> App:
+    def app(self, effect: str, store: Store, code: str = ACTS, **manifest: object) -> App:
         lookup = {"lookup": "skill.py:find"} if effect == "reconcilable" else {}
         files = {
-            **skill("act", effect, ACTS, **lookup, **manifest),
+            **skill("act", effect, code, **lookup, **manifest),
             **agent("main", 'return await ctx.skill("act", payload)', "skill:act"),
             "policies/allow.yaml": ALLOW["policies/allow.yaml"].replace("skill:idem", "skill:act"),
         }
         return build_app(self.folder, files, store=store)
 
-    def run(self, effect: str, payload: dict[str, Any], **manifest: object) -> RunResult:
-        app = self.app(effect, MemoryStore(), **{"isolation": "process", **manifest})
+    def run(self, effect: str, payload: dict[str, Any], code: str = ACTS, **manifest: object) -> RunResult:
+        app = self.app(effect, MemoryStore(), code, **{"isolation": "process", **manifest})
         return asyncio.run(app.runs.run(Order("agent:main", {"log": str(self.log), **payload}, run_id="r")))
 
     @property
@@ -227,6 +228,96 @@ def test_a_manifest_says_only_what_can_be_enforced(tmp_path: Path, manifest: dic
     files = skill("act", manifest.pop("effect"), "def run(payload):\n    return payload\n", **manifest)
     app = build_app(tmp_path, files, sound=False)
     assert said in "\n".join(map(str, app.catalog.findings))
+
+
+ENDINGS = {
+    "exits": "os._exit(7)",
+    "is killed": "os.kill(os.getpid(), 9)",
+    "is left by an exception that is none": "raise KeyboardInterrupt",
+    "kills its watcher": "import time; os.kill(os.getppid(), 9); time.sleep(30)",
+    "answers too deep": "tells(b'{\"gave\": ' + b'[' * 90000 + b']' * 90000 + b'}')",
+    "says too deep how it ended": "tells(b'{\"ended\": ' + b'[' * 90000)",
+    "spends beyond all numbers": 'tells(b\'{"spent": ["1e999999999", null]}\'); os._exit(0)',
+    "fails in a way that is none": 'tells(b\'{"failed": [3, "why", {}]}\')',
+}
+PAYS = """
+import os
+
+def tells(line):
+    for number in range(3, 20):
+        try:
+            os.write(number, line + b"\\n")
+        except OSError:
+            pass
+    os._exit(0)
+
+def run(payload):
+    open(payload["log"], "a").write("[1, 1]\\n")
+    {how}
+
+def find(payload):
+    return {{"found": True, "output": {{"tries": 0}}}}
+"""
+
+
+@pytest.mark.parametrize("way", ENDINGS)
+def test_an_act_that_ends_without_an_answer_may_have_acted(shop: Shop, way: str) -> None:
+    code = PAYS.format(how=ENDINGS[way])
+    result = shop.run("unrepeatable", {}, code)
+    assert shop.acted == [[1, 1]]
+    assert (result.status, [one.on for one in result.reasons]) == (RunStatus.PARKED, [ParkedOn.DOUBT]), result.error
+
+
+def test_an_act_that_was_killed_is_looked_up(shop: Shop) -> None:
+    code = PAYS.format(how=ENDINGS["is killed"])
+    assert shop.run("reconcilable", {}, code, timeout="1500ms").output == {"tries": 0}
+
+
+def test_what_outlives_its_watcher_may_still_act_whatever_a_lookup_says(shop: Shop) -> None:
+    code = PAYS.format(how=ENDINGS["kills its watcher"]).replace(
+        '"found": True, "output": {"tries": 0}', '"found": False'
+    )
+    result = shop.run("reconcilable", {}, code, timeout="1500ms")
+    assert (result.status, [one.on for one in result.reasons]) == (RunStatus.PARKED, [ParkedOn.DOUBT])
+
+
+def test_an_act_that_stops_its_watcher_ends_with_all_that_it_started(shop: Shop) -> None:
+    away = "subprocess.Popen(['sh', '-c', 'echo $$ > '+payload['log']+'.pid; exec sleep 97'], start_new_session=True)"
+    code = PAYS.format(how=f"import subprocess, time; {away}; os.kill(os.getppid(), 19); time.sleep(60)")
+    result = shop.run("unrepeatable", {}, code, timeout="1500ms")
+    assert (result.status, [one.on for one in result.reasons]) == (RunStatus.PARKED, [ParkedOn.DOUBT])
+    assert not is_there(int(Path(f"{shop.log}.pid").read_text()))
+
+
+def test_a_fault_of_whoever_listens_ends_all_that_was_started(tmp_path: Path) -> None:
+    away = f"subprocess.Popen(['sh', '-c', 'echo $$ > {tmp_path}/pid; exec sleep 97'], start_new_session=True)"
+    code = f"import subprocess, time\ndef run(payload, ctx):\n    {away}\n    time.sleep(0.5)\n    ctx.log('there')"
+    frozen = FrozenCode({"skill.py": code.encode()}, "root", "0" * 64, "skill.py", "run")
+    given = json.dumps({"key": "k", "secrets": {}, "input": None}).encode()
+
+    def heard(line: bytes) -> None:
+        raise KeyError(line)
+
+    with pytest.raises(NoAnswer):
+        asyncio.run(ProcessSandbox().code(frozen, given, Confines(Isolation.PROCESS), heard))
+    assert not is_there(int((tmp_path / "pid").read_text()))
+
+
+def is_there(pid: int) -> bool:
+    """Whether a process has not ended yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_program_that_a_signal_ended_may_have_acted(tmp_path: Path) -> None:
+    for isolation in ("process", "sandbox", "in_process"):
+        folder = tmp_path / isolation
+        folder.mkdir()
+        step = f'- {{id: pay, run: [sh, -c, "kill -9 $$"], effect: unrepeatable, isolation: {isolation}}}'
+        result = flow(folder, step)
+        assert [one.on for one in result.reasons] == [ParkedOn.DOUBT], isolation
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,7 @@ class Outside:
             "pid": os.getpid(),
             "abstract": f"magsag-{os.getpid()}-{id(self)}",
             "local": str(self.folder / "s"),
+            "letterbox": str(self.folder / "d"),
         }
         listener = partial(self._listener, stack)
         self.about["tcp"] = listener(socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", 0))[1]
@@ -78,6 +79,7 @@ class Outside:
         os.chdir(self.folder)  # the whole path may be longer than a socket's name
         try:
             listener(socket.AF_UNIX, socket.SOCK_STREAM, "s")
+            listener(socket.AF_UNIX, socket.SOCK_DGRAM, "d")
         finally:
             os.chdir(before)
 

@@ -30,6 +30,16 @@ class Ended:
     """its exit code; below 0 the signal that ended it"""
     stdout: bytes = b""
     stderr: bytes = b""
+    is_gone: bool = True
+    """whether it is known that nothing of it is left"""
+
+
+class NoAnswer(Exception):
+    """It began, and what came of it cannot be read: whether it acted, nobody can tell from here."""
+
+
+class Escaped(NoAnswer):
+    """Nor does anything show that all that it has started is gone: it may still act."""
 
 
 class Sandbox(Protocol):
@@ -47,7 +57,8 @@ class Sandbox(Protocol):
     async def program(self, argv: Sequence[str], confines: Confines, keep: int) -> Ended:
         """Run a program to its end, keeping so many bytes of each stream.
 
-        Raises OSError when it cannot be started, Invalid for what `lacks` names. Cancelled, it is ended first.
+        Raises OSError when it cannot be started, Invalid for what `lacks` names, NoAnswer, Escaped. Cancelled, it is
+        ended first.
         """
 
     async def code(self, code: FrozenCode, given: bytes, confines: Confines, heard: Callable[[bytes], None]) -> Ended:

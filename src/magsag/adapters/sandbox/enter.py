@@ -67,7 +67,7 @@ def _end_all(pid: int) -> None:
     while True:
         with suppress(OSError):
             os.killpg(pid, signal.SIGKILL)
-        for number in _descendants(os.getpid()):
+        for number in descendants(os.getpid()):
             with suppress(OSError):
                 os.kill(number, signal.SIGKILL)
         try:
@@ -76,7 +76,8 @@ def _end_all(pid: int) -> None:
             return
 
 
-def _descendants(of: int) -> Iterator[int]:
+def descendants(of: int) -> Iterator[int]:
+    """Children, their children, and so on, by what /proc says now."""
     parents: dict[int, int] = {}
     for name in os.listdir("/proc"):
         if name.isdecimal():
@@ -92,8 +93,8 @@ def _descendants(of: int) -> Iterator[int]:
 
 
 def _enter(config: Mapping[str, Any], watched: int, answer: int) -> NoReturn:
-    """In the fork: the confines, then the act. Whatever fails here is told, and nothing acts."""
-    code = 127
+    """In the fork: the confines, then the act. What fails before it is told, and nothing acts."""
+    code, acts = 127, False
     try:
         os.setpgid(0, 0)
         for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ):
@@ -103,11 +104,16 @@ def _enter(config: Mapping[str, Any], watched: int, answer: int) -> NoReturn:
         if config["argv"] is None:
             from magsag.adapters.sandbox.serve import serve
 
+            _report(answer, began=True)
+            acts = True
             code = serve(answer)
         else:
             os.set_inheritable(answer, False)
+            _report(answer, began=True)
             os.execvp(config["argv"][0], config["argv"])
     except BaseException as error:
+        if acts:
+            raise
         _report(answer, cannot=f"{error.strerror if isinstance(error, OSError) and error.strerror else error}")
     finally:
         os._exit(code)

@@ -19,6 +19,9 @@ _NO_NEW_PRIVS: Final = 38
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _CAPSET: Final = {"x86_64": 126, "aarch64": 91}
 _SOCKET: Final = {"x86_64": 41, "aarch64": 198}
+_SOCKETPAIR: Final = {"x86_64": 53, "aarch64": 199}
+_PAIRS: Final = (1, 5)
+"""streams and sequenced packets: a pair of any other kind can send to whatever socket its sender names"""
 _AUDIT_ARCH: Final = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _IO_URING_SETUP: Final = 425
 _FAMILIES: Final = (2, 10, 16)
@@ -133,7 +136,10 @@ def _allow(ruleset: int, path: str, rights: int) -> None:
 
 
 def confine_sockets(network: bool) -> None:
-    """Sockets of the internet, or with `network` off none at all. Raises OSError."""
+    """Sockets of the internet, or with `network` off none at all. Raises OSError.
+
+    Pairs stay that reach nobody but each other.
+    """
     lines = list(_socket_filter(platform.machine(), _FAMILIES if network else ()))
     text = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in lines))
     held = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(lines), ctypes.addressof(text)))
@@ -143,15 +149,20 @@ def confine_sockets(network: bool) -> None:
 
 def _socket_filter(machine: str, families: tuple[int, ...]) -> Iterator[tuple[int, int, int, int]]:
     """A program for the kernel: (instruction, lines to skip when true, when false, value)."""
-    load, equal, at_least, give = 0x20, 0x15, 0x35, 0x06
-    first = 7
+    load, equal, at_least, give, mask = 0x20, 0x15, 0x35, 0x06, 0x54
+    first = 12
     refuse, allow = first + len(families), first + len(families) + 1
     yield load, 0, 0, 4
     yield equal, 0, refuse - 2, _AUDIT_ARCH[machine]  # another set of numbers would slip past what follows
     yield load, 0, 0, 0
     yield at_least, refuse - 4, 0, 0x40000000
     yield equal, refuse - 5, 0, _IO_URING_SETUP  # it opens sockets on its own
-    yield equal, 0, allow - 6, _SOCKET[machine]
+    yield equal, 0, 4, _SOCKETPAIR[machine]
+    yield load, 0, 0, 24
+    yield mask, 0, 0, 0xF
+    yield equal, allow - 9, 0, _PAIRS[0]
+    yield equal, allow - 10, refuse - 10, _PAIRS[1]
+    yield equal, 0, allow - 11, _SOCKET[machine]
     yield load, 0, 0, 16
     for number, family in enumerate(families, first):
         yield equal, allow - number - 1, 0, family

@@ -1,7 +1,7 @@
 """Starts the process of an act and listens to it: what every adapter of `ports.sandbox` shares.
 
 The process is watched from inside (`enter`); it ends when this end of a pipe, its life, is closed, by us or by our
-death. Killing it from here is for the case that even that does not help.
+death. Killing it from here (`ending`) is for the case that even that does not help.
 """
 
 import asyncio
@@ -15,18 +15,17 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any, Final
 
+from magsag.adapters.sandbox.ending import Watched, drained, kept
 from magsag.catalog.code import FrozenCode
-from magsag.domain.errors import Invalid
 from magsag.domain.frozen import frozen
 from magsag.domain.manifests.isolation import Isolation
-from magsag.ports.sandbox import Confines, Ended
+from magsag.ports.sandbox import Confines, Ended, NoAnswer
 
 HANDED_ON: Final = ("PATH", "LANG", "LANGUAGE", "TZ", "TERM", "USER", "LOGNAME", "HOME")
 """variables that every act is handed, with those that begin with LC_"""
 LONGEST_LINE: Final = 64 * 1024 * 1024
 """the longest answer that is read, in bytes"""
 LONGEST_TAIL: Final = 64 * 1024
-_REAP_SECONDS: Final = 2.0
 _PIECE: Final = 65536
 _HOME: Final = str(Path(__file__).parents[3])
 """the folder that `magsag` is imported from"""
@@ -56,11 +55,11 @@ async def run_program(argv: Sequence[str], confines: Confines, held: Held, keep:
     said: list[dict[str, Any]] = []
     with _Pipes() as pipes:
         process = await _started(argv, confines, held, pipes, asyncio.subprocess.DEVNULL)
-        async with _Watched(process, pipes):
-            listening = pipes.lines(lambda line: said.append(json.loads(line)), 4096)
-            streams = _kept(process.stdout, keep), _kept(process.stderr, keep)
-            stdout, stderr, _, _ = await asyncio.gather(*streams, listening, process.wait())
-    return Ended(_code(said, process.returncode, stderr), stdout, stderr)
+        async with Watched(process, pipes.end, said, bool(held.wrap)) as watched:
+            listening = pipes.lines(lambda line: _note(said, line), 4096)
+            streams = kept(process.stdout, keep), kept(process.stderr, keep)
+            stdout, stderr, _, _ = await watched.all(*streams, listening, process.wait())
+    return Ended(_code(said, process.returncode, stderr), stdout, stderr, watched.is_gone)
 
 
 async def run_code(
@@ -70,20 +69,26 @@ async def run_code(
     said: list[dict[str, Any]] = []
 
     def hear(line: bytes) -> None:
-        if line.startswith((b'{"ended"', b'{"cannot"')):
-            with suppress(ValueError):
-                said.append(json.loads(line))
+        if line.startswith((b'{"began"', b'{"ended"', b'{"cannot"')):
+            _note(said, line)
         else:
             heard(line)
 
     with _Pipes() as pipes:
         process = await _started(None, confines, held, pipes, asyncio.subprocess.PIPE)
-        async with _Watched(process, pipes):
+        async with Watched(process, pipes.end, said, bool(held.wrap)) as watched:
             telling = _told(process.stdin, _request(code, given))
-            streams = _drained(process.stdout), _last(process.stderr)
+            streams = drained(process.stdout), _last(process.stderr)
             listening = pipes.lines(hear, LONGEST_LINE)
-            _, _, stderr, _, _ = await asyncio.gather(telling, *streams, listening, process.wait())
-    return Ended(_code(said, process.returncode, stderr), stderr=stderr)
+            _, _, stderr, _, _ = await watched.all(telling, *streams, listening, process.wait())
+    return Ended(_code(said, process.returncode, stderr), stderr=stderr, is_gone=watched.is_gone)
+
+
+def _note(said: list[dict[str, Any]], line: bytes) -> None:
+    """What the watcher says; an act can write on its pipe, and then it may be anything."""
+    with suppress(ValueError, RecursionError):
+        if isinstance(one := json.loads(line), dict):
+            said.append(one)
 
 
 def _request(code: FrozenCode, given: bytes) -> bytes:
@@ -168,7 +173,7 @@ class _Pipes:
         self._ours = -1
 
     async def lines(self, heard: Callable[[bytes], None], longest: int) -> None:
-        """Each line of the answer until there are no more. Raises Invalid for one that is too long."""
+        """Each line of the answer until there are no more. Raises NoAnswer for one that is too long."""
         reader = asyncio.StreamReader()
         stream = os.fdopen(self._heard, "rb", buffering=0)
         self._heard = -1
@@ -185,35 +190,9 @@ class _Pipes:
                     for line in filter(None, lines):
                         heard(line)
                 if len(rest) > longest:
-                    raise Invalid(f"its answer is longer than {longest} bytes")
+                    raise NoAnswer(f"its answer is longer than {longest} bytes")
         finally:
             transport.close()
-
-
-class _Watched:
-    """However we leave, the process has ended first."""
-
-    def __init__(self, process: asyncio.subprocess.Process, pipes: _Pipes) -> None:
-        self._process = process
-        self._pipes = pipes
-
-    async def __aenter__(self) -> None:
-        pass
-
-    async def __aexit__(self, kind: object, *_: object) -> None:
-        if kind is None:
-            return
-        self._pipes.end()
-        try:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_REAP_SECONDS):
-                    await asyncio.gather(
-                        _drained(self._process.stdout), _drained(self._process.stderr), self._process.wait()
-                    )
-        finally:
-            if self._process.returncode is None:
-                with suppress(ProcessLookupError):
-                    os.killpg(self._process.pid, signal.SIGKILL)
 
 
 def _code(said: list[dict[str, Any]], code: int | None, stderr: bytes) -> int:
@@ -224,7 +203,7 @@ def _code(said: list[dict[str, Any]], code: int | None, stderr: bytes) -> int:
     for one in said:
         if isinstance(one.get("ended"), int):
             return int(one["ended"])
-    if code == 0:
+    if code == 0 or any("began" in one for one in said):
         return -signal.SIGKILL
     last = stderr.decode("utf-8", "replace").strip().splitlines()
     raise OSError(last[-1] if last else f"it ended with code {code} before it began")
@@ -238,24 +217,12 @@ async def _told(stream: asyncio.StreamWriter | None, data: bytes) -> None:
     stream.close()
 
 
-async def _kept(stream: asyncio.StreamReader | None, most: int) -> bytes:
-    """Read to the end, keep the first bytes."""
-    kept = bytearray()
-    while stream is not None and (piece := await stream.read(_PIECE)):
-        kept += piece[: max(0, most - len(kept))]
-    return bytes(kept)
-
-
 async def _last(stream: asyncio.StreamReader | None) -> bytes:
     """Read to the end, keep the last bytes."""
     kept = b""
     while stream is not None and (piece := await stream.read(_PIECE)):
         kept = (kept + piece)[-LONGEST_TAIL:]
     return kept
-
-
-async def _drained(stream: asyncio.StreamReader | None) -> None:
-    await _kept(stream, 0)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from magsag.domain.errors import ErrorType, Invalid, Retryable, StepFailed
 from magsag.domain.manifests.isolation import Isolation
 from magsag.ports.ledger import Record
 from magsag.ports.means import Means
-from magsag.ports.sandbox import Confines
+from magsag.ports.sandbox import Confines, Escaped, NoAnswer
 from magsag.services.gate.outcomes import Outcomes
 from magsag.services.gate.secrets import given, handed
 from magsag.services.recording.masking import RESOLVED
@@ -148,7 +148,7 @@ async def perform(act: Performed, value: Any, scope: ActScope) -> object:
         soft = RESOLVED.softened(error)
         if soft is error:
             raise
-        raise soft from None
+        raise soft from error.__cause__ if isinstance(error.__cause__, Escaped) else None
 
 
 async def _performed(act: Performed, value: Any, scope: ActScope) -> object:
@@ -202,6 +202,8 @@ async def _shell(value: Mapping[str, Any], confines: Confines, scope: ActScope) 
         raise StepFailed(ErrorType.RAISED, f"cannot start {argv[0]!r}: {why}") from error
     except Invalid as error:
         raise StepFailed(ErrorType.RAISED, f"{argv[0]} is not started: {error}") from error
+    except NoAnswer as error:
+        raise StepFailed(ErrorType.TIMEOUT, f"how {argv[0]} ended is not known: {error}") from error
     stdout, stderr = (data.decode("utf-8", "replace") for data in (ended.stdout, ended.stderr))
     return _program_output(argv[0], stdout, stderr, ended.code)
 
@@ -211,7 +213,9 @@ def _program_output(program: str, stdout: str, stderr: str, code: int) -> object
     if code != 0:
         said = (stderr.strip() or stdout.strip()).splitlines()
         why = f": {said[-1]}" if said else ""
-        raise StepFailed(ErrorType.RAISED, f"{program} {said_of(code)}{why}", output)
+        # A program that a signal ended could not say whether it had acted.
+        type = ErrorType.RAISED if code > 0 else ErrorType.TIMEOUT
+        raise StepFailed(type, f"{program} {said_of(code)}{why}", output)
     return output
 
 

@@ -15,6 +15,7 @@ from magsag.domain.ids import RunId, StepId
 from magsag.domain.values import encode
 from magsag.engine.run import Step
 from magsag.ports.clock import Clock
+from magsag.ports.sandbox import Escaped
 from magsag.services.gate.outcomes import breach
 from magsag.services.steps.attempt import Attempt
 from magsag.services.steps.targets import FunctionAct
@@ -86,8 +87,11 @@ class Lookups:
 
 
 def is_abandoned(attempt: Attempt, error: StepFailed | Retryable) -> bool:
-    """Whether the attempt was a sync function that was left behind in its thread, where it may still act."""
+    """Whether it may still act: a sync function left behind in its thread, a process of which not all is known to be
+    gone."""
     act = attempt.target.act
+    if isinstance(error.__cause__, Escaped):
+        return True
     return isinstance(error.__cause__, TimeoutError) and isinstance(act, FunctionAct) and not act.is_async
 
 

@@ -13,7 +13,7 @@ from magsag.catalog.reach import all_steps, reached
 from magsag.domain.errors import ErrorType, Invalid, Retryable, StepFailed
 from magsag.domain.manifests import Flow, FlowStep, Skill
 from magsag.domain.manifests.isolation import Isolation, Resources
-from magsag.ports.sandbox import Confines, Ended, Sandbox
+from magsag.ports.sandbox import Confines, Ended, Escaped, Sandbox
 from magsag.services.recording.masking import RESOLVED
 
 _HERE: Final = Confines(Isolation.IN_PROCESS)
@@ -97,7 +97,10 @@ class Speaks(Protocol):
 async def act_apart(
     sandbox: Sandbox, name: str, code: FrozenCode, confines: Confines, value: object, scope: Speaks
 ) -> object:
-    """Perform a function of the catalog there. Raises StepFailed, Retryable."""
+    """Perform a function of the catalog there. Raises StepFailed, Retryable.
+
+    What has begun and gives no answer of the right form may have acted: that is of type `timeout`, which leaves doubt.
+    """
     heard = _Heard(scope)
     given = json.dumps({"key": scope.idempotency_key, "secrets": dict(scope.secrets), "input": value}).encode()
     try:
@@ -106,6 +109,8 @@ async def act_apart(
         raise StepFailed(ErrorType.RAISED, f"{name} cannot be started: {error.strerror or error}") from error
     except Invalid as error:
         raise StepFailed(ErrorType.RAISED, f"{name}: {error}") from error
+    except Exception as error:
+        raise StepFailed(ErrorType.TIMEOUT, f"{name} gave no answer that can be read: {error}") from error
     for line in ended.stderr.decode("utf-8", "replace").splitlines():
         scope.log(line)
     return heard.answer(name, ended)
@@ -131,10 +136,10 @@ class _Heard:
                     self._scope.spent(usd, tokens)
                 case {"gave": _} | {"failed": [_, _, _]} | {"retry": [_, _, _]} if self._said is None:
                     self._said = said
-        except (ValueError, RecursionError, TypeError):
-            return
         except StepFailed as error:
             self._fault = self._fault or error
+        except Exception:
+            return
 
     def answer(self, name: str, ended: Ended) -> object:
         if self._fault is not None:
@@ -148,8 +153,9 @@ class _Heard:
                 case {"retry": [type, str(message), after]}:
                     raise Retryable(type, message, after)
         except (ValueError, TypeError) as error:
-            raise StepFailed(ErrorType.RAISED, f"{name} gave an answer that is none: {error}") from error
-        raise StepFailed(ErrorType.RAISED, f"{name} {said_of(ended.code)}, and gave no answer", _tail(ended))
+            raise StepFailed(ErrorType.TIMEOUT, f"{name} gave an answer that is none: {error}") from error
+        why = None if ended.is_gone else Escaped("its watcher is gone")
+        raise StepFailed(ErrorType.TIMEOUT, f"{name} {said_of(ended.code)}, and gave no answer", _tail(ended)) from why
 
 
 def said_of(code: int) -> str:
