@@ -7,6 +7,8 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import tracemalloc
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
@@ -30,7 +32,7 @@ from magsag.services.keeping.verify_export import judged
 from magsag.services.recording.parcel import Parcel
 from magsag.testing.clock import FrozenClock
 from magsag.testing.moving_suite import furnish
-from magsag.testing.sample_runs import RUN, begin, done, end
+from magsag.testing.sample_runs import RUN, append, begin, done, end
 from tests.contract import test_audit_finds as finds
 from tests.contract import test_store_check as check
 from tests.contract.test_audit_finds import CHANGES, change, forge, path, rewrite
@@ -223,6 +225,54 @@ def test_an_end_that_is_owed_by_the_word_of_the_export_is_told(path: Path, tmp_p
     added(tmp_path / "out", *({"sort": "owed", "run": run} for run in (RUN, f"{RUN}.sub#1")))
     said = alone(str(SOURCE), str(tmp_path / "out"))
     assert (said.returncode, "owed by the word of the export alone: 2 runs" in said.stdout) == (0, True)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "select 1",
+        f"delete from runs where run = '{RUN}'",
+        "delete from runs",
+        f"update runs set root = 'nobody' where run = '{RUN}'",
+        "update blobs set root = 'nobody'",
+        "update facts set run = 'nobody' where run = 'parked'",
+        "update approvals set run = 'nobody'",
+    ],
+)
+def test_rows_that_belong_to_nothing_are_exported_too(path: Path, tmp_path: Path, statement: str) -> None:
+    change(path, statement)
+    exported(path, tmp_path / "out")
+    lines = [json.loads(line) for line in (tmp_path / "out" / "ledger.ndjson").read_bytes().splitlines()]
+    told = Counter(line["sort"] for line in lines)
+    tables = {"run": "runs", "fact": "facts", "ticket": "approvals", "blob": "blobs", "bundle": "bundles"}
+    with closing(sqlite3.connect(path)) as connection:
+        rows = {sort: connection.execute(f"select count(*) from {name}").fetchone()[0] for sort, name in tables.items()}
+    assert {sort: told[sort] for sort in tables} == rows
+
+
+def test_an_export_holds_one_tree_at_a_time(tmp_path: Path) -> None:
+    with closing(SqliteStore(tmp_path / "ledger.db")) as store:
+        for number in range(30):
+            lease = begin(store, RunId(f"run{number}"))
+            append(store, lease, done("big#1", "x" * 200_000), run=lease.root)
+            end(store, lease)
+    tracemalloc.start()
+    try:
+        told = exported(tmp_path / "ledger.db", tmp_path / "out")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (told.runs, (tmp_path / "out" / "ledger.ndjson").stat().st_size > 6_000_000) == (30, True)
+    assert peak < 3_000_000
+
+
+def test_a_refused_export_leaves_the_ledger_as_usable_as_it_was(path: Path, tmp_path: Path) -> None:
+    with closing(SqliteStore(path)) as store:
+        exports = AuditExports(lambda: store, lambda: Open(RUN, everywhere=True), FrozenClock())
+        with pytest.raises(Refused, match="in a body"):
+            exports.write(str(tmp_path / "out"))
+        end(store, begin(store, RunId("next")))
+        assert store.check() == []
 
 
 def test_what_is_no_export_is_said(path: Path, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 `data check` and `audit verify` are one judgement; here it is told with how far it reaches.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Generator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -63,6 +63,12 @@ class Evidence:
     """`run`, `fact`, `ticket`, `standing`, `blob`, `bundle`; `anchors` are the lines of the file; `owed`,
     `vacuumed` are runs of which it need not tell the end, or anything"""
     values: dict[str, Any]
+    root: RunId | None = None
+    """the run tree that it belongs to"""
+
+
+Chosen = Callable[[Sequence[dict[str, Any]]], Collection[RunId] | None]
+"""run rows -> the trees that are meant; None for everything"""
 
 
 class Audited(Protocol):
@@ -71,5 +77,9 @@ class Audited(Protocol):
     def verify(self, heard: Callable[[int], None] | None = None, copy: Path | None = None) -> Verified:
         """As `Upkeep.check`, told with its reach. `copy` is a copy of the anchors that was kept elsewhere."""
 
-    def evidence(self) -> Iterator[Evidence]:
-        """All rows that an auditor needs to come to the same judgement, as of one moment; anchors first, then runs."""
+    def evidence(self, chosen: Chosen | None = None) -> Generator[Evidence, None, None]:
+        """All rows that an auditor needs to come to the same judgement, as of one moment; holds one tree at a time.
+
+        What belongs to no tree comes first, anchors before all, then tree by tree, at last rows of trees that are not
+        there. With `chosen` only these trees, with their bundles and all anchors. Whoever stops early closes it.
+        """

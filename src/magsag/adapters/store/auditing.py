@@ -1,12 +1,12 @@
 """The SQLite ledger as an auditor sees it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 from magsag.adapters.store.checking import examine
 from magsag.adapters.store.evidence import evidence
 from magsag.adapters.store.part import Part
-from magsag.ports.auditing import Evidence, Verified
+from magsag.ports.auditing import Chosen, Evidence, Verified
 
 
 class AuditingPart(Part):
@@ -16,6 +16,6 @@ class AuditingPart(Part):
         with self._database.reading() as connection:
             return examine(connection, self._database.sql, self._anchors, heard, copy=copy)
 
-    def evidence(self) -> Iterator[Evidence]:
+    def evidence(self, chosen: Chosen | None = None) -> Generator[Evidence, None, None]:
         with self._database.reading() as connection:
-            yield from evidence(connection, self._database.sql, self._anchors)
+            yield from evidence(connection, self._database.sql, self._anchors, chosen=chosen)

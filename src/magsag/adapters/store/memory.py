@@ -7,7 +7,7 @@ the same here, and there are no anchors.
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Final, assert_never
@@ -29,7 +29,7 @@ from magsag.domain.facts import ENDS, ParkedOn, RunStarted, RunStatus
 from magsag.domain.ids import RunId
 from magsag.engine.chain import link, unseal
 from magsag.engine.keeping import Kin, leaving
-from magsag.ports.auditing import Evidence, Verified
+from magsag.ports.auditing import Chosen, Evidence, Verified
 from magsag.ports.ledger import (
     AnchorLines,
     Declined,
@@ -347,8 +347,8 @@ class MemoryStore(MemoryThrottles, MeasuresInMemory):
     def verify(self, heard: Callable[[int], None] | None = None, copy: Path | None = None) -> Verified:
         return verified(list(self.pieces()), heard)
 
-    def evidence(self) -> Iterator[Evidence]:
-        return evidence_of(list(self.pieces()))
+    def evidence(self, chosen: Chosen | None = None) -> Generator[Evidence, None, None]:
+        return evidence_of(list(self.pieces()), chosen)
 
     def accept(self, by: str) -> dict[RunId, int]:
         return {}

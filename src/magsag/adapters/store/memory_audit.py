@@ -1,6 +1,6 @@
 """A ledger in memory as an auditor sees it: the judgement of the other stores, without anchors."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -9,7 +9,7 @@ from magsag.adapters.store.rows import Seen, across, against_row
 from magsag.domain.ids import RunId
 from magsag.domain.sealed import Fault, Stored
 from magsag.engine.chain import verify
-from magsag.ports.auditing import Evidence, Reach, Verified
+from magsag.ports.auditing import Chosen, Evidence, Reach, Verified
 from magsag.ports.ledger import KeptBlob, KeptBundle, KeptRun, KeptTicket, Piece, RunRow, TicketRow
 from magsag.ports.standing_approvals import KeptStanding, StandingRow
 
@@ -42,21 +42,34 @@ def verified(pieces: Sequence[Piece], heard: Callable[[int], None] | None) -> Ve
     return Verified(faults, reaches, None)
 
 
-def evidence_of(pieces: Sequence[Piece]) -> Iterator[Evidence]:
-    """All rows as they stand."""
+def evidence_of(pieces: Sequence[Piece], chosen: Chosen | None) -> Generator[Evidence, None, None]:
+    """The rows as they stand, tree by tree."""
+    found = sorted(_rows_of(pieces), key=lambda one: one.root or "")
+    rows = [one.values for one in found if one.sort == "run"]
+    roots = None if chosen is None else chosen(rows)
+    meant = {row["root"] for row in rows} if roots is None else set(roots)
+    wanted = {row["bundle"] for row in rows if row["root"] in meant}
+    for one in found:
+        if one.root in meant or (one.root is None and (roots is None or one.values["hash"] in wanted)):
+            yield one
+
+
+def _rows_of(pieces: Sequence[Piece]) -> Iterator[Evidence]:
+    trees: dict[RunId, RunId] = {piece.row.run: piece.row.root for piece in pieces if isinstance(piece, KeptRun)}
     for piece in pieces:
         match piece:
             case KeptRun(row, facts):
-                yield Evidence("run", {name: getattr(row, name) for name in _RUN})
+                yield Evidence("run", {name: getattr(row, name) for name in _RUN}, row.root)
                 for fact in facts:
-                    yield Evidence("fact", {"run": row.run, **{name: getattr(fact, name) for name in _FACT}})
+                    values = {name: getattr(fact, name) for name in _FACT}
+                    yield Evidence("fact", {"run": row.run, **values}, row.root)
             case KeptTicket(ticket):
-                yield Evidence("ticket", {name: getattr(ticket, name) for name in _TICKET})
+                yield Evidence("ticket", {name: getattr(ticket, name) for name in _TICKET}, trees[ticket.run])
             case KeptStanding(row=kept):
                 values = {name: getattr(kept, name) for name in _STANDING if name != "is_revoked"}
-                yield Evidence("standing", {**values, "revoked": kept.is_revoked})
+                yield Evidence("standing", {**values, "revoked": kept.is_revoked}, trees[kept.run])
             case KeptBlob(root, id, body):
-                yield Evidence("blob", {"root": root, "id": id, "body": body})
+                yield Evidence("blob", {"root": root, "id": id, "body": body}, root)
             case KeptBundle(hash, body):
                 yield Evidence("bundle", {"hash": hash, "body": body})
             case _:

@@ -12,9 +12,11 @@ payloads; whether these match what the facts commit to is then said by the expor
 """
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -32,6 +34,7 @@ from magsag.services.insight.documents import iso
 from magsag.services.keeping import verify_export
 from magsag.services.recording.parcel import Parcel
 
+Row = dict[str, Any]
 FORM: Final = 1
 LEDGER, ANCHORS, VERIFIER, README = "ledger.ndjson", "anchors.log", "verify.py", "README.md"
 _BROKEN: Final = (Broken, Invalid, ValueError, TypeError, LookupError, AttributeError)
@@ -93,23 +96,12 @@ class AuditExports:
         folder = Path(destination).absolute()
         if folder.exists():
             raise Invalid(f"{destination} exists; choose a new name for the export")
-        found = list(self._store().evidence())
         since = None if last_seconds is None else self._clock.now() - int(last_seconds * 1_000_000)
-        roots = _roots(found, run, since)
-        kept = found if roots is None else _of(found, roots)
-        withheld = self._withheld(kept)
-        counts = {sort: sum(one.sort == sort for one in kept) for sort in ("run", "fact")}
-        about = {"made": iso(self._clock.now()), "runs": counts["run"], "facts": counts["fact"]}
         part = folder.with_name(f".{folder.name}.part")
         try:
             shutil.rmtree(part, ignore_errors=True)
             part.mkdir(mode=0o700, parents=True)
-            said = "" if roots is None else ", a part of the ledger"
-            (part / README).write_text(_README.format(**about, part=said), encoding="utf-8")
-            first = {"sort": "about", "form": FORM, "whole": roots is None, **about}
-            (part / LEDGER).write_bytes(b"".join(to_json(line) + b"\n" for line in (first, *lines_of(kept, withheld))))
-            for lines in (one.values["lines"] for one in kept if one.sort == "anchors"):
-                (part / ANCHORS).write_bytes(lines)
+            exported = self._written(part, str(folder), lambda rows: _roots(rows, run, since))
             shutil.copyfile(str(verify_export.__file__), part / VERIFIER)
             for file in part.iterdir():
                 file.chmod(0o600)
@@ -118,11 +110,39 @@ class AuditExports:
             raise Invalid(f"{destination}: cannot be written: {error.strerror or error}") from error
         finally:
             shutil.rmtree(part, ignore_errors=True)
-        return Exported(str(folder), counts["run"], counts["fact"], tuple(sorted(withheld)))
+        return exported
 
-    def _withheld(self, found: list[Evidence]) -> set[RunId]:
+    def _written(self, part: Path, folder: str, chosen: Callable[[Sequence[Row]], set[RunId] | None]) -> Exported:
+        """The rows, one tree in memory at a time."""
+        made, is_whole = iso(self._clock.now()), True
+        withheld: set[RunId] = set()
+        bundles: dict[str, bytes] = {}
+        counts: Counter[str] = Counter()
+
+        def choose(rows: Sequence[Row]) -> set[RunId] | None:
+            nonlocal is_whole
+            roots = chosen(rows)
+            is_whole = roots is None
+            return roots
+
+        with (part / LEDGER).open("wb") as ledger, closing(self._store().evidence(choose)) as evidence:
+            for _, rows in groupby(evidence, key=lambda one: one.root):
+                tree = list(rows)
+                counts.update(one.sort for one in tree)
+                bundles |= {one.values["hash"]: one.values["body"] for one in tree if one.sort == "bundle"}
+                hidden = self._withheld(tree, bundles)
+                withheld |= hidden
+                ledger.writelines(to_json(line) + b"\n" for line in lines_of(tree, hidden))
+                for lines in (one.values["lines"] for one in tree if one.sort == "anchors"):
+                    (part / ANCHORS).write_bytes(lines)
+            about = {"made": made, "runs": counts["run"], "facts": counts["fact"]}
+            ledger.write(to_json({"sort": "about", "form": FORM, "whole": is_whole, **about}) + b"\n")
+        said = "" if is_whole else ", a part of the ledger"
+        (part / README).write_text(_README.format(**about, part=said), encoding="utf-8")
+        return Exported(folder, counts["run"], counts["fact"], tuple(sorted(withheld)))
+
+    def _withheld(self, found: list[Evidence], bundles: Mapping[str, bytes]) -> set[RunId]:
         """Roots of trees whose payloads stay here. Raises Refused where that would not help."""
-        bundles = {one.values["hash"]: one.values["body"] for one in found if one.sort == "bundle"}
         withheld: set[RunId] = set()
         parcels = self._parcels()
         for root, tree in _trees(found).items():
@@ -196,28 +216,14 @@ def _stored(values: dict[str, Any]) -> Stored:
     return Stored(*(values[name] for name in ("kind", "body", "digest", "salt", "input", "output", "seq", "head")))
 
 
-def _roots(found: Iterable[Evidence], run: str | None, since: int | None) -> set[RunId] | None:
+def _roots(rows: Sequence[Row], run: str | None, since: int | None) -> set[RunId] | None:
     """The trees that are meant; None for all of it."""
-    rows = [one.values for one in found if one.sort == "run"]
     if run is not None:
         roots: set[RunId] = {row["root"] for row in rows if row["run"] == run}
         if not roots:
             raise Invalid(f"run {run} is not in the ledger: `magsag run list` shows those that are")
         return roots
     return None if since is None else {row["root"] for row in rows if row["updated"] >= since}
-
-
-def _of(found: list[Evidence], roots: set[RunId]) -> list[Evidence]:
-    """The rows of these trees, with the bundles that they were started with and all anchors."""
-    runs = {one.values["run"] for one in found if one.sort == "run" and one.values["root"] in roots}
-    wanted = {one.values["bundle"] for one in found if one.sort == "run" and one.values["run"] in runs}
-    keys = {"bundle": ("hash", wanted), "blob": ("root", roots), "anchors": ("lines", None)}
-    kept = []
-    for one in found:
-        name, those = keys.get(one.sort, ("run", runs))
-        if those is None or one.values[name] in those:
-            kept.append(one)
-    return kept
 
 
 def _told(name: str, value: Any) -> Any:

@@ -1,12 +1,12 @@
 """The Postgres ledger as an auditor sees it, from this machine."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 from magsag.adapters.store.checking import examine
 from magsag.adapters.store.evidence import evidence
 from magsag.adapters.store.postgres.part import Part
-from magsag.ports.auditing import Evidence, Verified
+from magsag.ports.auditing import Chosen, Evidence, Verified
 
 
 class AuditingPart(Part):
@@ -16,6 +16,6 @@ class AuditingPart(Part):
         with self._database.reading() as session:
             return examine(session, self._database.sql, self._anchors, heard, (self._vouching,), copy)
 
-    def evidence(self) -> Iterator[Evidence]:
+    def evidence(self, chosen: Chosen | None = None) -> Generator[Evidence, None, None]:
         with self._database.reading() as session:
-            yield from evidence(session, self._database.sql, self._anchors, (self._vouching,))
+            yield from evidence(session, self._database.sql, self._anchors, (self._vouching,), chosen)

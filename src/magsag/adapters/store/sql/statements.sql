@@ -212,11 +212,6 @@ select cast(kind as blob), cast(body as blob), cast(digest as blob), cast(salt a
        cast(output as blob), cast(seq as integer), cast(head as blob)
 from facts where run = ? order by seq;
 
--- every_fact: the same of all runs, also of those that are not there
-select cast(run as text), cast(kind as blob), cast(body as blob), cast(digest as blob), cast(salt as blob),
-       cast(input as blob), cast(output as blob), cast(seq as integer), cast(head as blob)
-from facts order by run, seq;
-
 -- begin_view: the first read fixes what a transaction sees
 select count(*) from migrations;
 
@@ -228,6 +223,12 @@ select root, count(*) from blobs where root <> '' and root not in (select run fr
 
 -- every_blob: for `check`
 select root, cast(id as text), cast(body as blob) from blobs;
+
+-- blobs_of: for `audit export`, of one tree
+select root, cast(id as text), cast(body as blob) from blobs where root = ?;
+
+-- blob_roots: of which trees there are large values
+select distinct root from blobs where root <> '';
 
 -- integrity: for `check`, whether the file itself is whole
 pragma integrity_check;

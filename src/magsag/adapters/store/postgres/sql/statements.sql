@@ -170,9 +170,6 @@ select hash, body from bundles order by put, hash;
 -- facts_to_check: a run's facts
 select convert_to(kind, 'UTF8'), body, digest, salt, input, output, seq, head from facts where run = %s order by seq;
 
--- every_fact: of all runs, also of those that are not there
-select run, convert_to(kind, 'UTF8'), body, digest, salt, input, output, seq, head from facts order by run, seq;
-
 -- begin_view: the first read fixes what a transaction sees
 select count(*) from migrations;
 
@@ -184,6 +181,12 @@ select root, count(*) from blobs where root not in (select run from runs) group 
 
 -- every_blob: for `check`
 select root, id, body from blobs;
+
+-- blobs_of: for `audit export`, of one tree
+select root, id, body from blobs where root = %s;
+
+-- blob_roots: of which trees there are large values
+select distinct root from blobs where root <> '';
 
 -- integrity: the server looks after its own pages
 select 'ok';
