@@ -140,3 +140,13 @@ def wait_until_it_is(folder: Path, status: str) -> None:
                 return
             time.sleep(0.02)
     raise AssertionError(f"it never was {status}")
+
+
+def test_a_fresh_process_takes_no_secret_into_the_record(tmp_path: Path) -> None:
+    caller(tmp_path, "env")
+    done = typed(tmp_path, {"KEY": OLD}, "agent", "run", "caller-mag", "--run-id", "told", stdin=json.dumps({"a": OLD}))
+    assert done.code == 2
+    assert "holds the secret KEY at /a" in done.err
+    assert OLD not in done.err
+    assert not [one for one in tmp_path.rglob("*") if one.is_file() and OLD.encode() in one.read_bytes()]
+    assert typed(tmp_path, {"KEY": OLD}, "run", "show", "told").code == 2

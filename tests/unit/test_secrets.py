@@ -12,7 +12,7 @@ import pytest
 from magsag import Retryable, StepFailed
 from magsag.adapters.store.memory import MemoryStore
 from magsag.domain import facts
-from magsag.domain.errors import Refused
+from magsag.domain.errors import Invalid, Refused
 from magsag.domain.facts import RunStatus
 from magsag.domain.ids import RunId
 from magsag.engine.chain import unseal
@@ -195,14 +195,14 @@ def test_an_input_that_holds_one_is_refused_with_its_place_and_a_resume_agrees(t
     body = """
         await ctx.skill('look')
         try:
-            await ctx.skill('idem', {'header': [payload]})
+            await ctx.skill('idem', {'header': [payload[::-1]]})
         except Exception as error:
             said = str(error)
         await ctx.wait_for('go')
         return said
     """
     made = Bench(tmp_path, files(body, look="read", idem="idempotent"))
-    assert made.run(quote(A, safe="")).status is RunStatus.PARKED
+    assert made.run(quote(A, safe="")[::-1]).status is RunStatus.PARKED
     assert [name for name, _ in WORLD.calls] == ["look"]
     keep(tmp_path, B)
     made.app.events.signal(RunId("r"), "go", None, "ann")
@@ -213,13 +213,29 @@ def test_an_input_that_holds_one_is_refused_with_its_place_and_a_resume_agrees(t
     )
 
 
+def test_a_steps_input_is_held_against_its_own_secret_before_anybody_has_read_it(tmp_path: Path) -> None:
+    keep(tmp_path, secret := "never-read-before-1")
+    made = Bench(tmp_path, files("return await ctx.skill('look', {'a': payload[::-1]})", look="read"))
+    assert "input of step look#1 holds the secret TOKEN at /a" in str(made.run(secret[::-1]).error)
+    assert secret not in told(made)
+
+
+def test_a_runs_input_that_holds_one_is_refused_before_anything_is_on_record(tmp_path: Path) -> None:
+    keep(tmp_path, secret := "never-read-before-2")
+    made = Bench(tmp_path, files("return 1", look="read"))
+    with pytest.raises(Invalid, match=r"^input of agent:main@1\.0\.0 holds the secret TOKEN at /a/0: "):
+        made.run({"a": [quote(secret)]})
+    assert made.app.store.row(RunId("r")) is None
+
+
 def test_an_input_that_was_recorded_before_anybody_knew_is_no_divergence(tmp_path: Path) -> None:
-    keep(tmp_path, early := "told-before-it-was-read")
+    keep(tmp_path, A)
     found = {**files("", look="read"), **skill("plain", "read")}
     body = "await ctx.skill('plain', payload)\nawait ctx.skill('look')\nawait ctx.wait_for('go')\nreturn 1"
     found |= agent("main", body, "skill:look, skill:plain")
     made = Bench(tmp_path, found)
-    assert made.run({"a": early}).status is RunStatus.PARKED
+    assert made.run({"a": "told-before-it-was-one"}).status is RunStatus.PARKED
+    keep(tmp_path, "told-before-it-was-one")
     made.app.events.signal(RunId("r"), "go", None, "ann")
     assert made.resume().status is RunStatus.SUCCEEDED
 
@@ -284,9 +300,11 @@ def test_a_lookup_is_handed_it_too_and_a_missing_one_is_a_doubt(tmp_path: Path) 
 
 
 def test_a_run_that_holds_one_is_not_exported_and_its_place_is_told(tmp_path: Path) -> None:
-    keep(tmp_path, early := "pasted-into-the-input")
+    keep(tmp_path, A)
+    early = "pasted-into-the-input"
     made = Bench(tmp_path, files("return await ctx.skill('look')", look="read"))
     made.run({"mail": {"auth": base64.b64encode(early.encode()).decode()}})
+    keep(tmp_path, early)
     said = r"^run r, fact 1 \(RunStarted\): /mail/auth of its input holds the secret TOKEN; change the secret"
     with pytest.raises(Refused, match=said):
         made.app.parcels.export(RunId("r"))
@@ -306,9 +324,9 @@ def test_what_cannot_be_read_where_it_is_exported_is_said(tmp_path: Path, caplog
 
 def test_names_that_would_stand_on_record_hold_none(tmp_path: Path) -> None:
     keep(tmp_path, early := "a-name-that-is-secret")
-    body = "await ctx.skill('look')\nreturn await ctx.skill('look', None, key=payload)"
+    body = "await ctx.skill('look')\nreturn await ctx.skill('look', None, key=payload[::-1])"
     made = Bench(tmp_path, files(body, look="read"))
-    result = made.run(early)
+    result = made.run(early[::-1])
     assert result.error is not None
     assert "ctx.skill: its name or key holds the secret TOKEN" in result.error.message
 
@@ -318,10 +336,12 @@ def test_what_skills_and_programs_log_holds_none_whoever_listens(
 ) -> None:
     keep(tmp_path, A)
     WORLD.on_act = lambda name, payload, ctx: ctx.log(f"with {A}", header=[A])
-    body = "await ctx.skill('look')\nctx.log(payload, text=payload)\nctx.progress(1, 2, payload)"
+    body = (
+        "payload = payload[::-1]\nawait ctx.skill('look')\nctx.log(payload, text=payload)\nctx.progress(1, 2, payload)"
+    )
     made = Bench(tmp_path, files(body, look="read"))
     with caplog.at_level("INFO"):
-        made.run(f"said {A}")
+        made.run(f"said {A}"[::-1])
     said = [f"{record.getMessage()} {vars(record).get('fields')}" for record in caplog.records]
     assert A not in "".join(said)
     assert "".join(said).count("[secret TOKEN]") == 5

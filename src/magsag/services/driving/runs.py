@@ -25,11 +25,13 @@ from magsag.engine.run import Run
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Lease, RunRow, Store, Write
 from magsag.ports.runner import Busy, Runner, Told
+from magsag.ports.secrets import Secrets
 from magsag.services.driving.drive import Drive
 from magsag.services.gate.objectives import Objectives
 from magsag.services.gate.outcomes import breach
+from magsag.services.gate.secrets import learn_declared
 from magsag.services.recording.driven import Tree
-from magsag.services.recording.large import Values, plain
+from magsag.services.recording.large import Values, plain, require_no_secret
 from magsag.services.recording.recorder import Recorder, RunExists
 from magsag.services.steps.beginnings import new_run, read_run
 from magsag.services.steps.bundles import Bundles
@@ -74,6 +76,7 @@ class Runs:
         bundles: Bundles,
         clock: Clock,
         settings: Settings,
+        secrets: Secrets,
         policies: Callable[[], str],
     ) -> None:
         """`policies` gives the content hash of those in force."""
@@ -85,6 +88,7 @@ class Runs:
         self._bundles = bundles
         self._clock = clock
         self._settings = settings
+        self._secrets = secrets
         self._policies = policies
         self._objectives = Objectives(store, clock)
 
@@ -150,17 +154,17 @@ class Runs:
             raise Invalid(f"run id {order.run_id!r}: use letters, digits and dashes, at most 128")
         bundle = self._bundles.current()
         entry: Entry[Agent] | Entry[Flow] = bundle.find(order.program, order.program.partition(":")[0])
-        try:
-            data, value = encode(order.payload, f"input of {entry.ref}")
-        except StepFailed as error:
-            raise Invalid(error.message) from None
+        what = f"input of {entry.ref}"
+        data, value = _in_json(order.payload, what)
         name = entry.manifest.contracts.input
         if name is not None:
             contract = bundle.contract(name)
             if (fault := breach(contract, value, ErrorType.INPUT_CONTRACT)) is not None:
-                raise Invalid(f"input of {entry.ref} {fault.message}")
+                raise Invalid(f"{what} {fault.message}")
             if contract.redacts:
-                data = encode_known(contract.redact(value))
+                data = encode_known(value := contract.redact(value))
+        learn_declared(self._secrets, bundle)
+        _require_no_secret(value, what)
         self._bundles.require_enforceable(bundle, entry.ref)
         return entry, data
 
@@ -256,6 +260,20 @@ def _moved(moves: list[facts.Fact], ref: str, now: int, name: str, state: Breake
     """A breaker that a start has changed: told in the logs, and with the first facts of the run."""
     log_moved(name, state, reason, f"a start of {ref}")
     moves.append(BreakerMoved(at=now, step=START, name=name, state=state, reason=reason))
+
+
+def _in_json(payload: object, what: str) -> tuple[bytes, object]:
+    try:
+        return encode(payload, what)
+    except StepFailed as error:
+        raise Invalid(error.message) from None
+
+
+def _require_no_secret(value: object, what: str) -> None:
+    try:
+        require_no_secret(value, what)
+    except StepFailed as error:
+        raise Invalid(error.message) from None
 
 
 def _deadline(entry: Entry[Agent] | Entry[Flow], now: int) -> int | None:

@@ -101,7 +101,7 @@ class Gate:
                 self._values.decode(seat.leg.tree, known.input)
             attempt = Attempt(seat, scope, id, target, b"null", None, 1)
             try:
-                admit(self._values, attempt, payload, known is None)
+                admit(self._values, self.secrets, attempt, payload, known is None)
             except StepFailed as error:
                 if known is None:
                     raise await self._outcomes.fail(attempt, error) from None

@@ -1,4 +1,6 @@
 """Hands an attempt the secrets that its skill declares: read when the attempt starts, so that a rotation counts.
+They are read before that too, so that no input takes one along: what a skill declares before its step's input is
+admitted, what the skills of a bundle declare before the input of a run is recorded.
 
 What goes on record is which reference was used and its version, a salted mark that tells one value from another;
 never a value. From the first reading on a value is masked wherever this process would show it
@@ -7,9 +9,11 @@ never a value. From the first reading on a value is masked wherever this process
 
 from collections.abc import Mapping
 
+from magsag.catalog.bundle import Bundle
 from magsag.domain import facts
 from magsag.domain.effects import EFFECTFUL
 from magsag.domain.errors import ErrorType, Invalid, StepFailed
+from magsag.domain.manifests import Skill
 from magsag.domain.secret import SecretReference, reference_of
 from magsag.engine.run import Run
 from magsag.ports.clock import Clock
@@ -48,6 +52,11 @@ class SecretDesk:
         attempt.secrets = found
         return None
 
+    def foresee(self, attempt: Attempt) -> None:
+        """Know what the skill of a new step declares before its input is looked at; what is missing fails later."""
+        for name, text in attempt.target.secrets.items():
+            learn(self._source, name, reference_of(text))
+
     def remember(self, run: Run) -> None:
         """Know again what earlier legs have read, as far as it is still the same, so that it is masked here too."""
         for text, uses in run.secrets.items():
@@ -68,6 +77,18 @@ class SecretDesk:
             before=known[-1] if known else None,
         )
         self._recorder.keep(attempt.seat.leg.tree, run, fact)
+
+
+def learn_declared(source: Secrets, bundle: Bundle) -> None:
+    """Have all that the bundle's skills declare masked from here on, as far as it can be had without asking a keyring.
+
+    An input is held against it before anything is recorded, also by a process that has acted nothing yet.
+    """
+    for entry in bundle.entries():
+        if isinstance(entry.manifest, Skill):
+            for name, text in entry.manifest.secrets.items():
+                if (reference := reference_of(text)).source != "keyring":
+                    learn(source, name, reference)
 
 
 def learn(source: Secrets, name: str, reference: SecretReference) -> str | None:

@@ -37,8 +37,8 @@ class Values:
                 copy = lowered(copy, tree.handles.__getitem__)
         else:
             data, copy = encode(value, what)
-        if may_not_leak and (leak := RESOLVED.find(copy)) is not None:
-            raise _leaking(what, leak)
+        if may_not_leak:
+            require_no_secret(copy, what)
         return (data, copy) if len(data) <= LARGE_BYTES else self._split(tree, run, copy)
 
     def known(self, tree: Tree, run: Run, value: object) -> tuple[bytes, object]:
@@ -94,6 +94,12 @@ def set_apart(data: bytes, clock: Clock) -> tuple[bytes, dict[str, bytes]]:
         return data, {}
     id = blob_id(clock.chance(16), data)
     return encode_known({MARK: id}), {id: data}
+
+
+def require_no_secret(value: object, what: str) -> None:
+    """Raises StepFailed(invalid_value), naming the secret and its place, for a value that holds a known secret."""
+    if (leak := RESOLVED.find(value)) is not None:
+        raise _leaking(what, leak)
 
 
 def _leaking(what: str, leak: Leak) -> StepFailed:
