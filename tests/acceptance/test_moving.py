@@ -123,6 +123,8 @@ def test_a_ledger_that_was_moved_starts_nothing_and_moves_no_more(project: Path)
 def test_an_archived_run_comes_back(project: Path) -> None:
     done = magsag("data", "archive", "old", "--json", cwd=project)
     assert (done.code, done.value["trees"]) == (0, 1), done.err
+    assert {file.stat().st_mode & 0o777 for file in (project / "old").iterdir()} == {0o600}
+    assert (project / "old").stat().st_mode & 0o777 == 0o700
     assert magsag("data", "archive", "old", cwd=project).code == 2
     assert magsag("run", "import", "old", "--run", "control", "--ledger", "away/ledger.db", cwd=project).code == 0
     show = ("run", "show", "control", "--json")

@@ -46,7 +46,7 @@ _README: Final = """\
 
 Made {made}: {runs} runs, {facts} facts{part}. `python verify.py .` in this folder says whether they are as they were
 written; it needs Python 3.9 or later and nothing else. `python verify.py . --anchors COPY` holds them against a copy of
-the anchors that was kept elsewhere.
+the anchors that was kept elsewhere; who asked for a part of a ledger adds `--part`.
 """
 
 
