@@ -218,6 +218,29 @@ def test_no_way_reads_what_lies_outside(way: str, tree: Tree, monkeypatch: pytes
     assert SECRET not in str(failed.value)
 
 
+def test_folders_deep_inside_one_another_are_refused_and_not_left_out(tree: Tree) -> None:
+    deep = tree.root / "/".join(["d"] * 101)
+    deep.mkdir(parents=True)
+    with pytest.raises(StepFailed, match="folders deep") as failed:
+        list(tree.files.walk())
+    assert failed.value.type == "denied"
+
+
+def test_a_walk_that_may_open_no_more_says_so(tree: Tree) -> None:
+    import resource
+
+    (tree.root / "a/b/c/d").mkdir(parents=True)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.dup(0)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + 3, before[1]))
+    try:
+        with pytest.raises(StepFailed, match="too many open files"):
+            list(tree.files.walk())
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
 WRITES = {
     "going up": "../outside/new",
     "going down and up": "sub/../../outside/new",
@@ -382,6 +405,46 @@ def test_of_several_addresses_only_a_granted_one_is_connected_to(ports: tuple[in
     assert asked(web, f"http://several.example:{ports[0]}/") == "reached"
 
 
+def test_of_several_granted_addresses_the_next_is_tried_when_one_does_not_answer(ports: tuple[int, int]) -> None:
+    web = GuardedWeb(parse_hosts(["127.0.0.0/8"]), resolving(["127.0.0.9", "127.0.0.1"]))
+    assert asked(web, f"http://several.example:{ports[0]}/") == "reached"
+
+
+def test_an_international_name_is_granted_as_it_is_sent(ports: tuple[int, int]) -> None:
+    names = []
+
+    async def resolve(host: str, port: int) -> list[str]:
+        names.append(host)
+        return ["10.0.0.1"]
+
+    with pytest.raises(StepFailed, match=r"xn--bcher-kva\.example"):
+        asked(GuardedWeb(parse_hosts(["public"]), resolve), "http://bücher.example/")
+    assert names == ["xn--bcher-kva.example"]
+
+
+def test_two_hosts_on_one_address_share_no_connection() -> None:
+    """A connection that was made for one name says nothing of who answers for the other."""
+    callers = set()
+
+    class Kept(Sink):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            callers.add(self.client_address)
+            super().do_GET()
+
+    async def ask(port: int) -> None:
+        async with GuardedWeb(parse_hosts(["127.0.0.1"]), resolving(["127.0.0.1"])).client() as client:
+            for name in ("one", "two", "one"):
+                assert (await client.get(f"http://{name}.example:{port}/")).text == "reached"
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Kept) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        asyncio.run(ask(server.server_port))
+        server.shutdown()
+    assert len(callers) == 2
+
+
 def test_a_redirect_is_judged_too(ports: tuple[int, int]) -> None:
     Sink.away = f"http://127.0.0.1:{ports[1]}/"
     url = f"http://127.0.0.1:{ports[0]}/away"
@@ -411,10 +474,10 @@ METADATA = {
 def test_no_way_of_writing_it_reaches_where_clouds_hand_out_credentials(way: str) -> None:
     host = METADATA[way]
     unguarded = GuardedWeb(parse_hosts(["0.0.0.0/0", "::/0"]))
-    assert asyncio.run(unguarded.address(host, "http", None))
+    assert asyncio.run(unguarded.addresses(host, "http", None))
     for allow in (["public"], ["public", "10.0.0.0/8", host.replace(":", "-") + ".example"]):
         with pytest.raises(StepFailed) as failed:
-            asyncio.run(GuardedWeb(parse_hosts(allow)).address(host, "http", None))
+            asyncio.run(GuardedWeb(parse_hosts(allow)).addresses(host, "http", None))
         assert failed.value.type == "denied"
 
 

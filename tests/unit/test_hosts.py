@@ -44,6 +44,13 @@ PUBLIC, INNER, OWN, WIRE = "93.184.216.34", "10.1.2.3", "127.0.0.1", "169.254.1.
         (["::1"], "whatever", 80, "::1", True),
         (["127.0.0.1"], "mapped", 80, "::ffff:127.0.0.1", True),
         (["169.254.0.0/16"], "wire", 80, WIRE, True),
+        (["127.0.0.1"], "compatible", 80, "::127.0.0.1", True),
+        (["65.54.227.120"], "tunnel", 80, "2001:0:4136:e378:8000:63bf:80ff:fffe", False),
+        (["2001::/32"], "tunnel", 80, "2001:0:4136:e378:8000:63bf:80ff:fffe", False),
+        (["127.0.0.1"], "tunnel", 80, "2001:0:4136:e378:8000:63bf:80ff:fffe", True),
+        (["127.0.0.1"], "tunnel", 80, "2001:0:7f00:1:8000:63bf:3fff:fdd2", False),
+        (["192.0.2.45"], "tunnel", 80, "2001:0:7f00:1:8000:63bf:3fff:fdd2", False),
+        (["xn--bcher-kva.example"], "xn--bcher-kva.example", 443, PUBLIC, True),
         (["fd00::/8"], "whatever", 80, "fd12::1", True),
     ],
 )

@@ -14,6 +14,9 @@ from typing import Final
 from magsag.domain.errors import ErrorType, Invalid, StepFailed
 
 LONGEST_PATH: Final = 1024
+_DEEPEST: Final = 100
+"""folders inside one another that are walked: each is open while those in it are"""
+_NO_MORE_OPEN: Final = (errno.EMFILE, errno.ENFILE)
 _FOLDER: Final = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _PLAIN: Final = (
     getattr(os, "O_NOFOLLOW", 0)
@@ -54,7 +57,10 @@ class WorkspaceFiles:
             os.fsync(folder)
 
     def walk(self, path: str = "") -> Iterator[str]:
-        """The plain files in a folder and below it, by path, in order; a file stands for itself."""
+        """The plain files in a folder and below it, by path, in order; a file stands for itself.
+
+        Raises StepFailed, also for folders that lie too deep inside one another.
+        """
         if path:
             with self._folder_of(path) as (folder, name):
                 with _told(path):
@@ -68,7 +74,7 @@ class WorkspaceFiles:
         else:
             number = self._root()
         try:
-            yield from _below(number, path.rstrip("/"), os.fstat(number).st_dev)
+            yield from _below(number, path.rstrip("/"), os.fstat(number).st_dev, _DEEPEST)
         finally:
             os.close(number)
 
@@ -148,8 +154,12 @@ def _require_replaceable(folder: int, name: str, path: str) -> None:
     _require_plain(held, path, os.fstat(folder).st_dev)
 
 
-def _below(folder: int, prefix: str, device: int) -> Iterator[str]:
-    for name in sorted(os.listdir(folder)):
+def _below(folder: int, prefix: str, device: int, deeper: int) -> Iterator[str]:
+    if deeper < 0:
+        raise _refused(prefix, f"it lies more than {_DEEPEST} folders deep")
+    with _told(prefix or "the workspace"):
+        names = sorted(os.listdir(folder))
+    for name in names:
         path = f"{prefix}/{name}" if prefix else name
         try:
             held = os.lstat(name, dir_fd=folder)
@@ -162,10 +172,13 @@ def _below(folder: int, prefix: str, device: int) -> Iterator[str]:
             if not stat.S_ISDIR(held.st_mode):
                 continue
             inner = os.open(name, os.O_RDONLY | _FOLDER, dir_fd=folder)
-        except OSError:
+        except OSError as error:
+            if error.errno in _NO_MORE_OPEN:
+                with _told(path):
+                    raise
             continue
         try:
-            yield from _below(inner, path, device)
+            yield from _below(inner, path, device, deeper - 1)
         finally:
             os.close(inner)
 

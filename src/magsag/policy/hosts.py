@@ -47,9 +47,7 @@ class Hosts:
         for entry in self.entries:
             if entry.port not in (None, port):
                 continue
-            if entry.network is not None and any(
-                one in entry.network for one in here.all if one.version == entry.network.version
-            ):
+            if entry.network is not None and here.is_of(entry.network):
                 return None
             if (
                 entry.name
@@ -110,6 +108,11 @@ class _Reached:
     def __init__(self, address: Address) -> None:
         self.all = (address, *_wrapped(address))
 
+    def is_of(self, network: IPv4Network | IPv6Network) -> bool:
+        """Whether it, or what lies innermost, is of the network, and nothing else that is wrapped in it is close."""
+        fitting = [one for one in (self.all[0], self.all[-1]) if one in network]
+        return bool(fitting) and not any(_is_close(one) for one in self.all[1:] if one not in fitting)
+
     @property
     def is_own(self) -> bool:
         """This machine."""
@@ -118,16 +121,7 @@ class _Reached:
     @property
     def is_close(self) -> bool:
         """This machine, its wire, a cloud's own services, or nobody in particular: a name does not grant these."""
-        return any(
-            one.is_loopback
-            or one.is_link_local
-            or one.is_multicast
-            or one.is_unspecified
-            or one.is_reserved
-            or one in _METADATA
-            or one in _BROADCAST
-            for one in self.all
-        )
+        return any(_is_close(one) for one in self.all)
 
     @property
     def is_public(self) -> bool:
@@ -147,8 +141,20 @@ class _Reached:
 _BROADCAST: Final = frozenset({IPv4Address("255.255.255.255")})
 
 
+def _is_close(one: Address) -> bool:
+    return (
+        one.is_loopback
+        or one.is_link_local
+        or one.is_multicast
+        or one.is_unspecified
+        or one.is_reserved
+        or one in _METADATA
+        or one in _BROADCAST
+    )
+
+
 def _wrapped(address: Address) -> list[Address]:
-    """IPv4 addresses inside an IPv6 one: a gateway, or this system, takes them out again."""
+    """IPv4 addresses inside an IPv6 one, the innermost last: a gateway, or this system, takes them out again."""
     if isinstance(address, IPv4Address):
         return []
     found = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]

@@ -40,23 +40,27 @@ class GuardedWeb:
         for name in ("transport", "mounts", "proxy", "trust_env"):
             if name in options:
                 raise TypeError(f"ctx.http() takes no {name}: it would lead past what is granted")
-        inner = httpx2.AsyncHTTPTransport(**held, trust_env=False)
-        return httpx2.AsyncClient(transport=GuardedTransport(inner, self.address), trust_env=False, **options)
+        guard = GuardedTransport(lambda: httpx2.AsyncHTTPTransport(**held, trust_env=False), self.addresses)
+        return httpx2.AsyncClient(transport=guard, trust_env=False, **options)
 
-    async def address(self, host: str, scheme: str, port: int | None) -> str:
-        """The address to connect to for a URL's host. Raises StepFailed when none may be reached."""
+    async def addresses(self, host: str, scheme: str, port: int | None) -> Sequence[str]:
+        """The addresses to connect to for a URL's host, one after the other. Raises StepFailed when there is none that
+        may be reached."""
         where = port or _PORTS.get(scheme, 0)
         try:
             found = await self._resolve(host, where)
         except (OSError, UnicodeError) as error:
             raise Retryable("unavailable", f"{host} has no address: {error}") from error
-        refusals = []
+        granted, refusals = [], []
         for text in found:
             address: Address = ip_address(text)
             refusal = self._hosts.refusal(host, where, address)
             if refusal is None:
-                return text
-            refusals.append(refusal)
+                granted.append(text)
+            else:
+                refusals.append(refusal)
+        if granted:
+            return granted
         if not refusals:
             raise Retryable("unavailable", f"{host} has no address")
         said = f'{refusals[0]}; to let acts reach it, add "{host}:{where}" or the address to it in magsag.toml'

@@ -1,34 +1,44 @@
 """Sends requests to the address that was judged, in the name of the host that was asked for."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import httpx2
 
-Judged = Callable[[str, str, int | None], Awaitable[str]]
-"""host, scheme, port -> the address to connect to"""
+Judged = Callable[[str, str, int | None], Awaitable[Sequence[str]]]
+"""host, scheme, port -> the addresses to connect to, one after the other; at least one"""
 
 
 class GuardedTransport(httpx2.AsyncBaseTransport):
-    """Stands before another transport."""
+    """Stands before others, one for each host: they know connections by address, and would share them."""
 
-    def __init__(self, inner: httpx2.AsyncBaseTransport, judged: Judged) -> None:
-        self._inner = inner
+    def __init__(self, inner: Callable[[], httpx2.AsyncBaseTransport], judged: Judged) -> None:
+        """`inner` makes such another."""
+        self._make = inner
         self._judged = judged
+        self._inner: dict[str, httpx2.AsyncBaseTransport] = {}
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Judge, then send. The certificate is still asked for the host's own name."""
-        host = request.url.host
-        address = await self._judged(host, request.url.scheme, request.url.port)
-        if address != host:
-            request.extensions = {**request.extensions, "sni_hostname": request.url.raw_host.decode("ascii")}
-            asked = request.url
-            request.url = asked.copy_with(host=address)
-            try:
-                return await self._inner.handle_async_request(request)
-            finally:
-                request.url = asked
-        return await self._inner.handle_async_request(request)
+        host, asked = request.url.raw_host.decode("ascii"), request.url
+        *others, last = await self._judged(host, asked.scheme, asked.port)
+        if host not in self._inner:
+            self._inner[host] = self._make()
+        inner = self._inner[host]
+        if last != host:
+            request.extensions = {**request.extensions, "sni_hostname": host}
+        try:
+            for address in others:
+                request.url = asked.copy_with(host=address)
+                try:
+                    return await inner.handle_async_request(request)
+                except (httpx2.ConnectError, httpx2.ConnectTimeout):
+                    continue  # nothing was sent
+            request.url = asked.copy_with(host=last)
+            return await inner.handle_async_request(request)
+        finally:
+            request.url = asked
 
     async def aclose(self) -> None:
-        """Close the one behind."""
-        await self._inner.aclose()
+        """Close all of them."""
+        for inner in self._inner.values():
+            await inner.aclose()
