@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from magsag.policy.hosts import parse_hosts
+from magsag.policy.hosts import granting, parse_hosts
 
 PUBLIC, INNER, OWN, WIRE = "93.184.216.34", "10.1.2.3", "127.0.0.1", "169.254.1.1"
 
@@ -75,3 +75,39 @@ def test_a_refusal_says_what_the_address_is() -> None:
     assert "no address of the internet" in str(said[INNER])
     assert "where a cloud hands out credentials" in str(said["169.254.169.254"])
     assert "a host that is not listed" in str(parse_hosts([]).refusal("h", 80, ip_address(PUBLIC)))
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("publik", '"public"'),
+        ("localhst:80", '"localhost:80"'),
+        ("::1:9", r'"\[::1\]:9"'),
+        ("fe80::1:80", r"\[fe80::1\]:80"),
+    ],
+)
+def test_a_slip_is_told_what_may_be_meant(text: str, meant: str) -> None:
+    with pytest.raises(ValueError, match=meant):
+        parse_hosts([text])
+
+
+@pytest.mark.parametrize(
+    ("host", "address", "entry"),
+    [
+        ("example.com", PUBLIC, "example.com:9"),
+        ("crm.internal", INNER, "crm.internal:9"),
+        ("localhost", OWN, "localhost:9"),
+        ("2130706433", OWN, "127.0.0.1:9"),
+        ("::1", "::1", "[::1]:9"),
+        ("leads.inwards", "::1", "[::1]:9"),
+        ("leads.inwards", "169.254.169.254", "169.254.169.254:9"),
+    ],
+)
+def test_the_entry_that_a_refusal_names_grants_it(host: str, address: str, entry: str) -> None:
+    assert granting(host, 9, ip_address(address)) == entry
+    assert parse_hosts([entry]).refusal(host, 9, ip_address(address)) is None
+
+
+def test_an_address_in_brackets_and_a_word_are_entries() -> None:
+    assert parse_hosts(["[::1:9]"]).refusal("h", 80, ip_address("::1:9")) is None
+    assert parse_hosts(["redis:6379"]).refusal("redis", 6379, ip_address(INNER)) is None

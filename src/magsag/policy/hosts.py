@@ -5,6 +5,7 @@ machine, of its wire, and where clouds hand out credentials are reached only by 
 """
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
@@ -60,6 +61,14 @@ class Hosts:
         return f"{host} is {address}, {here.what}, and `[http] allow` does not grant it"
 
 
+def granting(host: str, port: int, address: Address) -> str:
+    """The entry of `[http] allow` that grants this address of this host on this port: by name where a name may."""
+    name, here = host.lower().rstrip("."), _Reached(address)
+    if _is_name(name) and (not here.is_close or (name == "localhost" and here.is_own)):
+        return f"{name}:{port}"
+    return f"[{address}]:{port}" if isinstance(address, IPv6Address) else f"{address}:{port}"
+
+
 def parse_hosts(texts: Sequence[str]) -> Hosts:
     """Raises ValueError for an entry that is none, worded to follow its name."""
     entries = [_entry(text) for text in texts if text != PUBLIC]
@@ -67,11 +76,15 @@ def parse_hosts(texts: Sequence[str]) -> Hosts:
 
 
 def _entry(text: str) -> Entry:
+    host, colon, port = text.rpartition(":")
+    if colon and _is_close_ipv6(host) and port.isdecimal():
+        raise ValueError(
+            f'{text!r} has no brackets; did you mean "[{host}]:{port}"? For that very address write [{text}]'
+        )
     try:
         return Entry(text, network=ip_network(text.strip("[]"), strict=False))
     except ValueError:
         pass
-    host, colon, port = text.rpartition(":")
     if not colon:
         host, port = text, ""
     number = int(port) if port.isdecimal() and 0 < int(port) < 65536 else None
@@ -82,18 +95,32 @@ def _entry(text: str) -> Entry:
     except ValueError:
         pass
     name = host.lower().rstrip(".")
-    plain = name.removeprefix("*.")
-    if (
-        not plain
-        or not all(part and set(part) <= _LETTERS for part in plain.split("."))
-        or plain.replace(".", "").isdecimal()
-    ):
+    if close := name not in _WORDS and get_close_matches(name, _WORDS, n=1, cutoff=0.75):
+        meant = close[0] if close[0] == PUBLIC else f"{close[0]}{colon}{port if colon else ''}"
+        raise ValueError(
+            f'{text!r} is no host of the internet; write "{meant}" if that is meant, else the host with its domain'
+        )
+    if not _is_name(name.removeprefix("*.")):
         raise ValueError(
             f"{text!r} is no host; write `public`, HOST, *.DOMAIN, ADDRESS or NETWORK/BITS, with :PORT or without"
         )
     return Entry(text, name=name, port=number)
 
 
+def _is_close_ipv6(text: str) -> bool:
+    try:
+        return _Reached(IPv6Address(text)).is_close
+    except ValueError:
+        return False
+
+
+def _is_name(text: str) -> bool:
+    """Not a number either, which a resolver would read as an address."""
+    parts = text.split(".")
+    return all(part and set(part) <= _LETTERS for part in parts) and not text.replace(".", "").isdecimal()
+
+
+_WORDS: Final = PUBLIC, "localhost"
 _LETTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_")
 
 

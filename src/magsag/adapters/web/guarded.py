@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 
 from magsag.domain.errors import ErrorType, Retryable, StepFailed
-from magsag.policy.hosts import Address, Hosts
+from magsag.policy.hosts import Address, Hosts, granting
 
 if TYPE_CHECKING:
     import httpx2
@@ -63,5 +63,5 @@ class GuardedWeb:
             return granted
         if not refusals:
             raise Retryable("unavailable", f"{host} has no address")
-        said = f'{refusals[0]}; to let acts reach it, add "{host}:{where}" or the address to it in magsag.toml'
+        said = f'{refusals[0]}; to let acts reach it, add "{granting(host, where, ip_address(found[0]))}" to it in magsag.toml'
         raise StepFailed(ErrorType.DENIED, said, {"host": host, "addresses": list(found)})
