@@ -6,9 +6,11 @@ import pytest
 
 from magsag.adapters.store.memory import MemoryStore
 from magsag.domain.approval import Answer, Proof
+from magsag.domain.errors import Invalid
 from magsag.domain.facts import ApprovalDecided, CancelRequested, Decision, PayloadErased
 from magsag.domain.ids import RunId, StepId
 from magsag.services.insight.audit import Asked, Audit
+from magsag.services.insight.audit_names import Names
 from magsag.testing.clock import FrozenClock
 from magsag.testing.sample_runs import append, begin, done, end, sealed
 
@@ -46,7 +48,8 @@ def test_verdicts_and_words_of_people_come_in_the_order_of_time(audit: Audit) ->
         (Asked(person="ben"), ["CancelRequested"]),
         (Asked(person="nobody"), []),
         (Asked(agent="greeter", person="ann"), ["RunStarted", "RunStarted", "PayloadErased"]),
-        (Asked(agent="agent:greeter@2.0.0"), []),
+        (Asked(run="other"), ["RunStarted", "StepDone", "PayloadErased"]),
+        (Asked(rule="ask-before-effects"), []),
         (Asked(tool="skill:look-up"), ["StepDone", "StepDone"]),
         (Asked(tool="look-up", limit=1), ["StepDone"]),
         (Asked(rule="built-in:read"), ["StepDone", "StepDone"]),
@@ -58,6 +61,28 @@ def test_verdicts_and_words_of_people_come_in_the_order_of_time(audit: Audit) ->
 )
 def test_what_is_asked_narrows_the_log(audit: Audit, asked: Asked, kinds: list[str]) -> None:
     assert [kind for _, kind in told(audit, asked)] == kinds
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (Asked(agent="agent:greeter@2.0.0"), 'did you mean "agent:greeter@1.0.0"'),
+        (Asked(tool="lok-up"), 'did you mean "look-up"'),
+        (Asked(rule="built-in:reed"), 'did you mean "built-in:read"'),
+        (Asked(run="nobody"), "run nobody is not in the ledger"),
+    ],
+    ids=str,
+)
+def test_a_name_that_nothing_knows_is_refused(audit: Audit, asked: Asked, said: str) -> None:
+    with pytest.raises(Invalid, match=said):
+        audit.log(asked)
+
+
+def test_a_name_of_the_catalog_may_have_decided_nothing(audit: Audit) -> None:
+    names = Names(frozenset({"skill:pay@1.0.0"}), frozenset({"pay-is-asked"}))
+    store = MemoryStore()
+    begin(store)
+    assert Audit(store, FrozenClock(NOW), lambda: names).log(Asked(tool="pay", rule="pay-is-asked")) == []
 
 
 @pytest.mark.parametrize(

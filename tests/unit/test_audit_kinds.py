@@ -87,3 +87,18 @@ def test_what_the_gate_itself_refused_is_a_deny(type: str, details: dict[str, st
 def test_a_refusal_below_is_told_once_and_one_that_was_erased_is_told_still() -> None:
     assert logged("StepFailed", {"message": "no"}, type="denied", child_head="00") == []
     assert [entry.reason for entry in logged("StepFailed", None, type="denied")] == ["denied"]
+
+
+@pytest.mark.parametrize(
+    ("type", "details", "rule"),
+    [
+        ("rate_limit", {"throttle": "skill:pay", "limit": "rate"}, "rate"),
+        ("rate_limit", {"throttle": "skill:pay", "limit": "concurrency"}, "concurrency"),
+        ("unavailable", {"throttle": "skill:pay", "breaker": "open"}, "breaker"),
+        ("budget_exhausted", {"budget": "day/usd", "unit": "usd"}, "budget"),
+        ("denied", {"approval": "t"}, "approval"),
+    ],
+)
+def test_what_refused_without_a_rule_stands_in_its_place(type: str, details: dict[str, str], rule: str) -> None:
+    (entry,) = logged("StepFailed", {"type": type, "message": "no", "details": details}, type=type)
+    assert (entry.decision, entry.rule, entry.place) == (Decision.DENY, rule, None)

@@ -45,8 +45,9 @@ class Looking(Running):
     def audit(self) -> "Audit":
         """Verdicts and what people said."""
         from magsag.services.insight.audit import Audit
+        from magsag.services.insight.audit_names import names_of
 
-        return Audit(self._looked_at(), self.clock)
+        return Audit(self._looked_at(), self.clock, lambda: names_of(self.catalog, self.settings.models))
 
     @cached_property
     def audit_exports(self) -> "AuditExports":

@@ -6,7 +6,7 @@ which of them had been changed, and the breakers that they moved. Reads the ledg
 catalog is gone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from pydantic_core import from_json
 
 from magsag.domain.approval import Answer
 from magsag.domain.breaking import BreakerMoved
-from magsag.domain.errors import ErrorType
+from magsag.domain.errors import ErrorType, Invalid
 from magsag.domain.facts import (
     ENDS,
     Decision,
@@ -25,8 +25,11 @@ from magsag.domain.facts import (
     StepFailed,
 )
 from magsag.domain.frozen import frozen
+from magsag.domain.ids import RunId
+from magsag.policy.slo import RULE
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import RunQuery, RunRow, Store, Stored
+from magsag.services.insight.audit_names import Names, refuse_unknown
 
 _BESIDE: Final = frozenset({SecretUsed.__name__, BreakerMoved.__name__})
 _REFUSALS: Final = frozenset({str(ErrorType.DENIED), str(ErrorType.BUDGET_EXHAUSTED), str(ErrorType.RATE_LIMIT)})
@@ -49,6 +52,7 @@ class Entry:
     decision: str | None
     """allow, ask, deny, by a rule or by the answer of a person; None for what else people did"""
     rule: str | None
+    """its id; of what the gate itself refused, by what: rate, concurrency, breaker, budget, approval"""
     place: str | None
     """`file:line` of the rule"""
     reason: str | None
@@ -74,26 +78,52 @@ class Asked:
     """only what was decided in so much time until now"""
     limit: int | None = None
     """so many of the newest"""
+    run: str | None = None
+    """this run, with the runs of its tree"""
 
 
 class Audit:
     """Reads decisions."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, names: Callable[[], Names] = Names) -> None:
+        """`names` are those of today's catalog."""
         self._store = store
         self._clock = clock
+        self._names = names
 
     def log(self, asked: Asked) -> list[Entry]:
-        """The decisions asked for, oldest first."""
+        """The decisions asked for, oldest first. Raises Invalid for a run, a reference or a rule that nothing knows."""
         since = 0 if asked.last_seconds is None else self._clock.now() - int(asked.last_seconds * 1_000_000)
-        found = [entry for row in self._rows(since) for entry in self._entries(row) if _is_meant(entry, asked, since)]
+        root = None if asked.run is None else self._root(RunId(asked.run))
+        rows = self._rows(since, root)
+        found = [entry for row in rows for entry in self._entries(row) if _is_meant(entry, asked, since)]
+        if not found:
+            self._refuse_unknown(asked)
         found.sort(key=lambda entry: (entry.at, entry.run, entry.seq))
         found = list(_with_rotations(found))
         return found if asked.limit is None else found[-asked.limit :]
 
-    def _rows(self, since: int) -> Iterator[RunRow]:
+    def _root(self, run: RunId) -> RunId:
+        if (row := self._store.row(run)) is None:
+            raise Invalid(f"run {run} is not in the ledger: `magsag run list` shows those that are")
+        return row.root
+
+    def _refuse_unknown(self, asked: Asked) -> None:
+        """Nothing was found: because nothing was decided, or because what was asked about does not exist?"""
+        if asked.agent is asked.tool is asked.rule is None:
+            return
+        names, rows = self._names(), list(self._rows(0))
+        entries = [entry for row in rows for entry in self._entries(row)]
+        if asked.agent is not None:
+            refuse_unknown("--agent", asked.agent, {*names.refs, *(row.program for row in rows)}, _names)
+        if asked.tool is not None:
+            refuse_unknown("--tool", asked.tool, {*names.refs, *(one.target for one in entries if one.target)}, _names)
+        if asked.rule is not None and not asked.rule.startswith(RULE):
+            refuse_unknown("--rule", asked.rule, {*names.rules, *(one.rule for one in entries if one.rule)}, str.__eq__)
+
+    def _rows(self, since: int, root: RunId | None = None) -> Iterator[RunRow]:
         """Runs that were touched since then; one that began earlier can have decided something later."""
-        for row in self._store.rows(RunQuery(roots_only=False, limit=None)):
+        for row in self._store.rows(RunQuery(root=root, roots_only=False, limit=None)):
             if row.updated >= since or row.status not in ENDS:
                 yield row
 
@@ -106,8 +136,9 @@ class Audit:
                 targets[body["step"]] = body["proposal"]["target"]
             is_beside = stored.kind in _BESIDE
             entry = _entry(row, stored, body, None if is_beside else targets.get(body.get("step", "")))
-            if entry.decision != Decision.DENY and (why := _refusal(stored, body)) is not None:
-                entry = replace(entry, decision=str(Decision.DENY), rule=None, place=None, reason=why, said=None)
+            if entry.decision != Decision.DENY and (refused := _refusal(stored, body)) is not None:
+                by, why = refused
+                entry = replace(entry, decision=str(Decision.DENY), rule=by, place=None, reason=why, said=None)
             if stored.kind == PayloadErased.__name__:
                 if entry.at == erased_at:
                     continue  # one erasure of a run, a fact for each payload
@@ -137,16 +168,20 @@ def _entry(row: RunRow, stored: Stored, body: dict[str, Any], target: str | None
     )
 
 
-def _refusal(stored: Stored, body: dict[str, Any]) -> str | None:
-    """Why the gate itself refused a step; None where it did not, and where a person or a run below did and said so."""
+def _refusal(stored: Stored, body: dict[str, Any]) -> tuple[str | None, str] | None:
+    """By what and why the gate itself refused a step; None where it did not, and where a person or a child run did."""
     if stored.kind != StepFailed.__name__ or body.get("child_head") is not None:
         return None
     said = from_json(stored.output) if stored.output is not None else {}
     details = said.get("details") if isinstance(said, dict) else None
     told = details if isinstance(details, dict) else {}
-    if "by" in told or (body.get("type") not in _REFUSALS and "approval" not in told):
+    by = "breaker" if "breaker" in told else next((one for one in ("budget", "approval") if one in told), None)
+    is_shut = by == "breaker" and "throttle" in told
+    if "by" in told or (body.get("type") not in _REFUSALS and by != "approval" and not is_shut):
         return None
-    return str(said.get("message") or body["type"])
+    return str(told["limit"]) if "throttle" in told and "limit" in told else by, str(
+        said.get("message") or body["type"]
+    )
 
 
 def _with_rotations(entries: list[Entry]) -> Iterator[Entry]:

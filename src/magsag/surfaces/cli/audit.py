@@ -45,16 +45,22 @@ def export(call: Call, destination: str, run: str | None, since: str | None) -> 
 
 
 @command.command("log")
+@click.option("--run", metavar="RUN", help="Only this run, with the runs of its tree.")
 @click.option("--agent", metavar="REF", help="Only what runs of this agent or flow did.")
 @click.option("--tool", metavar="REF", help="Only what was decided about this: skill:SLUG, agent:SLUG, SLUG.")
-@click.option("--rule", metavar="ID", help="Only what this rule decided.")
-@click.option("--person", metavar="ID", help="Only what this person started, resolved, cancelled or erased.")
+@click.option(
+    "--rule", metavar="ID", help="Only what this rule decided, or rate, concurrency, breaker, budget, approval refused."
+)
+@click.option(
+    "--person", metavar="ID", help="Only what this person started, approved, denied, resolved, cancelled or erased."
+)
 @click.option("--decision", type=click.Choice([str(one) for one in Decision]), help="Only such verdicts.")
 @click.option("--since", metavar="TIME", help="Only the last 30d, 12h, 5m.")
 @click.option("--limit", type=click.IntRange(min=0), default=50, show_default=True, help="The newest; 0 for all.")
 @click.pass_obj
 def log(
     call: Call,
+    run: str | None,
     agent: str | None,
     tool: str | None,
     rule: str | None,
@@ -68,7 +74,7 @@ def log(
     from magsag.services.insight.documents import iso
 
     last = seconds_of(since) if since is not None else None
-    asked = Asked(agent, tool, rule, person, Decision(decision) if decision else None, last, limit or None)
+    asked = Asked(agent, tool, rule, person, Decision(decision) if decision else None, last, limit or None, run)
     found = call.app.audit.log(asked)
     if call.wants_json:
         put_json([{**asdict(entry), "at": iso(entry.at)} for entry in found])
@@ -81,7 +87,7 @@ def log(
 def _line(entry: "Entry") -> tuple[str, ...]:
     from magsag.services.insight.documents import iso
 
-    rule = f"{entry.rule} ({entry.place})" if entry.rule else entry.by or ""
+    rule = f"{entry.rule} ({entry.place})" if entry.rule and entry.place else entry.rule or entry.by or ""
     decided = entry.said or entry.decision or entry.kind
     return (str(iso(entry.at)), entry.run, entry.target or entry.program, entry.step or "", decided, rule)
 
