@@ -63,5 +63,6 @@ class GuardedWeb:
             return granted
         if not refusals:
             raise Retryable("unavailable", f"{host} has no address")
-        said = f'{refusals[0]}; to let acts reach it, add "{granting(host, where, ip_address(found[0]))}" to it in magsag.toml'
+        entry = granting(host, where, ip_address(found[0]))
+        said = f'{refusals[0]}; to let acts reach it, add "{entry}" to it in magsag.toml'
         raise StepFailed(ErrorType.DENIED, said, {"host": host, "addresses": list(found)})
