@@ -108,6 +108,11 @@ def test_missed_objectives_warn_ask_and_refuse(project: Path) -> None:
     assert (refused.code, refused.error["details"]["rule"]) == (1, "slo:success_rate")
     assert "runs r3, r1" in refused.error["message"]
 
+    left = run(project, "fine", "left", "--detach")
+    assert (left.code, left.out) == (1, "")
+    assert "run left denied: denied: agent:pay-mag@0.1.0 starts no run: " in left.err
+    assert magsag("run", "show", "left", "--json", cwd=project).value["status"] == "denied"
+
     promise(project, "ask")
     asked = run(project, "fine", "asked", "--json")
     assert asked.code == 3
@@ -121,7 +126,7 @@ def test_missed_objectives_warn_ask_and_refuse(project: Path) -> None:
 
     log: Any = magsag("audit", "log", "--json", cwd=project).value
     found = [(one["run"], one["decision"]) for one in log if one["rule"] == "slo:success_rate" and one["step"] is None]
-    assert found[-3:] == [("warned", "allow"), ("refused", "deny"), ("asked", "ask")]
+    assert found[-4:] == [("warned", "allow"), ("refused", "deny"), ("left", "deny"), ("asked", "ask")]
     stands = magsag("agent", "show", "pay-mag", "--json", cwd=project).value["objectives"]
     assert (stands["runs"], stands["objectives"][0]["burn_rate"]["long"]) == (6, round(2 / 6 / 0.25, 6))
     assert magsag("data", "check", cwd=project).code == 0

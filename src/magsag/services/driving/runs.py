@@ -104,11 +104,15 @@ class Runs:
     async def submit(self, order: Order) -> RunId:
         """Put a run on record for whoever drives next: a worker of this store, or somebody who resumes it.
 
+        One that its objectives refuse is ended here.
+
         Raises what `run` raises, and Invalid where runs live in the memory of this process.
         """
         if not self._settings.features.durable:
             raise Invalid("a run can only be left to others in a ledger; switch [features] durable on")
         run = await self.start(order, Level.SYNCED)
+        if self._is_refused(run):
+            await self._driven(run, root=run)  # it ends at once, and no driver is needed for that
         self._drive.hand_over(run)
         return run
 
@@ -168,6 +172,12 @@ class Runs:
         self._bundles.require_enforceable(bundle, entry.ref)
         return entry, data
 
+    def _is_refused(self, id: RunId) -> bool:
+        """Whether its objectives did not let it start."""
+        run = read_run(self._store, id)
+        verdict = run.started.verdict if run is not None and run.started is not None else None
+        return verdict is not None and verdict.decision is facts.Decision.DENY
+
     async def resume(self, run: RunId) -> RunResult:
         """Drive a run until it ends or parks; an ended one's result. Raises Invalid for an unknown run.
 
@@ -193,6 +203,10 @@ class Runs:
         self._store.write([write], Level.SYNCED)
         self._drive.forget(row.root)
         return await self.resume(row.root)
+
+    def status(self, run: RunId) -> RunStatus:
+        """Where a run is now. Raises Invalid for an unknown run."""
+        return self._row(run).status
 
     def result(self, run: RunId) -> RunResult:
         """How a run stands. Raises Invalid for an unknown run."""

@@ -106,10 +106,15 @@ def _say_waiting(call: Call, result: "RunResult") -> None:
 
 
 def _detach(call: Call, what: "Order | RunId", asked: Asked) -> int:
-    """Put the run on record for a worker; the exit code says that it is there, not how it ends."""
+    """Put the run on record for a worker; the exit code says that it is there, not how it ends.
+
+    A start that objectives refuse has ended by then: that is said, with exit code 1.
+    """
     if isinstance(what, str) or asked.watch or asked.wait or asked.output or asked.debug:
         raise Invalid("--detach drives nothing: leave out --resume, --watch, --wait, --output and --debug")
     run = asyncio.run(call.app.runs.submit(what))
+    if call.app.runs.status(run) is RunStatus.DENIED:
+        return _put(call, call.app.runs.result(run), asked)
     write_file("-", json_text({"run": run}, indent=not call.wants_json))
     return YES
 
