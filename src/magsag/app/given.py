@@ -121,6 +121,11 @@ class Given:
         workspace = settings.workspace or str(Path(settings.project) / "workspace")
         return Places(workspace, settings.sandbox.read, self._own)
 
+    def _require_workspace(self) -> None:
+        """Raises Invalid for a workspace that somebody set where no act could use it."""
+        if self.settings.workspace:
+            self._places.require_apart()
+
     @property
     def _own(self) -> tuple[str, ...]:
         """Files and folders that no act may change: what decides about acts, and what was decided."""
@@ -136,7 +141,7 @@ class Given:
         """Whether this machine can hold what a program reaches."""
         from magsag.services.steps.apart import Enforcing
 
-        return Enforcing(lambda: self.sandbox)
+        return Enforcing(lambda: self.sandbox, self._require_workspace)
 
     @cached_property
     def means(self) -> Means:

@@ -248,6 +248,7 @@ class Looking(Running):
             probe,
             is_there,
             self.sandbox.abilities,
+            self._require_workspace,
         )
         return Health(self.settings, openers, self.clock)
 

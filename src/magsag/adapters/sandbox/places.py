@@ -66,6 +66,12 @@ class Places:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise Invalid(f"the workspace {folder} cannot be made: {error.strerror}; set `workspace`") from error
+        self.require_apart()
+        return str(folder.resolve())
+
+    def require_apart(self) -> None:
+        """Raises Invalid when the workspace would let an act at what is protected; it need not be there yet."""
+        folder = Path(self.workspace)
         real = folder.resolve()
         for place in (*self.protected, *_python()):
             other = Path(place).resolve()
@@ -73,7 +79,6 @@ class Places:
                 raise Invalid(f"the workspace {folder} holds {place}: set `workspace` to a folder beside it")
             if other in real.parents:
                 raise Invalid(f"the workspace {folder} lies in {place}: set `workspace` to a folder beside it")
-        return str(real)
 
     def readable(self) -> list[str]:
         """Paths that every act may read."""

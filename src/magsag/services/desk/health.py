@@ -69,6 +69,8 @@ class Openers:
     """whether somebody has made the ledger"""
     abilities: Callable[[], Sequence[tuple[Isolation, str, bool]]] = tuple
     """as `ports.sandbox` says them"""
+    workspace: Callable[[], None] = lambda: None
+    """raises for one in which no act may write"""
 
 
 class Health:
@@ -113,6 +115,10 @@ class Health:
             yield Line("features", State.WARN, text, "magsag config show")
         else:
             yield Line("features", State.OK, "approvals and durable are on")
+        try:
+            self._open.workspace()
+        except MagsagError as error:
+            yield Line("workspace", State.FAIL, f"{error}; no run starts before", "magsag config show")
 
     def _ledger(self) -> Iterator[Line]:
         ledger = self._settings.ledger

@@ -43,15 +43,20 @@ def confines_of_step(step: FlowStep | None) -> Confines:
 class Enforcing:
     """Whether this machine can hold what a program may reach within its confines."""
 
-    def __init__(self, sandbox: Callable[[], Sandbox]) -> None:
-        """`sandbox` is asked for only when something acts apart."""
+    def __init__(self, sandbox: Callable[[], Sandbox], workspace: Callable[[], None]) -> None:
+        """`sandbox` is asked for only when something acts apart; `workspace` raises Invalid for one that is none."""
         self._sandbox = sandbox
+        self._workspace = workspace
         self._known: set[tuple[str, str]] = set()
 
     def require(self, bundle: Bundle, program: str) -> None:
-        """Raises Invalid, naming each skill or step that cannot be held, what is lacking, and the next move."""
+        """Raises Invalid, naming each skill or step that cannot be held, what is lacking, and the next move.
+
+        Also for a workspace in which no act could write without reaching the ledger, the catalog or the settings.
+        """
         if (bundle.hash, program) in self._known:
             return
+        self._workspace()
         faults = [
             f"{name} declares `isolation: {confines.isolation}`, and {lack}"
             for name, confines in _apart(bundle, program)
