@@ -1,7 +1,8 @@
 """Finds out whether a reconcilable act happened: asks its lookup, once nobody of ours can still be acting.
 
-That is when the act's time is over. The clock may have been set between the intent and now, so an act of an owner
-that may still live has its whole time by the clock that nobody sets, from when this process first saw its intent.
+That is when the act's time is over, or its own process has ended here. The clock may have been set between the intent
+and now, so an act of an owner that may still live has its whole time by the clock that nobody sets, from when this
+process first saw its intent.
 What the lookup says is a claim about the outside. Anything but a clear yes or no is a doubt.
 """
 
@@ -18,7 +19,7 @@ from magsag.ports.clock import Clock
 from magsag.ports.sandbox import Escaped
 from magsag.services.gate.outcomes import breach
 from magsag.services.steps.attempt import Attempt
-from magsag.services.steps.targets import FunctionAct
+from magsag.services.steps.targets import ApartAct, FunctionAct
 
 
 @frozen
@@ -70,7 +71,9 @@ class Lookups:
         return asked.result()
 
     async def _asked(self, attempt: Attempt, step: Step, wrested: bool) -> Answer:
-        await self._time_over((attempt.seat.run.id, step.id, step.attempt), step, wrested)
+        has_ended_here = attempt.performed and isinstance(attempt.target.act, ApartAct)
+        if wrested or not has_ended_here:
+            await self._time_over((attempt.seat.run.id, step.id, step.attempt), step, wrested)
         try:
             return _answer(attempt, await self._look_up(attempt))
         except (StepFailed, Retryable) as error:

@@ -147,7 +147,7 @@ class _Heard:
             return
 
     def answer(self, name: str, ended: Ended) -> object:
-        if self._fault is not None:
+        if self._fault is not None and self._said is not None:
             raise self._fault
         try:
             match self._said:
