@@ -21,6 +21,7 @@ from magsag.domain.facts import RunStatus, StepStarted, StepStatus
 from magsag.domain.ids import RunId
 from magsag.domain.manifests.budget import ModelPrice
 from magsag.domain.manifests.people import Person
+from magsag.domain.manifests.throttling import ProviderLimits
 from magsag.policy.people import People
 from magsag.ports.ledger import Declined, Store, TicketQuery, Write, Written
 from magsag.services.driving.runs import Order
@@ -497,6 +498,24 @@ def asking(folder: Path, request: str, budget: str, **settings: Any) -> Bench:
     return Bench(folder, files, models={"fast": "scripted:replies.yaml"}, **settings)
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (
+            {"prices": {"fsat": ModelPrice.model_validate({"input": 1, "output": 1})}},
+            r"names no alias 'fsat' \(there: fast\)",
+        ),
+        ({"providers": {"nobody": ProviderLimits()}}, r"names no provider 'nobody' \(there: scripted\)"),
+    ],
+    ids=["prices", "providers"],
+)
+def test_what_is_said_of_a_model_that_nobody_bound_starts_no_run(
+    tmp_path: Path, settings: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(Invalid, match=said):
+        asking(tmp_path, '"hello"', "{calls: 9}", **settings).run()
+
+
 def test_a_model_is_bounded_by_its_request_and_charged_by_its_usage(tmp_path: Path) -> None:
     request = '{"messages": [{"role": "user", "content": "hello"}], "max_tokens": 100}'
     price = ModelPrice.model_validate({"input": 0.5, "output": 2})
@@ -516,7 +535,7 @@ def test_a_model_is_bounded_by_its_request_and_charged_by_its_usage(tmp_path: Pa
 def test_a_model_without_a_bound_is_not_asked_under_a_budget(tmp_path: Path, asked: str, budget: str) -> None:
     result = asking(tmp_path, asked, budget).run()
     assert result.error is not None
-    assert (result.error.type, "a model needs `max_tokens`" in result.error.message) == ("budget_exhausted", True)
+    assert (result.error.type, ": give `max_tokens`" in result.error.message) == ("budget_exhausted", True)
 
 
 def test_a_model_that_may_answer_more_than_any_cap_holds_is_refused(tmp_path: Path) -> None:

@@ -172,7 +172,9 @@ class Given:
 
     @cached_property
     def models(self) -> Mapping[str, BoundModel]:
-        """Model aliases bound to providers. Raises Invalid for a provider that does not exist."""
+        """Model aliases bound to providers. Raises Invalid for a provider that does not exist, and for what is said of
+        an alias or a provider that [models] does not name."""
+        self._require_bound()
         return {alias: self._provider(alias, bound) for alias, bound in self.settings.models.items()}
 
     @cached_property
@@ -198,6 +200,21 @@ class Given:
 
         shown = Shown(os_user(), self.api_key)
         return Identity(lambda: self.catalog.people, shown, self.settings.environment)
+
+    def _require_bound(self) -> None:
+        """A price or a limit that nothing is held to would be believed in. Raises Invalid."""
+        settings = self.settings
+        providers = {bound.partition(":")[0] for bound in settings.models.values()}
+        for table, given, known in (
+            ("prices", settings.prices, settings.models),
+            ("providers", settings.providers, providers),
+        ):
+            for name in sorted(set(given) - set(known)):
+                there = f"there: {', '.join(sorted(known))}" if known else "it names none"
+                what = "alias" if table == "prices" else "provider"
+                raise Invalid(
+                    f"[{table}] {name}: [models] names no {what} {name!r} ({there}); correct it or take it out"
+                )
 
     def _provider(self, alias: str, bound: str) -> BoundModel:
         name, _, model = bound.partition(":")

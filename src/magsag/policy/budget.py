@@ -93,11 +93,13 @@ def exhausted(short: Shortfall, what: str) -> StepFailed:
 
 def unbounded(budget: Budget, what: str) -> StepFailed:
     """The refusal of an act of which nobody can say what it costs at most."""
-    message = (
-        f"{what} does not say what it may cost, and budget {budget.id} counts {budget.unit}: "
-        "declare its `cost` in its skill, `cost: {}` for one that costs nothing; "
-        "a model needs `max_tokens` that a budget can hold, and for usd a price of its alias in [prices]"
-    )
+    if what.startswith("model:"):
+        fix = "give `max_tokens` that a budget can hold" + ", and its alias a price in [prices]" * (
+            budget.unit == "usd"
+        )
+    else:
+        fix = "declare its `cost` in its skill, `cost: {}` for one that costs nothing"
+    message = f"{what} does not say what it may cost, and budget {budget.id} counts {budget.unit}: {fix}"
     return StepFailed(ErrorType.BUDGET_EXHAUSTED, message, {"budget": budget.id, "unit": budget.unit})
 
 
