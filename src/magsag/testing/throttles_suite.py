@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from itertools import count
 
 from magsag.domain.manifests.throttling import BreakerRule, RateRule
 from magsag.policy.throttle import Admitted, Limits, Throttle, admit, settle
@@ -10,6 +11,8 @@ from magsag.ports.throttles import ThrottleRow
 from magsag.services.steps.throttles import change
 
 _TURNS = 10
+_ROUNDS = count()
+"""numbers that no two rounds of callers share"""
 _HOUR = 3_600_000_000
 _BREAKER = BreakerRule.model_validate({"failures": 1, "open": "1ms"})
 _LONG_AGO = 1_700_000_000_000_000
@@ -96,12 +99,12 @@ class ThrottlesSuite:
     def _at_once(self, stores: Sequence[Store], limits: Limits, each: int) -> list[str]:
         """Who is let through when everybody asks `each` times at once."""
         passed: list[str] = []
-        together = threading.Barrier(len(stores))
+        together, named = threading.Barrier(len(stores)), next(_ROUNDS)
 
         def ask(number: int) -> None:
             together.wait()
             for turn in range(each):
-                caller = f"{number}.{turn}.{id(together)}"
+                caller = f"{number}.{turn}.{named}"
                 if taken(stores[number], limits, caller):
                     passed.append(caller)
 
