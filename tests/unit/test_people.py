@@ -177,3 +177,22 @@ def test_an_approval_that_nobody_could_give_is_a_finding(tmp_path: Path, old: st
     assert len(said) == 1, said
     assert said[0].startswith("policies/send.yaml:"), said
     assert words in said[0], said
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("[hr, finance]", "[hr, finans]", 'nobody in people.yaml has the role finans; did you mean "finance"?'),
+        (
+            "roles: [hr, finance]",
+            "roles: [hr], people: [marja]",
+            'nobody in people.yaml is marja; did you mean "maria"?',
+        ),
+        ("quorum: 2", "quorum: 4", "4 people are to approve, and 3 of people.yaml may"),
+    ],
+)
+def test_an_approval_that_nobody_there_could_give_is_warned_of(tmp_path: Path, old: str, new: str, words: str) -> None:
+    files = {"people.yaml": PEOPLE, "policies/send.yaml": swapped(RULE, (old, new))}
+    found = loaded(tmp_path, files)
+    assert [(one.severity, words in str(one)) for one in found.findings] == [("warning", True)], found.findings
+    assert found.policies.broken is None

@@ -1,9 +1,12 @@
 """What a rule's `approval` asks for, with the findings about what no ticket could ever meet."""
 
-from magsag.catalog.survey import Candidate
+from magsag.catalog.references import did_you_mean
+from magsag.catalog.survey import Candidate, Survey
 from magsag.domain.approval import ApprovalRule, OnExpire
 from magsag.domain.facts import Decision
+from magsag.domain.manifests import Policy
 from magsag.domain.manifests.policy import Approval, Rule
+from magsag.policy.people import People
 
 Pointer = tuple[str | int, ...]
 
@@ -41,3 +44,35 @@ def _check_expiry(candidate: Candidate, here: Pointer, approval: Approval) -> No
     if approval.escalate_to and not escalates:
         what = "`escalate_to` is read with `on_expire: escalate` only"
         candidate.notes.add((*here, "escalate_to"), what, "write `on_expire: escalate`, or remove it", key=True)
+
+
+def check_answerable(found: Survey, people: People) -> None:
+    """Warn of every rule that asks people who are not there, or more than there are. Says nothing without people."""
+    if people.broken is not None:
+        return
+    for candidate in found.of_kind("policy"):
+        rules = candidate.checked.rules if isinstance(candidate.checked, Policy) else ()
+        for index, rule in enumerate(rules):
+            if rule.approval is not None:
+                _check_answerable(candidate, ("rules", index, "approval"), rule.approval, people)
+
+
+def _check_answerable(candidate: Candidate, here: Pointer, approval: Approval, people: People) -> None:
+    roles = {role for person in people.by_id.values() for role in person.roles}
+    for key, known in (("roles", roles), ("people", set(people.by_id)), ("escalate_to", roles)):
+        for index, name in enumerate(getattr(approval, key)):
+            if name not in known:
+                what = f"nobody in people.yaml {'is' if key == 'people' else 'has the role'} {name}"
+                fix = did_you_mean(name, sorted(known)) or "add it there, or name another"
+                candidate.notes.add((*here, key, index), what, fix, severity="warning")
+    able = {
+        person.id
+        for person in people.by_id.values()
+        if not (approval.roles or approval.people)
+        or person.id in approval.people
+        or set(person.roles) & {*approval.roles, *approval.escalate_to}
+    }
+    is_told = approval.people and not approval.roles and approval.quorum > len(set(approval.people))
+    if approval.quorum > len(able) and not is_told:
+        what = f"{approval.quorum} people are to approve, and {len(able)} of people.yaml may"
+        candidate.notes.add((*here, "quorum"), what, "lower `quorum`, or let more people decide", severity="warning")

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from magsag.catalog.asking import check_answerable
 from magsag.catalog.beside import Beside
 from magsag.catalog.builtin import with_built_in
 from magsag.catalog.bundle import Bundle
@@ -75,6 +76,7 @@ def load(
     check(found, bundle, notes, reached(bundle, reach) if reach else None if reach is None else frozenset())
     policies = read_policies(found, bundle, conditions, notes)
     people = read_people(found, notes)
+    check_answerable(found, people)
     stand_ins = StandIns(found, bundle, conditions, notes)
     if reach is None:
         stand_ins.check()
