@@ -43,6 +43,7 @@ def test_a_program_is_told_who_approved_and_why(make: Make) -> None:
     assert (parked.status, parked.reasons[0].on) == (RunStatus.PARKED, "approval")
     (ticket,) = bench.app.approvals.list(TicketQuery(waiting=True))
     shown = bench.app.approvals.show(ticket.id)
+    assert (ticket.question, ticket.arguments, shown.question) == ("Pay it?", None, "Pay it?")
     assert (shown.arguments["question"], shown.arguments["payload"]) == ("Pay it?", {"amount": 5})
     assert (shown.about.proposal.target, shown.about.verdict.rule) == ("approval:question", "program-asks")
     say(bench, "maria", reason="fine with me")

@@ -202,6 +202,7 @@ def ticket_document(ticket: "TicketView") -> Document:
         "expires": iso(ticket.expires),
         "on_expire": rule.on_expire,
         "escalated": ticket.is_escalated,
+        "question": ticket.question,
         "arguments": ticket.arguments,
         "changed": ticket.changed,
     }

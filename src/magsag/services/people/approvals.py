@@ -20,6 +20,7 @@ from magsag.domain.large import LARGE_BYTES
 from magsag.domain.values import encode, encode_known
 from magsag.domain.verdicts import APPROVE, START
 from magsag.engine.chain import seal
+from magsag.engine.run import Step
 from magsag.policy.approval import Given, binding, decide, is_escalated
 from magsag.policy.people import DEVELOPMENT, People
 from magsag.ports.clock import Clock
@@ -49,6 +50,8 @@ class TicketView:
     """what the step would be done with; only where one ticket is shown"""
     changed: Any = None
     """what an approver put in their place"""
+    question: str | None = None
+    """what a program asks in its own words"""
 
 
 @frozen
@@ -83,7 +86,7 @@ class Approvals:
 
     def list(self, query: TicketQuery) -> list[TicketView]:
         """Tickets that match, the oldest first, without their arguments."""
-        return [self._view(row) for row in self._store.tickets(query)]
+        return [self._asking(self._view(row)) for row in self._store.tickets(query)]
 
     def find(self, prefix: str) -> str:
         """The ticket that is meant by the beginning of its id. Raises Invalid."""
@@ -99,11 +102,25 @@ class Approvals:
     def show(self, id: str) -> TicketView:
         """One ticket, with the arguments. Raises Invalid."""
         row = self._row(id)
-        run = read_run(self._store, row.run)
-        step = run.steps.get(row.step) if run is not None else None
-        if step is None or step.ask is None or step.ask.ticket != id:
+        step = self._step(row.run, row.step, id)
+        if step is None:
             return self._view(row)
-        return self._view(row, *(plain(self._store, row.root, data) for data in (step.input, step.changed)))
+        return _worded(self._view(row, *(plain(self._store, row.root, data) for data in (step.input, step.changed))))
+
+    def _asking(self, view: TicketView) -> TicketView:
+        """With the question while it is open, for which the run is read; other tickets say enough by their target."""
+        if view.about.proposal.call != APPROVE or view.state is not TicketState.OPEN:
+            return view
+        if (step := self._step(view.run, view.step, view.id)) is None:
+            return view
+        asked = _worded(replace(view, arguments=plain(self._store, view.root, step.input)))
+        return replace(view, question=asked.question)
+
+    def _step(self, run: RunId, id: StepId, ticket: str) -> Step | None:
+        """The step that a ticket is of, while it is its ticket."""
+        read = read_run(self._store, run)
+        step = read.steps.get(id) if read is not None else None
+        return step if step is not None and step.ask is not None and step.ask.ticket == ticket else None
 
     def decide(self, id: str, said: Decision) -> TicketView:
         """Record an answer; the ticket after it. Raises Refused for one that does not count, Invalid."""
@@ -222,3 +239,10 @@ class Approvals:
 
 _UNDECIDED: Final = frozenset({TicketState.OPEN, TicketState.APPROVED})
 _WITH_CONTRACTS: Final = frozenset({"skill", "agent", "flow"})
+
+
+def _worded(view: TicketView) -> TicketView:
+    """With the question of a program; one that was erased says nothing."""
+    said = view.arguments.get("question") if isinstance(view.arguments, dict) else None
+    is_question = view.about.proposal.call == APPROVE and isinstance(said, str)
+    return replace(view, question=said) if is_question else view

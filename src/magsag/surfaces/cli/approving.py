@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from magsag.ports.ledger import TicketQuery
 
 _LOOK_SECONDS: Final = 0.2
+_QUESTION: Final = 60
+"""so much of a question stands in a list"""
 
 
 @frozen
@@ -78,11 +80,16 @@ def line(ticket: TicketView) -> tuple[str, ...]:
         ticket.state,
         ticket.run,
         ticket.step,
-        ticket.about.proposal.target,
+        ticket.about.proposal.target if ticket.question is None else _short(ticket.question),
         rule,
         count,
         _expires(ticket),
     )
+
+
+def _short(question: str) -> str:
+    said = " ".join(question.split())
+    return f'"{said}"' if len(said) <= _QUESTION else f'"{said[: _QUESTION - 3]}..."'
 
 
 def put_ticket(ticket: TicketView) -> None:
@@ -94,6 +101,7 @@ def put_ticket(ticket: TicketView) -> None:
         "run": ticket.run,
         "step": ticket.step,
         "wants": f"{about.program} wants {about.proposal.target} ({about.proposal.effect})",
+        "asks": ticket.question or "",
         "rule": f"{verdict.rule} ({verdict.place})",
         "reason": verdict.reason,
         "asked by": ", ".join(about.ticket.requesters),

@@ -203,6 +203,9 @@ def _put_parked(call: Call, result: "RunResult") -> int:
         complain(text, as_json=True, type="parked", run=result.run, reasons=waits, exit_code=PARKED)
         return PARKED
     complain(text, as_json=False)
+    tickets = [one.ticket for one in result.reasons if one.ticket is not None and "approval:question" in one.reason]
+    for ticket in tickets:
+        note(f"  asks: {call.app.approvals.show(ticket).question}")
     for wake in dict.fromkeys(wakes):
         note(f"  {wake}")
     return PARKED
