@@ -141,6 +141,7 @@ def test_an_offer_above_the_band_waits_for_two_people(desk: Desk) -> None:
     assert desk.approve(MAGSAG_API_KEY=KEY).returncode == 1
     assert len(desk.sink.calls) == 2
     assert desk.magsag("data", "check").returncode == 0
+    assert "approved by maria, " in desk.magsag("run", "show", "r").stdout
     assert KEY not in desk.magsag("run", "facts", "r", "--json").stdout
 
 
@@ -150,6 +151,7 @@ def test_a_deny_ends_the_run_with_its_reason(desk: Desk) -> None:
     assert denied.returncode == 1
     assert "was denied by maria: too much" in denied.stderr
     assert (desk.ticket()["state"], desk.sink.calls) == ("denied", [])
+    assert "; denied by maria" in desk.magsag("run", "show", "r").stdout
 
 
 def test_what_nobody_decides_in_time_is_denied_and_a_late_yes_is_refused(desk: Desk) -> None:

@@ -80,6 +80,8 @@ def test_the_same_act_in_the_same_run_is_not_asked_about_again(make: Make) -> No
         ("ask", False, None),
         ("ask", True, standing.id),
     ]
+    steps = bench.app.insight.show(RunId("r")).steps
+    assert [(one.approved_by, one.standing) for one in steps] == [(("maria",), None), ((), standing.id)]
     (said,) = [fact for fact in bench.facts() if isinstance(fact, StandingApproved)]
     assert (said.by, said.reach, said.rule, said.until - said.at) == ("maria", "run", "two-look", HOUR * 1e6)
     assert bench.store.check() == []

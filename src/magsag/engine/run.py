@@ -47,6 +47,8 @@ class Step:
     """what people said of that ticket"""
     approval: str | None = None
     """the ticket that was spent with its intent"""
+    standing: str | None = None
+    """the standing approval that let it start"""
     late: tuple[bytes, ...] = ()
     """outcomes that came after it was given up; they change nothing"""
     reserved: Mapping[str, int] | None = None
@@ -262,6 +264,7 @@ def _proposed(step: Step, fact: facts.StepHeld | facts.StepStarted) -> None:
         step.ask, step.answers = fact.ask, ()
     if isinstance(fact, facts.StepStarted):
         step.approval = fact.approval or step.approval
+        step.standing = fact.standing or step.standing
         step.key, step.act_by = fact.key, fact.act_by
         step.started_at = step.started_at or fact.at
 

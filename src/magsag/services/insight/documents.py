@@ -148,6 +148,9 @@ def _step(step: StepView) -> Document:
         "late": list(step.late),
         "spent": _amounts(step.spent),
         "assumed": step.assumed,
+        "approved_by": list(step.approved_by),
+        "denied_by": list(step.denied_by),
+        "standing": step.standing,
     }
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from pydantic_core import from_json
 
+from magsag.domain.approval import Answer
 from magsag.domain.breaking import BreakerMoved
 from magsag.domain.errors import Invalid, StoreBroken
 from magsag.domain.facts import (
@@ -67,6 +68,11 @@ class StepView:
     """by unit, in its smallest part, what its attempts are charged"""
     assumed: bool = False
     """a part of that is not known: it is the most that it can have been"""
+    approved_by: tuple[str, ...] = ()
+    """who approved its ticket"""
+    denied_by: tuple[str, ...] = ()
+    standing: str | None = None
+    """the standing approval that answered in their place"""
 
 
 @frozen
@@ -259,6 +265,9 @@ class Insight:
             late=tuple(value(output) for output in step.late),
             spent=step.spent,
             assumed=step.assumed,
+            approved_by=tuple(one.by for one in step.answers if one.answer is Answer.APPROVE),
+            denied_by=tuple(one.by for one in step.answers if one.answer is Answer.DENY),
+            standing=step.standing,
         )
 
     def _exists(self, run: RunId) -> Run | None:

@@ -101,6 +101,9 @@ def _step(step: "StepView") -> tuple[str, ...]:
     judged = (str(verdict.decision), f"{verdict.rule} ({verdict.place})") if verdict else ("", "")
     took = "" if step.ms is None else f"{step.ms:.1f} ms"
     said = [f"{step.error.type}: {' '.join(step.error.message.split())}"] if step.error else []
+    said += [f"approved by {', '.join(step.approved_by)}"] if step.approved_by else []
+    said += [f"denied by {', '.join(step.denied_by)}"] if step.denied_by else []
+    said += [f"standing approval {step.standing}"] if step.standing else []
     said += [_cost(step)] if step.spent else []
     said += [f"attempt {step.attempts}"] if step.attempts > 1 else []
     said += [f"run {step.child}"] if step.child else []
