@@ -150,3 +150,15 @@ def test_a_fresh_process_takes_no_secret_into_the_record(tmp_path: Path) -> None
     assert OLD not in done.err
     assert not [one for one in tmp_path.rglob("*") if one.is_file() and OLD.encode() in one.read_bytes()]
     assert typed(tmp_path, {"KEY": OLD}, "run", "show", "told").code == 2
+
+
+def test_doctor_names_a_secret_that_cannot_be_read_and_no_value(tmp_path: Path) -> None:
+    caller(tmp_path, "file")
+    assert "file:KEY: there is no such file" in magsag("doctor", cwd=tmp_path).out
+    key(tmp_path, OLD)
+    assert "warn  secret" not in magsag("doctor", cwd=tmp_path).out
+    (tmp_path / "KEY").chmod(0o644)
+    looked = magsag("doctor", cwd=tmp_path)
+    assert "warn  secret" in looked.out
+    assert "skill:call@0.1.0" in looked.out
+    assert OLD not in looked.out

@@ -249,6 +249,7 @@ class Looking(Running):
             is_there,
             self.sandbox.abilities,
             self._require_workspace,
+            self.secrets.read,
         )
         return Health(self.settings, openers, self.clock)
 

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Final
 from magsag.domain.errors import MagsagError
 from magsag.domain.frozen import frozen
 from magsag.domain.location import is_postgres, shown
+from magsag.domain.manifests import Skill
 from magsag.domain.manifests.isolation import Isolation
+from magsag.domain.secret import SecretReference, reference_of
 from magsag.domain.settings import Settings
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Store
@@ -71,6 +73,8 @@ class Openers:
     """as `ports.sandbox` says them"""
     workspace: Callable[[], None] = lambda: None
     """raises for one in which no act may write"""
+    secret: Callable[[SecretReference], object] = lambda reference: None
+    """raises for one that cannot be read here"""
 
 
 class Health:
@@ -176,6 +180,22 @@ class Health:
             yield Line("catalog", state, f"{where}: {errors} findings, {warnings} warnings", "magsag catalog validate")
         else:
             yield Line("catalog", State.OK, f"{where}: {sum(1 for _ in loaded.bundle.entries())} entries, no findings")
+        yield from self._secrets(loaded)
+
+    def _secrets(self, loaded: "Loaded") -> Iterator[Line]:
+        """Those that skills could not act without; a keyring is not asked, since it may ask somebody."""
+        declared: dict[SecretReference, str] = {}
+        for entry in loaded.bundle.entries():
+            if isinstance(entry.manifest, Skill):
+                for text in entry.manifest.secrets.values():
+                    declared.setdefault(reference_of(text), entry.ref)
+        for reference, skill in declared.items():
+            if reference.is_optional or reference.source == "keyring":
+                continue
+            try:
+                self._open.secret(reference)
+            except MagsagError as error:
+                yield Line("secret", State.WARN, str(error), f"before {skill} is called")
 
     def _models(self) -> Iterator[Line]:
         try:
