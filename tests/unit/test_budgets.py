@@ -19,7 +19,7 @@ from magsag.domain.effects import Level
 from magsag.domain.errors import Invalid, Refused, StoreBroken
 from magsag.domain.facts import RunStatus, StepStarted, StepStatus
 from magsag.domain.ids import RunId
-from magsag.domain.manifests.budget import ModelPrice
+from magsag.domain.manifests.budget import ModelPrice, smallest
 from magsag.domain.manifests.people import Person
 from magsag.domain.manifests.throttling import ProviderLimits
 from magsag.policy.people import People
@@ -612,3 +612,12 @@ def broken_off(work: Bench) -> None:
         work.run()
     WORLD.reset()
     work.time.passed += 3600
+
+
+@pytest.mark.parametrize(
+    ("unit", "given", "said"),
+    [("usd", "abc", "write one such as 5"), ("usd", "-3", "write 0 or more"), ("calls", "1.5", "write a whole number")],
+)
+def test_an_amount_that_is_none_is_told_what_to_write(unit: str, given: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        smallest(unit, given)

@@ -11,6 +11,7 @@ from typing import Final
 
 from magsag.domain.budget import (
     MOST,
+    SET_BY_PEOPLE,
     SMALLEST,
     Amounts,
     Bound,
@@ -81,7 +82,7 @@ def exhausted(short: Shortfall, what: str) -> StepFailed:
     shown = {name: show(short.unit, amount) for name, amount in _numbers(short).items()}
     message = (
         f"{what} may cost {shown['asked']}, and budget {short.budget} has {shown['left']} of {shown['cap']} left; "
-        "raise the cap, or ask for less"
+        f"raise the cap ({_where(short)}), or ask for less"
     )
     details = {
         "budget": short.budget,
@@ -89,6 +90,13 @@ def exhausted(short: Shortfall, what: str) -> StepFailed:
         **{name: plain(short.unit, amount) for name, amount in _numbers(short).items()},
     }
     return StepFailed(ErrorType.BUDGET_EXHAUSTED, message, details)
+
+
+def _where(short: Shortfall) -> str:
+    scope = short.budget.partition("/")[0]
+    if scope in SET_BY_PEOPLE:
+        return f"`magsag budget set {scope} {short.unit} CAP`"
+    return "`budget:` in the agent's manifest"
 
 
 def unbounded(budget: Budget, what: str) -> StepFailed:

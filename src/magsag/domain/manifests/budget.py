@@ -19,10 +19,12 @@ def smallest(unit: str, value: Any) -> int:
     except Overflow:
         raise ValueError(f"{value} {unit} is out of range") from None
     except ArithmeticError:
-        raise ValueError(f"{value!r} is no number") from None
+        raise ValueError(f"{value!r} is no number: write one such as 5 or 0.5") from None
     if not amount.is_finite() or not 0 <= amount <= MOST:
         raise ValueError(f"{value} {unit} is out of range: write 0 or more, up to {MOST // SMALLEST[unit]:,}")
     if amount != amount.to_integral_value():
+        if SMALLEST[unit] == 1:
+            raise ValueError(f"{value} {unit} is not possible: write a whole number")
         raise ValueError(f"{value} {unit} is too fine: the smallest part is 1/{SMALLEST[unit]:,}")
     return int(amount)
 

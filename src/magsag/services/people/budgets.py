@@ -82,8 +82,9 @@ class BudgetBook:
     def set(self, scope: str, unit: str, cap: str, by: Acting, reason: str = "") -> Cap:
         """Put a new cap on record: a number of the unit, or `none`. Raises Invalid, Refused for who may not."""
         if scope not in SET_BY_PEOPLE:
-            where = "stands in the agent's manifest: `budget:`" if scope in set(BudgetScope) else "is no scope"
-            raise Invalid(f"the cap of scope {scope} {where}; set {' or '.join(SET_BY_PEOPLE)}")
+            stands = f"the cap of scope {scope} stands in the agent's manifest, under `budget:`"
+            what = stands if scope in set(BudgetScope) else f"{scope} is no scope of a budget"
+            raise Invalid(f"{what}; here you set {' or '.join(SET_BY_PEOPLE)}, e.g. `magsag budget set day usd 5`")
         if unit not in set(Unit):
             raise Invalid(f"{unit} is no unit: write one of {', '.join(Unit)}")
         try:

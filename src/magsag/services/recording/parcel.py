@@ -68,7 +68,8 @@ def unpack(data: bytes, name: str) -> Parcel:
         bundle = base64.b64decode(held["bundle"]["body"], validate=True)
         return Parcel(RunId(held["root"]), held["bundle"]["hash"], bundle, runs, blobs)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Invalid(f"{name} is no exported run: {error}; `magsag run export` makes such files") from error
+        why = f"it has no {error}" if isinstance(error, KeyError) else error
+        raise Invalid(f"{name} is no exported run: {why}; `magsag run export` makes such files") from error
 
 
 def faults(parcel: Parcel) -> list[Fault]:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 _AS = "Say who you are; counts in development, for entries with `proof: claim`."
 
+_NOTHING = (
+    "nothing was charged to a budget of this run itself: a `budget:` of its manifest shows once an act takes from it"
+)
+
 
 @click.group("budget", cls=Noun)
 def command() -> None:
@@ -35,7 +39,7 @@ def show(call: Call, run: str | None, past: bool) -> None:
     if call.wants_json:
         put_json([_document(one) for one in found])
     elif not found:
-        say("nothing limits this run" if run is not None else "no cap is set, and no agent's day has one")
+        say(_NOTHING if run is not None else "no cap is set, and no agent's day has one")
     else:
         put_table(("budget", "cap", "reserved", "spent", "left", "state"), [_line(one) for one in found])
 
