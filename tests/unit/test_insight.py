@@ -37,6 +37,7 @@ from magsag.services.insight.documents import fact_document, hit_document, run_d
 from magsag.services.insight.insight import Insight
 from magsag.services.insight.tree import TreeNode
 from magsag.services.keeping.erasing import Erasing
+from magsag.surfaces.cli.showing import put_run
 from magsag.testing.clock import FrozenClock
 from tests.unit.ledgers import BEGIN, BUILT_IN, MS, answer, began, done, ended, error, failed, offer, put, started
 
@@ -315,6 +316,14 @@ def test_what_is_said_of_a_run_is_json_as_well() -> None:
     assert [below["name"] for below in tree["children"][1]["children"]] == ["band-lookup", "model smart"]
     everything = [shown, tree, [fact_document(fact) for fact in read.facts(id)], hit_document(read.search("offer")[0])]
     assert json.loads(to_json(everything)) == json.loads(json.dumps(everything))
+
+
+def test_a_run_whose_facts_do_not_say_what_its_row_says_is_said_to_be_so(capsys: pytest.CaptureFixture[str]) -> None:
+    view = Insight(offer()).show(RunId("offer"))
+    put_run(view, [], False)
+    assert "not as written" not in capsys.readouterr().out
+    put_run(replace(view, status=RunStatus.RUNNING), [], False)
+    assert "not as written: its row says succeeded" in capsys.readouterr().out
 
 
 def test_a_fact_shows_a_payload_only_where_there_is_or_was_one() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
+from magsag.domain.facts import ENDS
 from magsag.domain.frozen import frozen
 from magsag.ports.ledger import RunQuery
 from magsag.services.insight.documents import iso
@@ -69,6 +70,8 @@ def _head(view: "RunView") -> Iterator[tuple[str, object]]:
     yield "run", view.row.run
     yield "program", view.started.program
     yield "status", f"{view.status}" + (f", cancelled by {view.cancel_by}" if view.cancel_by else "")
+    if view.row.status in ENDS and view.row.status is not view.status:
+        yield "record", f"not as written: its row says {view.row.status}, its facts do not; see magsag audit verify"
     if view.erased_by:
         yield "erased", f"by {view.erased_by}: its payloads are gone"
     if view.row.parent:
