@@ -58,7 +58,8 @@ def read_script(path: Path) -> tuple[Rule, ...]:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise Invalid(f"{path}: the scripted model's file cannot be read: {error.strerror}") from error
+        what = f"{path}: the scripted model's file cannot be read: {error.strerror}"
+        raise Invalid(f"{what}; write it, with `replies:` in it, or correct [models] in magsag.toml") from error
     document = read(path.name, data)
     reader = _Reader(document, [f"{path}:{it.line}:{it.column}: {it.what}; {it.next}" for it in document.faults], path)
     rules = reader.rules() if not document.faults else ()
