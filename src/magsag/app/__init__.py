@@ -4,11 +4,15 @@ Everything is made when it is first asked for, so that a light command opens onl
 each built on the one before: what is given, what runs, what looks, what proves.
 """
 
+from typing import TYPE_CHECKING
+
 from magsag.app.proving import Proving
 from magsag.domain.settings import Settings
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Store
-from magsag.ports.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from magsag.ports.sandbox import Sandbox
 
 
 class App(Proving):
@@ -16,7 +20,7 @@ class App(Proving):
 
 
 def build(
-    settings: Settings, store: Store | None = None, clock: Clock | None = None, sandbox: Sandbox | None = None
+    settings: Settings, store: Store | None = None, clock: Clock | None = None, sandbox: "Sandbox | None" = None
 ) -> App:
     """The app for these settings; tests hand in a store, a clock or a sandbox of their own."""
     return App(settings, store, clock, sandbox=sandbox)

@@ -12,16 +12,16 @@ from magsag.domain.location import is_postgres, shown
 from magsag.domain.settings import Settings
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Store
-from magsag.ports.means import Means
-from magsag.ports.model import BoundModel
 from magsag.ports.place import Place
-from magsag.ports.sandbox import Sandbox
 from magsag.ports.secrets import Secrets
 
 if TYPE_CHECKING:
     from magsag.adapters.sandbox.places import Places
     from magsag.catalog.beside import Beside
     from magsag.catalog.load import Loaded
+    from magsag.ports.means import Means
+    from magsag.ports.model import BoundModel
+    from magsag.ports.sandbox import Sandbox
     from magsag.services.people.people import Identity
     from magsag.services.steps.apart import Enforcing
     from magsag.services.steps.bundles import Bundles
@@ -36,7 +36,7 @@ class Given:
         store: Store | None = None,
         clock: Clock | None = None,
         place: Place | None = None,
-        sandbox: Sandbox | None = None,
+        sandbox: "Sandbox | None" = None,
     ) -> None:
         self.settings = settings
         self._given_store = store
@@ -107,7 +107,7 @@ class Given:
         return SecretSources(Path(self.settings.project), salt)
 
     @cached_property
-    def sandbox(self) -> Sandbox:
+    def sandbox(self) -> "Sandbox":
         """What holds acts in processes of their own: the best way that works on this machine."""
         from magsag.adapters.sandbox.machine import MachineSandbox
 
@@ -144,11 +144,12 @@ class Given:
         return Enforcing(lambda: self.sandbox, self._require_workspace)
 
     @cached_property
-    def means(self) -> Means:
+    def means(self) -> "Means":
         """What acts have at hand."""
         from magsag.adapters.files import WorkspaceFiles
         from magsag.adapters.web import GuardedWeb
         from magsag.policy.hosts import parse_hosts
+        from magsag.ports.means import Means
 
         files = WorkspaceFiles(self._places.opened)
         web = GuardedWeb(parse_hosts(self.settings.http.allow))
@@ -171,7 +172,7 @@ class Given:
         return load(folder, self.conditions, reach=self.reach, beside=self.beside, shipped=shipped)
 
     @cached_property
-    def models(self) -> Mapping[str, BoundModel]:
+    def models(self) -> "Mapping[str, BoundModel]":
         """Model aliases bound to providers. Raises Invalid for a provider that does not exist, and for what is said of
         an alias or a provider that [models] does not name."""
         self._require_bound()
@@ -216,10 +217,11 @@ class Given:
                     f"[{table}] {name}: [models] names no {what} {name!r} ({there}); correct it or take it out"
                 )
 
-    def _provider(self, alias: str, bound: str) -> BoundModel:
+    def _provider(self, alias: str, bound: str) -> "BoundModel":
         name, _, model = bound.partition(":")
         if name == "scripted":
             from magsag.adapters.providers.scripted import ScriptedProvider
+            from magsag.ports.model import BoundModel
             from magsag.services.steps.limits import limits_of_provider
 
             provider = ScriptedProvider(Path(self.settings.project) / model)

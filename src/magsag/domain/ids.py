@@ -5,10 +5,13 @@ A root run's id is 20 characters of lower-case base32 that sort by time, or what
 """
 
 import re
-from typing import NewType
+from typing import Final, NewType
 
 RunId = NewType("RunId", str)
 StepId = NewType("StepId", str)
+
+TENANT: Final = "local"
+"""whose runs these are, and whose records"""
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _GIVEN = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9-]{0,127}")

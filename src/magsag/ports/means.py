@@ -1,12 +1,14 @@
 """What acts of a process have at hand: files, hosts, secrets, and what holds those that act apart."""
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from magsag.domain.context import Files
 from magsag.domain.frozen import frozen
 from magsag.ports.place import Place
-from magsag.ports.sandbox import Sandbox
 from magsag.ports.secrets import Secrets
+
+if TYPE_CHECKING:
+    from magsag.ports.sandbox import Sandbox
 
 
 class Web(Protocol):
@@ -20,7 +22,7 @@ class Web(Protocol):
 class Means:
     """What the acts of one process reach the world with."""
 
-    sandbox: Sandbox
+    sandbox: "Sandbox"
     secrets: Secrets
     files: Files
     web: Web

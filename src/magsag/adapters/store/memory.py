@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Final, assert_never
 
 from magsag.adapters.store.budgeting import first_day_kept
-from magsag.adapters.store.memory_audit import evidence_of, verified
 from magsag.adapters.store.memory_budgets import MemoryBudgets
 from magsag.adapters.store.memory_measures import MeasuresInMemory
 from magsag.adapters.store.memory_standing import MemoryStanding
@@ -345,9 +344,13 @@ class MemoryStore(MemoryThrottles, MeasuresInMemory):
         return self.verify(heard).faults
 
     def verify(self, heard: Callable[[int], None] | None = None, copy: Path | None = None) -> Verified:
+        from magsag.adapters.store.memory_audit import verified  # heavy, and asked for by hand
+
         return verified(list(self.pieces()), heard)
 
     def evidence(self, chosen: Chosen | None = None) -> Generator[Evidence, None, None]:
+        from magsag.adapters.store.memory_audit import evidence_of
+
         return evidence_of(list(self.pieces()), chosen)
 
     def accept(self, by: str) -> dict[RunId, int]:

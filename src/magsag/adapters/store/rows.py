@@ -9,7 +9,7 @@ from magsag.adapters.store.standing_approvals import check_standing
 from magsag.adapters.store.tickets import Told, check_tickets, requesters_of_ticket
 from magsag.domain.errors import Broken
 from magsag.domain.facts import ENDS, Fact, ParkedOn, RunStatus, StepFailed, StepSucceeded
-from magsag.domain.ids import RunId, child_run_id
+from magsag.domain.ids import TENANT, RunId, child_run_id
 from magsag.domain.large import MARK_BYTES
 from magsag.domain.sealed import Fault, Stored
 from magsag.engine.chain import unseal
@@ -17,7 +17,6 @@ from magsag.engine.run import Run, evolve
 from magsag.ports.ledger import RunRow
 from magsag.ports.standing_approvals import StandingRow
 from magsag.services.recording.parcel import marks
-from magsag.services.steps.beginnings import TENANT
 
 _SAME: Final = ("program", "bundle", "actor", "requester", "trace_id", "span_id", "parent")
 """what a run's row repeats of its first fact"""

@@ -4,14 +4,12 @@ from typing import Final
 
 from magsag.domain import facts
 from magsag.domain.errors import Invalid
-from magsag.domain.ids import RunId
+from magsag.domain.ids import TENANT, RunId
 from magsag.engine.chain import unseal
 from magsag.engine.run import Run, evolve
 from magsag.ports.ledger import Ledger, NewRun
 from magsag.services.steps.seat import Seat
 
-TENANT: Final = "local"
-"""whose runs these are, and whose records"""
 DAY: Final = 86_400_000_000
 """after this many microseconds a run that waits for others is looked at again even if nothing wakes it"""
 

@@ -8,12 +8,12 @@ from typing import Final
 
 from magsag.domain.effects import Effect
 from magsag.domain.errors import ErrorType, StepFailed
+from magsag.domain.ids import TENANT
 from magsag.domain.values import decode, encode
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Record
 from magsag.services.recording.large import Values
 from magsag.services.recording.masking import RESOLVED
-from magsag.services.steps.beginnings import TENANT
 
 LONGEST_KEY: Final = 512
 
