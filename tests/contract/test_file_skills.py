@@ -10,6 +10,7 @@ import pytest
 from magsag.adapters.settings import packaged_catalog
 from magsag.adapters.store.memory import MemoryStore
 from magsag.app import App
+from magsag.domain.errors import Invalid
 from magsag.domain.facts import RunStatus
 from magsag.services.driving.runs import Order, RunResult
 from magsag.testing import build_app
@@ -120,9 +121,8 @@ def test_modes_hold_what_changes_files(desk: Desk) -> None:
 
 
 def test_a_workspace_that_holds_the_ledger_is_none(desk: Desk) -> None:
-    result = desk.run(("file-read", {"path": "magsag.toml"}), workspace=str(desk.folder))
-    assert result.error is not None
-    assert "set `workspace` to a folder beside it" in result.error.message
+    with pytest.raises(Invalid, match="set `workspace` to a folder beside it"):
+        desk.run(("file-read", {"path": "magsag.toml"}), workspace=str(desk.folder))
 
 
 def test_an_absent_workspace_is_made(desk: Desk) -> None:

@@ -208,8 +208,13 @@ class TestAttempts:
         on = '["skill:look", "skill:idem", "skill:once"]'
         rule = f"  - {{{{id: {{}}, on: {on}, when: time.unix {{}} 1900000005, verdict: {{}}}}}}\n"
         rules = POLICY + rule.format("now", "<", "allow") + rule.format("later", ">=", "deny")
-        for slug, status in (("look", RunStatus.DENIED), ("idem", RunStatus.PARKED), ("once", RunStatus.DENIED)):
-            WORLD.on_act = failing(Retryable("unavailable", "no"))
+        for slug, said, status in (
+            ("look", "timeout", RunStatus.DENIED),
+            ("idem", "timeout", RunStatus.PARKED),
+            ("idem", "unavailable", RunStatus.DENIED),  # it says itself that it did not act
+            ("once", "unavailable", RunStatus.DENIED),
+        ):
+            WORLD.on_act = failing(Retryable(said, "no"))
             files = {**self.FILES[slug], "policies/allow.yaml": rules}
             result = make(f'return await ctx.skill("{slug}", 7)', files).run()
             assert result.status is status, slug
