@@ -11,6 +11,9 @@ import pytest
 
 from magsag.testing.postgres import Cluster
 
+pytestmark = pytest.mark.measured
+
+
 HEEDLESS: Final = """\
 from pathlib import Path
 from magsag.adapters.store.sqlite import SqliteStore

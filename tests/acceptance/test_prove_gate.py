@@ -8,6 +8,9 @@ from typing import Any, Final
 
 import pytest
 
+pytestmark = pytest.mark.measured
+
+
 LAWLESS: Final = """\
 import json
 from magsag.adapters.proofs.gate_scene import PYTHON

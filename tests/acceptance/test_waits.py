@@ -178,5 +178,6 @@ def test_python_tells_a_run_too(project: Path) -> None:
 def test_parked_runs_cost_a_process_next_to_nothing(tmp_path: Path, count: int, megabytes: int) -> None:
     words = [sys.executable, str(HERE / "parked_project.py"), str(tmp_path), str(count)]
     cost = json.loads(subprocess.run(words, capture_output=True, check=True, env=environment()).stdout)
-    assert (cost["threads"], cost["tasks"]) == (0, 0)
+    assert cost["threads"] <= 1, "the one that writes slow commits, however many runs there are"
+    assert cost["tasks"] == 0
     assert cost["bytes"] < megabytes * 1_000_000, cost

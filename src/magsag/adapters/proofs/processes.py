@@ -30,7 +30,10 @@ def fork(work: Work, place: Path, limit_seconds: int, is_leader: bool = False) -
     """
     sys.stdout.flush()
     sys.stderr.flush()
+    # Python drops what is raised in its hooks around a fork, an interrupt too: it has to come before or after.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _RESET)
     process = os.fork()
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     if process == 0:
         _be_child(work, place, limit_seconds, is_leader)
     return process
