@@ -21,7 +21,7 @@ from on_postgres import on_postgres
 from peer_programs import NAMES, Peers, Unavailable
 
 HERE = Path(__file__).parent
-CASES = {**ON_SQLITE, "B9": on_postgres, "B10": governed, "B-approvals": approvals}
+CASES = {**ON_SQLITE, "B9": on_postgres, "B10": governed, "B11": approvals}
 RESULTS = HERE / "results.json"
 
 

@@ -1,4 +1,4 @@
-"""B-approvals: decisions of people, given by four processes at once, each on tickets of its own; each is synced."""
+"""B11: decisions of people, given by four processes at once, each on tickets of its own; each is synced."""
 
 import multiprocessing
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ def approvals(rounds: int, _: Peers) -> list[Row]:
     bare = floors.BareCommits(folder())
     floor = [1 / bare.seconds_each(200) for _ in range(rounds)]
     what = f"approvals decided by {PROCESSES} processes (floor: bare commits of one)"
-    return [row("B-approvals", what, "per s", found, 1000, floor=floor, at_least=True)]
+    return [row("B11", what, "per s", found, 1000, floor=floor, at_least=True)]
 
 
 def _decided() -> float:
