@@ -124,6 +124,7 @@ class Careless(ProcessSandbox):
 
 def test_a_careless_sandbox_is_noticed(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     suite, box, confines = SandboxedSuite(), Careless(), Confines(Isolation.SANDBOX)
+    monkeypatch.chdir(workspace.parent)
     with pytest.raises(AssertionError):
         suite.test_it_reaches_no_network_unless_that_is_granted(box, confines)
     with pytest.raises(AssertionError):
