@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from magsag.domain.approval import Answer, ApprovalRule, Ask, OnExpire, Proof, Reach
+from magsag.domain.approval import Answer, ApprovalRule, Ask, OnExpire, Proof, Reach, RefusedFor
 from magsag.domain.breaking import BreakerMoved, BreakerState
 from magsag.domain.effects import Effect
 from magsag.domain.errors import ErrorType
@@ -10,6 +10,7 @@ from magsag.domain.facts import (
     ApprovalDecided,
     CancelRequested,
     Decision,
+    DecisionRefused,
     Fact,
     LateOutcome,
     ParkedOn,
@@ -103,6 +104,17 @@ FACTS: Final[tuple[Fact, ...]] = (
     SignalReceived(at=9, event="paid", by="ann", input=b"3"),
     SecretUsed(at=9, step=STEP, name="TOKEN", reference="env:TOKEN", version="ab12-0123abcd", before="ab12-4567cdef"),
     BreakerMoved(at=9, step=STEP, name="skill:a", state=BreakerState.OPEN, reason="5 of 5 calls failed"),
+    DecisionRefused(
+        at=9,
+        step=STEP,
+        wanted="approve",
+        refused_for=RefusedFor.CLAIM,
+        by="eve",
+        proof=Proof.OS_USER,
+        people="e" * 64,
+        ticket="t1",
+        claimed="maria",
+    ),
     PayloadErased(at=9, seq=3, by="ann"),
     RunEnded(at=10, status=RunStatus.CANCELLED, output=ERROR),
 )

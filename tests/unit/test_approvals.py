@@ -158,13 +158,14 @@ def test_a_marked_field_is_masked_in_what_is_shown(make: Make) -> None:
     ("name", "why"),
     [("tester", "somebody else has to decide"), ("bo", "may not decide"), ("mallory", "not in people.yaml")],
 )
-def test_requester_stranger_and_the_wrong_role_are_refused_and_leave_no_fact(make: Make, name: str, why: str) -> None:
+def test_requester_stranger_and_the_wrong_role_are_refused_and_decide_nothing(make: Make, name: str, why: str) -> None:
     bench = make()
     bench.run(5)
     before = bench.kinds()
     with pytest.raises(Refused, match=why):
         answer(bench, name)
-    assert bench.kinds() == before
+    assert bench.kinds() == [*before, "DecisionRefused"]
+    assert (ticket(bench).state, ticket(bench).about.ticket.answers) == (TicketState.OPEN, ())
 
 
 def test_on_whose_behalf_it_runs_does_not_decide_either(make: Make) -> None:

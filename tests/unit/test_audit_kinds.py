@@ -31,6 +31,8 @@ UNLISTED: Final = {
 """kinds that name nobody and hold no verdict"""
 BESIDE: Final = {"SecretUsed", "BreakerMoved"}
 """listed though nobody decided"""
+REFUSED: Final = {"DecisionRefused"}
+"""a deny without a rule: somebody's word did not count"""
 VERDICT: Final = {"decision": "deny", "rule": "r", "place": "p.yaml:1", "reason": "no", "policy": "0" * 64}
 
 
@@ -52,11 +54,12 @@ def names(kind: str) -> set[str]:
 def test_a_kind_that_names_somebody_or_holds_a_verdict_is_listed(kind: str) -> None:
     told: dict[str, Any] = dict.fromkeys(names(kind) & ACTORS, "maria")
     told |= dict.fromkeys(names(kind) & VERDICTS, VERDICT)
-    told |= {name: "x" for name in ("standing", "reach", "answer", "how") if name in names(kind)}
+    told |= {name: "x" for name in ("standing", "reach", "answer", "how", "wanted") if name in names(kind)}
+    told |= {"refused_for": "stranger"} if kind in REFUSED else {}
     (entry,) = logged(kind, **told)
     assert (entry.by, entry.decision) == (
         "maria" if names(kind) & ACTORS else None,
-        "deny" if names(kind) & VERDICTS else None,
+        "deny" if names(kind) & VERDICTS or kind in REFUSED else None,
     )
 
 

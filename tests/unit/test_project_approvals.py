@@ -61,7 +61,7 @@ def test_a_no_denies_the_step(bench: Bench) -> None:
     assert "was denied by maria: too much" in str(denied.error)
 
 
-def test_who_may_not_is_refused_and_nothing_is_on_record(bench: Bench) -> None:
+def test_who_may_not_is_refused_and_only_that_is_on_record(bench: Bench) -> None:
     bench.run(5)
     project = Project(bench.app)
     id, before = project.approvals()[0]["id"], bench.kinds()
@@ -70,7 +70,7 @@ def test_who_may_not_is_refused_and_nothing_is_on_record(bench: Bench) -> None:
             project.approve_sync(id, api_key=key, claim=claim)
     with pytest.raises(Invalid, match="not in the ledger"):
         project.deny_sync("9", claim="maria")
-    assert bench.kinds() == before
+    assert bench.kinds() == [*before, *["DecisionRefused"] * 3]
 
 
 def test_somebody_approves_beforehand(bench: Bench) -> None:

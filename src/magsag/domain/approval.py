@@ -36,6 +36,24 @@ class Answer(StrEnum):
     DENY = "deny"
 
 
+class RefusedFor(StrEnum):
+    """Why somebody's word did not count: a closed list, so that nobody writes words of their own on record."""
+
+    BROKEN = "people_unreadable"
+    STRANGER = "stranger"
+    PROOF = "proof"
+    CLAIM = "claim"
+    KEY = "key"
+    REQUESTER = "requester"
+    ROLE = "role"
+    LATE = "late"
+    DECIDED = "decided"
+    TWICE = "twice"
+    ENDED = "ended"
+    REVOKED = "revoked"
+    OTHER = "other"
+
+
 class TicketState(StrEnum):
     """Where a ticket is. `open` and `approved` may still change."""
 

@@ -50,6 +50,11 @@ class Invalid(MagsagError):
 class Refused(MagsagError):
     """A rule said no to the caller."""
 
+    def __init__(self, message: str, why: str = "") -> None:
+        """`why` is one word for the record, where people decide (`domain.approval.RefusedFor`)."""
+        super().__init__(message)
+        self.why = why
+
 
 class Broken(MagsagError):
     """The machinery failed, not the run: nothing acknowledged is lost, the run can be resumed."""

@@ -10,7 +10,7 @@ from typing import Any, Final, get_args
 
 from pydantic_core import from_json
 
-from magsag.domain.approval import Answer, ApprovalRule, Ask, OnExpire, Proof, Reach
+from magsag.domain.approval import Answer, ApprovalRule, Ask, OnExpire, Proof, Reach, RefusedFor
 from magsag.domain.breaking import BreakerState
 from magsag.domain.budget import Bound
 from magsag.domain.effects import Effect
@@ -130,6 +130,7 @@ _NESTED: Final[Mapping[str, Callable[[Any], object]]] = {
     "answer": Answer,
     "proof": Proof,
     "reach": Reach,
+    "refused_for": RefusedFor,
     "reasons": _reasons,
     "scores": _scores,
     "bounds": _bounds,

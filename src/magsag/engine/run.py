@@ -103,6 +103,8 @@ class Run:
     """by id, what people approved beforehand when they answered its tickets"""
     revoked: set[str] = field(default_factory=set)
     """those of them that were ended before their time"""
+    refused: list[facts.DecisionRefused] = field(default_factory=list)
+    """words of people that did not count"""
 
     @property
     def order(self) -> int:
@@ -166,20 +168,34 @@ def _whole(run: Run, fact: facts.RunFact) -> None:
             run.parked, run.status = fact, RunStatus.PARKED
         case facts.RunScored():
             run.scores.append(fact)
-        case facts.CancelRequested():
+        case _:
             run.aside += 1
+            _beside(run, fact)
+
+
+def _beside(
+    run: Run,
+    fact: facts.CancelRequested
+    | facts.SignalReceived
+    | facts.SecretUsed
+    | facts.DecisionRefused
+    | facts.PayloadErased
+    | BreakerMoved,
+) -> None:
+    """Facts that have no place in the order that programs see."""
+    match fact:
+        case facts.CancelRequested():
             run.cancel_by = run.cancel_by or fact.by
         case facts.SignalReceived():
-            run.aside += 1
             run.signals.setdefault(fact.event, []).append(Signal(fact.at, fact.input))
         case facts.SecretUsed():
-            run.aside += 1
             run.secrets[fact.reference] = (*run.secrets.get(fact.reference, ()), fact)
-        case BreakerMoved():
-            run.aside += 1
+        case facts.DecisionRefused():
+            run.refused.append(fact)
         case facts.PayloadErased():
-            run.aside += 1
             run.erased_by = fact.by
+        case BreakerMoved():
+            pass
 
 
 def wake(run: Run) -> None:

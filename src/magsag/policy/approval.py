@@ -13,7 +13,7 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Final
 
-from magsag.domain.approval import Acting, Answer, ApprovalRule, Ask, OnExpire, TicketState
+from magsag.domain.approval import Acting, Answer, ApprovalRule, Ask, OnExpire, RefusedFor, TicketState
 from magsag.domain.errors import Refused
 from magsag.domain.frozen import frozen
 from magsag.domain.manifests.people import Person
@@ -77,18 +77,20 @@ def is_escalated(ask: Ask, now: int) -> bool:
 def decide(ticket: Ticket, people: People, given: Given) -> Ticket:
     """The ticket after a person's answer. Raises Refused, and then nothing has changed."""
     if ticket.state not in _UNDECIDED:
-        raise Refused(f"approval {ticket.ask.ticket} is {ticket.state} already")
+        raise Refused(f"approval {ticket.ask.ticket} is {ticket.state} already", RefusedFor.DECIDED)
     if given.at >= expires_at(ticket.ask):
-        raise Refused(f"approval {ticket.ask.ticket} has expired: nobody decided it in time")
+        raise Refused(f"approval {ticket.ask.ticket} has expired: nobody decided it in time", RefusedFor.LATE)
     person = people.person(given.by)
     late = is_escalated(ticket.ask, given.at)
     require_may(person, ticket.ask.rule, ticket.requesters, people.exclude_requester, ticket.ask.ticket, late)
     if given.answer is Answer.DENY:
         return replace(ticket, state=TicketState.DENIED, answers=(*ticket.answers, given))
     if ticket.state is TicketState.APPROVED:
-        raise Refused(f"approval {ticket.ask.ticket} is approved already, by {', '.join(ticket.approvers)}")
+        said = f"approval {ticket.ask.ticket} is approved already, by {', '.join(ticket.approvers)}"
+        raise Refused(said, RefusedFor.DECIDED)
     if given.binding is None and given.by.id in ticket.approvers:
-        raise Refused(f"{given.by.id} has approved {ticket.ask.ticket} already, and each person counts once")
+        said = f"{given.by.id} has approved {ticket.ask.ticket} already, and each person counts once"
+        raise Refused(said, RefusedFor.TWICE)
     after = replace(ticket, answers=(*ticket.answers, given), binding=given.binding or ticket.binding)
     return replace(after, state=TicketState.OPEN if after.missing else TicketState.APPROVED)
 
@@ -144,10 +146,11 @@ def require_may(
     """
     known_as = {person.id, person.os_user or person.id}
     if exclude_requester and known_as.intersection(requesters):
-        raise Refused(f"{person.id} asked for it, so somebody else has to decide {what} (exclude_requester)")
+        said = f"{person.id} asked for it, so somebody else has to decide {what} (exclude_requester)"
+        raise Refused(said, RefusedFor.REQUESTER)
     roles = {*rule.roles, *(rule.escalate_to if is_late else ())}
     if not rule.roles and not rule.people:
         return
     if person.id not in rule.people and not roles.intersection(person.roles):
         wanted = [*(f"the role {role}" for role in sorted(roles)), *rule.people]
-        raise Refused(f"{person.id} may not decide {what}: it takes {' or '.join(wanted)}")
+        raise Refused(f"{person.id} may not decide {what}: it takes {' or '.join(wanted)}", RefusedFor.ROLE)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Final
 
-from magsag.domain.approval import Acting, Proof
+from magsag.domain.approval import Acting, Proof, RefusedFor
 from magsag.domain.errors import Refused
 from magsag.domain.frozen import frozen
 from magsag.domain.manifests.people import Person
@@ -36,12 +36,13 @@ class People:
     def person(self, acting: Acting) -> Person:
         """The person who acts, when they may decide anything at all. Raises Refused."""
         if self.broken is not None:
-            raise Refused(f"nobody can decide: {self.broken}")
+            raise Refused(f"nobody can decide: {self.broken}", RefusedFor.BROKEN)
         person = self.by_id.get(acting.id)
         if person is None:
-            raise Refused(f"{acting.id} is not in people.yaml, so they decide nothing; {_OTHERWISE}")
+            said = f"{acting.id} is not in people.yaml, so they decide nothing; {_OTHERWISE}"
+            raise Refused(said, RefusedFor.STRANGER)
         if person.proof is not acting.proof:
-            raise Refused(f"{acting.id} must prove it by {person.proof}, not by {acting.proof}")
+            raise Refused(f"{acting.id} must prove it by {person.proof}, not by {acting.proof}", RefusedFor.PROOF)
         return person
 
 
@@ -52,6 +53,15 @@ class Shown:
     os_user: str
     api_key: str | None = None
     claim: str | None = None
+
+
+@frozen
+class Unproven:
+    """Somebody whose key or claim does not count: known as the user of the operating system, and as nobody else."""
+
+    known: Acting
+    claimed: str | None
+    refused: Refused
 
 
 def identify(people: People, shown: Shown, environment: str) -> Acting:
@@ -65,19 +75,21 @@ def identify(people: People, shown: Shown, environment: str) -> Acting:
 
 def _claimed(people: People, claim: str, environment: str) -> Acting:
     if environment != DEVELOPMENT:
-        raise Refused(f"--as {claim}: a claim counts in {DEVELOPMENT} only, and this is {environment}")
+        raise Refused(
+            f"--as {claim}: a claim counts in {DEVELOPMENT} only, and this is {environment}", RefusedFor.CLAIM
+        )
     if people.broken is not None:
-        raise Refused(f"--as {claim}: nobody can be known by a claim: {people.broken}")
+        raise Refused(f"--as {claim}: nobody can be known by a claim: {people.broken}", RefusedFor.BROKEN)
     person = people.by_id.get(claim)
     if person is None or person.proof is not Proof.CLAIM:
-        raise Refused(f"--as {claim}: people.yaml has no entry {claim} with `proof: claim`")
+        raise Refused(f"--as {claim}: people.yaml has no entry {claim} with `proof: claim`", RefusedFor.CLAIM)
     return Acting(claim, Proof.CLAIM)
 
 
 def _keyed(people: People, key: str) -> Acting:
     """Every entry is compared, in constant time, so that nothing shows how near a key is."""
     if people.broken is not None:
-        raise Refused(f"nobody can be known by a key: {people.broken}")
+        raise Refused(f"nobody can be known by a key: {people.broken}", RefusedFor.BROKEN)
     digest = sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
     fitting = [
         person.id
@@ -85,5 +97,6 @@ def _keyed(people: People, key: str) -> Acting:
         if person.proof is Proof.API_KEY and hmac.compare_digest(person.key_sha256 or "", digest)
     ]
     if len(fitting) != 1:
-        raise Refused("the key in MAGSAG_API_KEY is nobody's: compare its SHA-256 with `key_sha256` in people.yaml")
+        said = "the key in MAGSAG_API_KEY is nobody's: compare its SHA-256 with `key_sha256` in people.yaml"
+        raise Refused(said, RefusedFor.KEY)
     return Acting(fitting[0], Proof.API_KEY)

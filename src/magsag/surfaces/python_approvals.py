@@ -50,7 +50,7 @@ def ahead(reach: str | None, seconds: float, when: str) -> Beforehand | None:
 
 def said(app: Services, approval: str, word: Word) -> Said:
     """Put it on record. Raises Refused, Invalid."""
-    acting = app.identity.acting(word.claim, word.api_key)
+    acting = app.identity.trying(word.claim, word.api_key)
     arguments = None if word.arguments is UNCHANGED else (word.arguments,)
     decision = Decision(acting, Answer(word.answer), word.reason, arguments, word.standing)
     ticket = app.approvals.decide(app.approvals.find(approval), decision)

@@ -8,6 +8,7 @@ be erased without breaking the chain (`engine.chain`). How a fact is written dow
 from magsag.domain.breaking import BreakerMoved
 from magsag.domain.facts.runs import (
     CancelRequested,
+    DecisionRefused,
     RunEnded,
     RunParked,
     RunScored,
@@ -51,6 +52,7 @@ __all__ = [
     "CancelRequested",
     "Count",
     "Decision",
+    "DecisionRefused",
     "Fact",
     "LateOutcome",
     "ParkReason",
@@ -94,6 +96,7 @@ RunFact = (
     | SecretUsed
     | PayloadErased
     | BreakerMoved
+    | DecisionRefused
 )
 
 

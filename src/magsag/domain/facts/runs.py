@@ -1,6 +1,6 @@
 """What happened to a run as a whole."""
 
-from magsag.domain.approval import Proof, Reach
+from magsag.domain.approval import Proof, Reach, RefusedFor
 from magsag.domain.budget import Bound
 from magsag.domain.facts.terms import ParkedOn, ParkReason, Proposal, RunStatus, Score, Verdict
 from magsag.domain.frozen import frozen
@@ -146,3 +146,28 @@ class StandingRevoked:
     proof: Proof
     people: str
     reason: str = ""
+
+
+@frozen(kw_only=True)
+class DecisionRefused:
+    """Somebody wanted to decide something of this run, and their word did not count. It changes nothing.
+
+    Said again, it is told again after a pause that grows (`policy.refusals`).
+    """
+
+    at: int
+    step: StepId
+    wanted: str
+    """`approve`, `deny`, `revoke`"""
+    refused_for: RefusedFor
+    by: str
+    """who they showed to be; where a key or a claim did not count, the user of the operating system"""
+    proof: Proof
+    people: str
+    """content hash of the people in force"""
+    ticket: str | None = None
+    """the approval that it was about, or"""
+    standing: str | None = None
+    """the standing approval"""
+    claimed: str | None = None
+    """the entry of people.yaml that somebody only said to be"""

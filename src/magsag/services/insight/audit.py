@@ -12,12 +12,13 @@ from typing import Any, Final
 
 from pydantic_core import from_json
 
-from magsag.domain.approval import Answer
+from magsag.domain.approval import Answer, RefusedFor
 from magsag.domain.breaking import BreakerMoved
 from magsag.domain.errors import ErrorType, Invalid
 from magsag.domain.facts import (
     ENDS,
     Decision,
+    DecisionRefused,
     PayloadErased,
     SecretUsed,
     StandingApproved,
@@ -26,6 +27,7 @@ from magsag.domain.facts import (
 )
 from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId
+from magsag.policy.refusals import SAID
 from magsag.policy.slo import RULE
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import RunQuery, RunRow, Store, Stored
@@ -149,6 +151,7 @@ class Audit:
 
 def _entry(row: RunRow, stored: Stored, body: dict[str, Any], target: str | None) -> Entry:
     verdict = body.get("verdict") or {}
+    is_refused = stored.kind == DecisionRefused.__name__
     return Entry(
         at=body["at"],
         run=row.run,
@@ -158,10 +161,10 @@ def _entry(row: RunRow, stored: Stored, body: dict[str, Any], target: str | None
         kind=stored.kind,
         step=body.get("step"),
         target=target or body.get("reference") or body.get("name"),
-        decision=verdict.get("decision") or _ANSWERS.get(body.get("answer", "")),
+        decision=str(Decision.DENY) if is_refused else verdict.get("decision") or _ANSWERS.get(body.get("answer", "")),
         rule=verdict.get("rule"),
         place=verdict.get("place"),
-        reason=verdict.get("reason") or body.get("reason"),
+        reason=SAID[RefusedFor(body["refused_for"])] if is_refused else verdict.get("reason") or body.get("reason"),
         policy=verdict.get("policy"),
         by=body.get("by") or body.get("actor"),
         said=_said(body),
@@ -212,6 +215,8 @@ def _said(body: dict[str, Any]) -> str | None:
         return f"{body['version']} changed since {before}" if before else str(body["version"])
     if body["kind"] == BreakerMoved.__name__:
         return f"breaker {body['state'].replace('_', '-')}"
+    if body["kind"] == DecisionRefused.__name__:
+        return f"{body['wanted']} refused: {body['refused_for']}"
     if "standing" in body:
         return _said_of_standing(body)
     answer: str | None = body.get("answer") or body.get("how")

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from magsag.domain.facts import ParkReason, Verdict
+from magsag.domain.facts import DecisionRefused, ParkReason, Verdict
 from magsag.policy.slo import SloReport
 from magsag.ports.ledger import Hit, RunRow
 from magsag.services.insight.insight import FactView, RunView, StepView
@@ -61,6 +61,7 @@ def run_document(view: RunView) -> Document:
         "erased_by": view.erased_by,
         "scores": [asdict(score) for score in view.scores],
         "steps": [_step(step) for step in view.steps],
+        "refused": [refusal_document(one) for one in view.refused],
         "secrets": [{**asdict(use), "at": iso(use.at)} for use in view.secrets],
     }
 
@@ -93,6 +94,11 @@ def fact_document(fact: FactView) -> Document:
     payloads = {"input": fact.input, "output": fact.output}
     kept = {name: value for name, value in payloads.items() if f"{name}_hash" in fact.body}
     return {"seq": fact.seq, "kind": fact.kind, "at": iso(fact.at), "body": fact.body, **kept}
+
+
+def refusal_document(refused: DecisionRefused) -> Document:
+    """Somebody's word that did not count."""
+    return {**asdict(refused), "at": iso(refused.at)}
 
 
 def hit_document(hit: Hit) -> Document:
@@ -201,6 +207,7 @@ def ticket_document(ticket: "TicketView") -> Document:
             {"by": one.by.id, "proof": one.by.proof, "answer": one.answer, "at": iso(one.at), "reason": one.reason}
             for one in about.ticket.answers
         ],
+        "refused": [refusal_document(one) for one in ticket.refused],
         "opened": iso(asked.opened),
         "expires": iso(ticket.expires),
         "on_expire": rule.on_expire,

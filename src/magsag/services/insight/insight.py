@@ -15,6 +15,7 @@ from magsag.domain.breaking import BreakerMoved
 from magsag.domain.errors import Invalid, StoreBroken
 from magsag.domain.facts import (
     ENDS,
+    DecisionRefused,
     LateOutcome,
     ParkReason,
     RunScored,
@@ -110,6 +111,8 @@ class RunView:
     steps: tuple[StepView, ...]
     secrets: tuple[SecretUsed, ...] = ()
     """which it used, by reference; of each version the first use"""
+    refused: tuple[DecisionRefused, ...] = ()
+    """words of people that did not count"""
 
 
 @frozen
@@ -198,6 +201,7 @@ class Insight:
             scores=tuple(score for scored in folded.scores for score in _scores(scored, value(scored.output))),
             steps=tuple(self._step(row.run, step, value) for step in folded.steps.values()),
             secrets=tuple(use for uses in folded.secrets.values() for use in uses),
+            refused=tuple(folded.refused),
         )
 
     def tree(self, run: RunId, now: int | None = None) -> TreeNode:
@@ -287,7 +291,7 @@ def _fact(stored: Stored, input: object, output: object) -> FactView:
     return FactView(stored.seq, stored.kind, body["at"], body, input, output)
 
 
-_CHANGES_NO_STEP: Final = frozenset({LateOutcome.__name__, SecretUsed.__name__, BreakerMoved.__name__})
+_CHANGES_NO_STEP: Final = frozenset(kind.__name__ for kind in (LateOutcome, SecretUsed, BreakerMoved, DecisionRefused))
 
 
 def _step_of(stored: Stored) -> str | None:

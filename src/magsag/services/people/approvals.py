@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from magsag.catalog.contracts import Contract
 from magsag.domain import facts
-from magsag.domain.approval import Acting, Answer, Proof, TicketState
+from magsag.domain.approval import Acting, Answer, TicketState
 from magsag.domain.effects import Level
 from magsag.domain.errors import ErrorType, Invalid, Refused, StepFailed
-from magsag.domain.facts import ENDS, Proposal
+from magsag.domain.facts import Proposal
 from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId, StepId
 from magsag.domain.large import LARGE_BYTES
@@ -22,14 +22,16 @@ from magsag.domain.verdicts import APPROVE, START
 from magsag.engine.chain import seal
 from magsag.engine.run import Step
 from magsag.policy.approval import Given, binding, decide, is_escalated
-from magsag.policy.people import DEVELOPMENT, People
+from magsag.policy.people import People
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Sealed, Store, TicketQuery, TicketRow, Write, Written
 from magsag.ports.standing_approvals import StandingRow
 from magsag.services.gate.outcomes import breach
+from magsag.services.people.places import has_ended, require_known, require_open
+from magsag.services.people.refusals import Refusals, Wanted, Who
 from magsag.services.people.standing_approvals import Beforehand, StandingApprovals
 from magsag.services.recording.large import plain
-from magsag.services.steps.beginnings import read_run, started_of
+from magsag.services.steps.beginnings import read_run
 from magsag.services.steps.bundles import Bundles
 from magsag.services.steps.tickets import Kept, kept, next_row
 
@@ -52,13 +54,15 @@ class TicketView:
     """what an approver put in their place"""
     question: str | None = None
     """what a program asks in its own words"""
+    refused: tuple[facts.DecisionRefused, ...] = ()
+    """whose word did not count; only where one ticket is shown"""
 
 
 @frozen
 class Decision:
     """What somebody says of a ticket."""
 
-    by: Acting
+    by: Who
     answer: Answer
     reason: str = ""
     arguments: tuple[Any] | None = None
@@ -79,6 +83,7 @@ class Approvals:
         standing: StandingApprovals,
     ) -> None:
         self._store = store
+        self._refusals = Refusals(store, people, clock)
         self._standing = standing
         self._bundles = bundles
         self._people = people
@@ -100,12 +105,12 @@ class Approvals:
         raise Invalid(f"approval {prefix!r} could be any of {', '.join(row.id for row in found)}: write more of its id")
 
     def show(self, id: str) -> TicketView:
-        """One ticket, with the arguments. Raises Invalid."""
+        """One ticket, with the arguments, and whose word did not count. Raises Invalid."""
         row = self._row(id)
-        step = self._step(row.run, row.step, id)
-        if step is None:
-            return self._view(row)
-        return _worded(self._view(row, *(plain(self._store, row.root, data) for data in (step.input, step.changed))))
+        read, step = read_run(self._store, row.run), self._step(row.run, row.step, id)
+        refused = tuple(one for one in read.refused if one.ticket == id) if read is not None else ()
+        values = () if step is None else (plain(self._store, row.root, data) for data in (step.input, step.changed))
+        return _worded(replace(self._view(row, *values), refused=refused))
 
     def _asking(self, view: TicketView) -> TicketView:
         """With the question while it is open, for which the run is read; other tickets say enough by their target."""
@@ -123,24 +128,33 @@ class Approvals:
         return step if step is not None and step.ask is not None and step.ask.ticket == ticket else None
 
     def decide(self, id: str, said: Decision) -> TicketView:
-        """Record an answer; the ticket after it. Raises Refused for one that does not count, Invalid."""
+        """Record an answer; the ticket after it. Raises Refused for one that does not count, Invalid.
+
+        One that does not count is on record too.
+        """
+        row = self._row(id)
+        wanted = Wanted(row.run, row.root, row.step, said.answer, ticket=id)
+        with self._refusals.told(wanted, said.by) as by:
+            return self._decided(id, said, by)
+
+    def _decided(self, id: str, said: Decision, by: Acting) -> TicketView:
         people = self._people()
         while True:
             row = self._row(id)
-            self._require_open(row.root)
-            self._require_proof(row.run, said.by)
+            require_open(self._store, row.root)
+            require_known(self._store, row.run, by)
             about = kept(row)
             arguments = self._arguments(row, about.proposal, said)
             bound = None if arguments is None else self._bound(row, about.proposal, arguments)
             now = self._clock.now()
-            after = decide(about.ticket, people, Given(said.by, said.answer, now, said.reason, bound))
+            after = decide(about.ticket, people, Given(by, said.answer, now, said.reason, bound))
             fact = facts.ApprovalDecided(
                 at=now,
                 step=row.step,
                 ticket=id,
                 answer=said.answer,
-                by=said.by.id,
-                proof=said.by.proof,
+                by=by.id,
+                proof=by.proof,
                 people=people.hash,
                 reason=said.reason,
                 binding=bound,
@@ -172,28 +186,9 @@ class Approvals:
             raise Invalid(f"approval {id} is not in the ledger: `magsag approval list --all` shows those that are")
         return row
 
-    def _require_open(self, root: RunId) -> None:
-        row = self._store.row(root)
-        if row is None or row.status in ENDS:
-            raise Refused(f"run {root} has ended already: {row.status if row else 'it is gone'}")
-
-    def _require_proof(self, run: RunId, by: Acting) -> None:
-        """A claim counts by where the run is, not by what whoever claims calls the place where they sit."""
-        if by.proof is not Proof.CLAIM:
-            return
-        begun = read_run(self._store, run)
-        environment = started_of(begun).environment if begun is not None else "no known environment"
-        if environment != DEVELOPMENT:
-            raise Refused(f"--as {by.id}: a claim counts in {DEVELOPMENT} only, and run {run} is in {environment}")
-
-    def _has_ended(self, row: TicketRow) -> bool:
-        """Whether nobody will ask for it any more; the store keeps what was open then."""
-        runs = [self._store.row(run) for run in dict.fromkeys((row.run, row.root))]
-        return any(run is None or run.status in ENDS for run in runs)
-
     def _view(self, row: TicketRow, arguments: object = None, changed: object = None) -> TicketView:
         about, state, now = kept(row), row.state, self._clock.now()
-        if state in _UNDECIDED and self._has_ended(row):
+        if state in _UNDECIDED and has_ended(self._store, row):
             state = TicketState.ENDED
         elif state in _UNDECIDED and now >= row.expires:
             state = TicketState.EXPIRED

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from magsag.domain.approval import Acting
-from magsag.policy.people import People, Shown, identify
+from magsag.domain.approval import Acting, Proof
+from magsag.domain.errors import Refused
+from magsag.policy.people import People, Shown, Unproven, identify
 
 
 class Identity:
@@ -22,3 +23,10 @@ class Identity:
         """
         shown = replace(self._shown, claim=claim, api_key=api_key or self._shown.api_key)
         return identify(self._people(), shown, self._environment)
+
+    def trying(self, claim: str | None = None, api_key: str | None = None) -> Acting | Unproven:
+        """As `acting`, for what is put on record also when the key or the claim does not count."""
+        try:
+            return self.acting(claim, api_key)
+        except Refused as refused:
+            return Unproven(Acting(self._shown.os_user, Proof.OS_USER), claim, refused)

@@ -10,7 +10,7 @@ from typing import Final
 
 from magsag.catalog.expressions import compile_rule_condition, counted_refs
 from magsag.domain import facts
-from magsag.domain.approval import Acting, Proof, Reach
+from magsag.domain.approval import Acting, Proof, Reach, RefusedFor
 from magsag.domain.condition import ConditionInvalid, Conditions
 from magsag.domain.effects import Level
 from magsag.domain.errors import Invalid, Refused
@@ -23,6 +23,7 @@ from magsag.policy.standing_approval import require_answerable
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Store, TicketRow, Write, Written
 from magsag.ports.standing_approvals import StandingQuery, StandingRow
+from magsag.services.people.refusals import Refusals, Wanted, Who
 from magsag.services.steps.beginnings import read_run, started_of
 from magsag.services.steps.bundles import Bundles
 from magsag.services.steps.tickets import Kept
@@ -63,6 +64,7 @@ class StandingApprovals:
         self._people = people
         self._conditions = conditions
         self._clock = clock
+        self._refusals = Refusals(store, people, clock)
 
     def made(
         self, ticket: TicketRow, about: Kept, wanted: Beforehand, given: facts.ApprovalDecided
@@ -115,18 +117,26 @@ class StandingApprovals:
             )
         raise Invalid(f"standing approval {prefix!r} could be any of {', '.join(row.id for row in found)}")
 
-    def revoke(self, id: str, by: Acting, reason: str = "") -> StandingView:
-        """End it now; anybody in people.yaml may, since that takes a right away. Raises Refused, Invalid."""
+    def revoke(self, id: str, who: Who, reason: str = "") -> StandingView:
+        """End it now; anybody in people.yaml may, since that takes a right away. Raises Refused, Invalid.
+
+        That somebody may not is on record too.
+        """
+        row = self._row(id)
+        with self._refusals.told(Wanted(row.run, row.root, row.step, "revoke", standing=id), who) as by:
+            return self._revoked(id, by, reason)
+
+    def _revoked(self, id: str, by: Acting, reason: str) -> StandingView:
         people = self._people()
         while True:
             row = self._row(id)
             people.person(by)
             self._require_known(row, by)
             if row.is_revoked:
-                raise Refused(f"standing approval {id} was revoked already")
+                raise Refused(f"standing approval {id} was revoked already", RefusedFor.REVOKED)
             now = self._clock.now()
             if now >= row.until:
-                raise Refused(f"standing approval {id} is over already: its time was up")
+                raise Refused(f"standing approval {id} is over already: its time was up", RefusedFor.LATE)
             fact = facts.StandingRevoked(
                 at=now, step=row.step, standing=id, by=by.id, proof=by.proof, people=people.hash, reason=reason
             )
@@ -146,7 +156,8 @@ class StandingApprovals:
         """A claim counts where the run is. Raises Refused."""
         environment = self._view(row).said.environment
         if by.proof is Proof.CLAIM and environment != DEVELOPMENT:
-            raise Refused(f"{by.id} is known by a claim, which counts in {DEVELOPMENT} only, not in {environment}")
+            said = f"{by.id} is known by a claim, which counts in {DEVELOPMENT} only, not in {environment}"
+            raise Refused(said, RefusedFor.CLAIM)
 
     def _view(self, row: StandingRow) -> StandingView:
         run = read_run(self._store, row.run)

@@ -148,8 +148,8 @@ def revoke(call: Call, id: str, reason: str, claim: str | None) -> None:
     from magsag.surfaces.cli.standing import put_revoked
 
     found = call.app.standing_approvals
-    acting = call.app.identity.acting(claim)
-    put_revoked(call, found.revoke(found.find(id), acting, reason), acting)
+    who = call.app.identity.trying(claim)
+    put_revoked(call, found.revoke(found.find(id), who, reason), who)
 
 
 def _query(call: Call, run: str | None, every: bool, limit: int) -> "TicketQuery":

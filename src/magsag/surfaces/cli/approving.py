@@ -12,6 +12,7 @@ from magsag.surfaces.cli.call import Call
 from magsag.surfaces.cli.driving import Asked, drive
 from magsag.surfaces.cli.failing import PARKED, YES
 from magsag.surfaces.cli.reading import parse
+from magsag.surfaces.cli.showing import refusal_line
 from magsag.surfaces.cli.writing import json_text, note, put_json, put_pairs, say
 
 if TYPE_CHECKING:
@@ -37,13 +38,13 @@ class Word:
 def decide(call: Call, id: str, word: Word) -> int:
     """Record the answer; drive the run on when it is decided. The exit code."""
     app = call.app
-    acting = app.identity.acting(word.claim)
     given = word.arguments
     arguments = None if given is None else (parse(given.encode("utf-8", "surrogatepass"), "--with"),)
-    said = Decision(acting, word.answer, word.reason, arguments, word.standing)
+    said = Decision(app.identity.trying(word.claim), word.answer, word.reason, arguments, word.standing)
     ticket = app.approvals.decide(app.approvals.find(id), said)
     if not call.is_quiet and not call.wants_json:
-        note(f"approval {ticket.id} {_stands(ticket)}, says {acting.id} ({acting.proof})")
+        by = ticket.about.ticket.answers[-1].by
+        note(f"approval {ticket.id} {_stands(ticket)}, says {by.id} ({by.proof})")
     if word.detach or ticket.state is TicketState.OPEN:
         if call.wants_json:
             put_json(ticket_document(ticket))
@@ -116,6 +117,8 @@ def put_ticket(ticket: TicketView) -> None:
         why = f": {given.reason}" if given.reason else ""
         instead = ", with other arguments" if given.binding is not None else ""
         say(f"{iso(given.at)}  {given.by.id} ({given.by.proof})  {given.answer}{instead}{why}")
+    for refused in ticket.refused:
+        say(refusal_line(refused))
 
 
 def _tell(call: Call, ticket: TicketView) -> None:

@@ -52,7 +52,7 @@ def export(call: Call, destination: str, run: str | None, since: str | None) -> 
     "--rule", metavar="ID", help="Only what this rule decided, or rate, concurrency, breaker, budget, approval refused."
 )
 @click.option(
-    "--person", metavar="ID", help="Only what this person started, approved, denied, resolved, cancelled or erased."
+    "--person", metavar="ID", help="Only what this person started, decided, resolved, cancelled, erased or was refused."
 )
 @click.option("--decision", type=click.Choice([str(one) for one in Decision]), help="Only such verdicts.")
 @click.option("--since", metavar="TIME", help="Only the last 30d, 12h, 5m.")

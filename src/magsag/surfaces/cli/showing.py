@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING, Final
 
 from magsag.domain.facts import ENDS
 from magsag.domain.frozen import frozen
+from magsag.policy.refusals import SAID
 from magsag.ports.ledger import RunQuery
 from magsag.services.insight.documents import iso
 from magsag.surfaces.cli.writing import json_text, put_pairs, put_table, say
 
 if TYPE_CHECKING:
+    from magsag.domain.facts import DecisionRefused
     from magsag.services.insight.insight import FactView, Insight, RunView, ScoreView, StepView
     from magsag.services.insight.tree import ErrorView
 
@@ -45,6 +47,8 @@ def put_run(view: "RunView", scores: Sequence[Scored], traceback: bool) -> None:
     if view.steps:
         say("")
         put_table(("step", "status", "effect", "verdict", "rule", "took", ""), [_step(step) for step in view.steps])
+    for refused in view.refused:
+        say(refusal_line(refused))
     for reason in view.reasons:
         say(f"\nwaits for {reason.on} at step {reason.step}: {reason.reason}")
     if view.error is not None:
@@ -54,9 +58,17 @@ def put_run(view: "RunView", scores: Sequence[Scored], traceback: bool) -> None:
         say(json_text(view.output, indent=True))
 
 
+def refusal_line(refused: "DecisionRefused") -> str:
+    """Whose word did not count, about what, and why."""
+    claimed = f", who said to be {refused.claimed}" if refused.claimed else ""
+    about = f"approval {refused.ticket}" if refused.ticket else f"standing approval {refused.standing}"
+    said = f"{refused.wanted} of {about} refused: {SAID[refused.refused_for]}"
+    return f"{iso(refused.at)}  {refused.by} ({refused.proof}){claimed}  {said}"
+
+
 def fact_line(fact: "FactView") -> str:
     """`  3  2026-01-31T…Z  StepDone  task-decomposition#1  …`."""
-    told = ("program", "step", "name", "state", "status", "type", "event", "by", "on")
+    told = ("program", "step", "name", "state", "status", "type", "event", "wanted", "refused_for", "by", "on")
     about = [str(fact.body[key]) for key in told if fact.body.get(key)]
     verdict = fact.body.get("verdict")
     if isinstance(verdict, dict):

@@ -5,6 +5,7 @@ from typing import Any
 from magsag.domain.approval import Acting, Reach
 from magsag.domain.errors import Invalid
 from magsag.services.insight.documents import iso
+from magsag.services.people.refusals import Who
 from magsag.services.people.standing_approvals import Beforehand, StandingView
 from magsag.surfaces.cli.call import Call
 from magsag.surfaces.cli.writing import put_json, put_table, say
@@ -38,8 +39,9 @@ def put_list(call: Call, found: list[StandingView], every: bool) -> None:
         put_table(_COLUMNS, map(_line, found))
 
 
-def put_revoked(call: Call, ended: StandingView, by: Acting) -> None:
+def put_revoked(call: Call, ended: StandingView, who: Who) -> None:
     """What is over now."""
+    by = who if isinstance(who, Acting) else who.known
     if call.wants_json:
         put_json(_document(ended))
     else:
