@@ -159,7 +159,7 @@ def test_a_keyring_without_an_answer_is_refused_and_asked_once_until_it_has_one(
         unlocked.wait(60)
         return VALUE
 
-    secrets = SecretSources(tmp_path, None, {}, waiting, keyring_seconds=0.01)
+    secrets = SecretSources(tmp_path, None, {}, waiting, answer_seconds=0.01)
     for _ in range(2):
         with pytest.raises(Invalid, match="the keyring gives no answer; unlock it"):
             secrets.read(reference_of("keyring:mail/token"))

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from magsag.testing import build_app
 from tests.unit.world import WORLD, Bench, Files, agent, skill
 
 A, B = "first-value-1+/=", "second-value-2"
-SECRETS = "{TOKEN: file:token}"
+SECRETS = "{TOKEN: env:UNIT_TEST_TOKEN}"
 
 
 def files(body: str, **skills: str) -> Files:
@@ -40,12 +41,11 @@ def _world() -> Iterator[None]:
     WORLD.reset()
     yield
     WORLD.reset()
+    os.environ.pop("UNIT_TEST_TOKEN", None)
 
 
-def keep(folder: Path, value: str) -> None:
-    file = folder / "token"
-    file.write_text(value, encoding="utf-8")
-    file.chmod(0o600)
+def keep(value: str) -> None:
+    os.environ["UNIT_TEST_TOKEN"] = value
 
 
 def used(made: Bench) -> list[facts.SecretUsed]:
@@ -62,7 +62,7 @@ def told(made: Bench) -> str:
 
 
 def test_a_skill_is_handed_what_it_declares_and_the_record_has_its_version_alone(tmp_path: Path) -> None:
-    keep(tmp_path, A)
+    keep(A)
     seen: list[object] = []
     WORLD.on_act = lambda name, payload, ctx: seen.append(ctx.secret("TOKEN"))
     made = Bench(
@@ -71,18 +71,18 @@ def test_a_skill_is_handed_what_it_declares_and_the_record_has_its_version_alone
     assert made.run().status is RunStatus.SUCCEEDED
     assert seen == [A, A]
     (use,) = used(made)
-    assert (use.step, use.name, use.reference, use.before) == ("look#1", "TOKEN", "file:token", None)
+    assert (use.step, use.name, use.reference, use.before) == ("look#1", "TOKEN", "env:UNIT_TEST_TOKEN", None)
     assert A not in told(made)
 
 
 def test_a_rotation_while_the_run_waits_takes_effect_and_is_on_record(tmp_path: Path) -> None:
-    keep(tmp_path, A)
+    keep(A)
     seen: list[object] = []
     WORLD.on_act = lambda name, payload, ctx: seen.append(ctx.secret("TOKEN"))
     body = "await ctx.skill('look')\nawait ctx.wait_for('go')\nreturn await ctx.skill('idem')"
     made = Bench(tmp_path, files(body, look="read", idem="idempotent"))
     assert made.run().status is RunStatus.PARKED
-    keep(tmp_path, B)
+    keep(B)
     made.app.events.signal(RunId("r"), "go", None, "ann")
     assert made.resume(made.app).status is RunStatus.SUCCEEDED
     assert seen == [A, B]
@@ -93,14 +93,14 @@ def test_a_rotation_while_the_run_waits_takes_effect_and_is_on_record(tmp_path: 
 
 
 def test_the_first_step_with_a_new_one_is_shown_and_audited_over_all_runs(tmp_path: Path) -> None:
-    keep(tmp_path, A)
+    keep(A)
     made = Bench(tmp_path, files("await ctx.skill('look')\nreturn await ctx.skill('look')", look="read"))
     for run, value in (("a", A), ("b", A), ("c", B)):
-        keep(tmp_path, value)
+        keep(value)
         made.time.run(made.app.runs.run(Order("agent:main", None, run_id=run)))
     (use,) = made.app.insight.show(RunId("c")).secrets
     assert (use.step, use.before) == ("look#1", None)
-    log = [one for one in made.app.audit.log(Asked(tool="file:token")) if one.kind == "SecretUsed"]
+    log = [one for one in made.app.audit.log(Asked(tool="env:UNIT_TEST_TOKEN")) if one.kind == "SecretUsed"]
     assert [(one.run, one.step) for one in log] == [("a", "look#1"), ("b", "look#1"), ("c", "look#1")]
     first, again, changed = (one.said for one in log)
     assert first == again
@@ -108,13 +108,13 @@ def test_the_first_step_with_a_new_one_is_shown_and_audited_over_all_runs(tmp_pa
 
 
 def test_a_retry_reads_it_anew(tmp_path: Path) -> None:
-    keep(tmp_path, A)
+    keep(A)
     seen: list[object] = []
 
     def act(name: str, payload: object, ctx: Any) -> None:
         seen.append(ctx.secret("TOKEN"))
         if len(seen) == 1:
-            keep(tmp_path, B)
+            keep(B)
             raise Retryable("rate_limit", f"{A} was refused")
 
     WORLD.on_act = act
@@ -127,7 +127,7 @@ def test_a_retry_reads_it_anew(tmp_path: Path) -> None:
 
 
 def test_an_undeclared_secret_is_refused_by_name(tmp_path: Path) -> None:
-    keep(tmp_path, A)
+    keep(A)
     WORLD.on_act = lambda name, payload, ctx: ctx.secret("OTHER")
     made = Bench(tmp_path, files("return await ctx.skill('look')", look="read"))
     result = made.run()
@@ -148,7 +148,10 @@ def test_a_missing_one_fails_the_step_before_anything_starts(tmp_path: Path, eff
     result = made.run()
     assert result.error is not None
     assert (result.error.type, result.error.step) == ("unavailable", "act#1")
-    assert "secret TOKEN of skill:act@1.0.0 cannot be had: file:token: there is no such file" in result.error.message
+    assert (
+        "secret TOKEN of skill:act@1.0.0 cannot be had: env:UNIT_TEST_TOKEN: the variable is not set"
+        in result.error.message
+    )
     assert not WORLD.calls
     assert not [fact for fact in made.facts() if isinstance(fact, facts.StepStarted)]
 
@@ -158,7 +161,7 @@ def test_an_optional_one_may_be_missing(tmp_path: Path) -> None:
     WORLD.on_act = lambda name, payload, ctx: seen.append(ctx.secret("TOKEN"))
     found = {
         **files("return await ctx.skill('look')", look="read"),
-        **skill("look", "read", secrets="{TOKEN: 'file:token?'}"),
+        **skill("look", "read", secrets="{TOKEN: 'env:UNIT_TEST_TOKEN?'}"),
     }
     made = Bench(tmp_path, found)
     assert made.run().status is RunStatus.SUCCEEDED
@@ -167,7 +170,7 @@ def test_an_optional_one_may_be_missing(tmp_path: Path) -> None:
 
 
 def test_an_output_that_holds_one_is_masked_for_the_program_and_the_record(tmp_path: Path) -> None:
-    keep(tmp_path, A)
+    keep(A)
     WORLD.on_act = lambda name, payload, ctx: {
         "echo": f"Bearer {A}",
         "b64": base64.b64encode(f"u:{A}".encode()).decode(),
@@ -180,7 +183,7 @@ def test_an_output_that_holds_one_is_masked_for_the_program_and_the_record(tmp_p
 
 
 def test_an_outcome_without_an_end_fails_its_step_and_not_the_process(tmp_path: Path) -> None:
-    keep(tmp_path, A)
+    keep(A)
     endless: list[object] = [A]
     endless.append(endless)
     WORLD.on_act = lambda name, payload, ctx: endless
@@ -191,7 +194,7 @@ def test_an_outcome_without_an_end_fails_its_step_and_not_the_process(tmp_path: 
 
 
 def test_an_input_that_holds_one_is_refused_with_its_place_and_a_resume_agrees(tmp_path: Path) -> None:
-    keep(tmp_path, A)
+    keep(A)
     body = """
         await ctx.skill('look')
         try:
@@ -204,7 +207,7 @@ def test_an_input_that_holds_one_is_refused_with_its_place_and_a_resume_agrees(t
     made = Bench(tmp_path, files(body, look="read", idem="idempotent"))
     assert made.run(quote(A, safe="")[::-1]).status is RunStatus.PARKED
     assert [name for name, _ in WORLD.calls] == ["look"]
-    keep(tmp_path, B)
+    keep(B)
     made.app.events.signal(RunId("r"), "go", None, "ann")
     result = made.resume(made.app)
     assert result.output == (
@@ -214,14 +217,14 @@ def test_an_input_that_holds_one_is_refused_with_its_place_and_a_resume_agrees(t
 
 
 def test_a_steps_input_is_held_against_its_own_secret_before_anybody_has_read_it(tmp_path: Path) -> None:
-    keep(tmp_path, secret := "never-read-before-1")
+    keep(secret := "never-read-before-1")
     made = Bench(tmp_path, files("return await ctx.skill('look', {'a': payload[::-1]})", look="read"))
     assert "input of step look#1 holds the secret TOKEN at /a" in str(made.run(secret[::-1]).error)
     assert secret not in told(made)
 
 
 def test_a_runs_input_that_holds_one_is_refused_before_anything_is_on_record(tmp_path: Path) -> None:
-    keep(tmp_path, secret := "never-read-before-2")
+    keep(secret := "never-read-before-2")
     made = Bench(tmp_path, files("return 1", look="read"))
     with pytest.raises(Invalid, match=r"^input of agent:main@1\.0\.0 holds the secret TOKEN at /a/0: "):
         made.run({"a": [quote(secret)]})
@@ -229,13 +232,13 @@ def test_a_runs_input_that_holds_one_is_refused_before_anything_is_on_record(tmp
 
 
 def test_an_input_that_was_recorded_before_anybody_knew_is_no_divergence(tmp_path: Path) -> None:
-    keep(tmp_path, A)
+    keep(A)
     found = {**files("", look="read"), **skill("plain", "read")}
     body = "await ctx.skill('plain', payload)\nawait ctx.skill('look')\nawait ctx.wait_for('go')\nreturn 1"
     found |= agent("main", body, "skill:look, skill:plain")
     made = Bench(tmp_path, found)
     assert made.run({"a": "told-before-it-was-one"}).status is RunStatus.PARKED
-    keep(tmp_path, "told-before-it-was-one")
+    keep("told-before-it-was-one")
     made.app.events.signal(RunId("r"), "go", None, "ann")
     assert made.resume().status is RunStatus.SUCCEEDED
 
@@ -249,7 +252,7 @@ def test_an_input_that_was_recorded_before_anybody_knew_is_no_divergence(tmp_pat
     ],
 )
 def test_errors_hold_none(tmp_path: Path, raising: Any) -> None:
-    keep(tmp_path, A)
+    keep(A)
 
     def act(name: str, payload: object, ctx: Any) -> None:
         raise raising()
@@ -264,7 +267,7 @@ def test_errors_hold_none(tmp_path: Path, raising: Any) -> None:
 
 
 def test_a_record_that_holds_one_is_refused(tmp_path: Path) -> None:
-    keep(tmp_path, A)
+    keep(A)
     WORLD.on_act = lambda name, payload, ctx: ctx.put_record("k", {"v": A})
     made = Bench(tmp_path, files("return await ctx.skill('trans')", trans="transactional"))
     result = made.run()
@@ -273,7 +276,7 @@ def test_a_record_that_holds_one_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_lookup_is_handed_it_too_and_a_missing_one_is_a_doubt(tmp_path: Path) -> None:
-    keep(tmp_path, A)
+    keep(A)
     seen: list[object] = []
     found = {**files("return await ctx.skill('recon')", recon="reconcilable")}
     found |= skill(
@@ -300,30 +303,30 @@ def test_a_lookup_is_handed_it_too_and_a_missing_one_is_a_doubt(tmp_path: Path) 
 
 
 def test_a_run_that_holds_one_is_not_exported_and_its_place_is_told(tmp_path: Path) -> None:
-    keep(tmp_path, A)
+    keep(A)
     early = "pasted-into-the-input"
     made = Bench(tmp_path, files("return await ctx.skill('look')", look="read"))
     made.run({"mail": {"auth": base64.b64encode(early.encode()).decode()}})
-    keep(tmp_path, early)
+    keep(early)
     said = r"^run r, fact 1 \(RunStarted\): /mail/auth of its input holds the secret TOKEN; change the secret"
     with pytest.raises(Refused, match=said):
         made.app.parcels.export(RunId("r"))
-    keep(tmp_path, "changed-since-then")
+    keep("changed-since-then")
     assert made.run({"fine": 1}, app=(other := made.process(MemoryStore()))).status is RunStatus.SUCCEEDED
     assert "SecretUsed" in other.parcels.export(RunId("r"))
 
 
 def test_what_cannot_be_read_where_it_is_exported_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    keep(tmp_path, A)
+    keep(A)
     made = Bench(tmp_path, files("return await ctx.skill('look')", look="read"))
     made.run()
-    (tmp_path / "token").unlink()
+    del os.environ["UNIT_TEST_TOKEN"]
     assert made.app.parcels.export(RunId("r"))
-    assert "secret TOKEN (file:token) cannot be read here" in caplog.text
+    assert "secret TOKEN (env:UNIT_TEST_TOKEN) cannot be read here" in caplog.text
 
 
 def test_names_that_would_stand_on_record_hold_none(tmp_path: Path) -> None:
-    keep(tmp_path, early := "a-name-that-is-secret")
+    keep(early := "a-name-that-is-secret")
     body = "await ctx.skill('look')\nreturn await ctx.skill('look', None, key=payload[::-1])"
     made = Bench(tmp_path, files(body, look="read"))
     result = made.run(early[::-1])
@@ -334,7 +337,7 @@ def test_names_that_would_stand_on_record_hold_none(tmp_path: Path) -> None:
 def test_what_skills_and_programs_log_holds_none_whoever_listens(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    keep(tmp_path, A)
+    keep(A)
     WORLD.on_act = lambda name, payload, ctx: ctx.log(f"with {A}", header=[A])
     body = (
         "payload = payload[::-1]\nawait ctx.skill('look')\nctx.log(payload, text=payload)\nctx.progress(1, 2, payload)"
@@ -369,7 +372,7 @@ def test_a_variable_that_a_program_is_handed_by_name_is_masked(tmp_path: Path, m
 
 
 def test_every_fact_that_is_written_reads_back(tmp_path: Path) -> None:
-    keep(tmp_path, A)
+    keep(A)
     made = Bench(tmp_path, files("return await ctx.skill('look')", look="read"))
     made.run()
     assert [type(unseal(one)).__name__ for one in made.store.read(RunId("r"))].count("SecretUsed") == 1

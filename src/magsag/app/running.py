@@ -121,7 +121,7 @@ class Running(Given):
 
         return Runs(
             self.store, self.recorder, self.values, self.drive, self.runner, self.bundles, self.clock, self.settings,
-            self.secrets, lambda: self.catalog.policies.hash,
+            self.gate.secrets, lambda: self.catalog.policies.hash,
         )  # fmt: skip
 
     @cached_property

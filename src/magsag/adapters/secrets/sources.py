@@ -1,8 +1,8 @@
 """The three places in which a secret may be kept, read anew each time, and the salt under which values are told apart.
 
 Decides what is safe to read: a file that others may read or write is refused, and what is empty, too short or no text
-is no secret. What is said never repeats a value. And nothing here waits for long, since other runs wait with it: a pipe
-is refused without waiting for who writes into it, a keyring that asks somebody for its password after some seconds.
+is no secret. What is said never repeats a value. And nothing here waits for long: a pipe is refused without waiting for
+who writes into it, a keyring that asks somebody for its password, or a disk that does not answer, after some seconds.
 """
 
 import os
@@ -20,7 +20,8 @@ from magsag.domain.errors import Invalid
 from magsag.domain.secret import SHORTEST, SecretReference
 
 LARGEST_BYTES: Final = 64 * 1024
-KEYRING_SECONDS: Final = 5.0
+ANSWER_SECONDS: Final = 5.0
+"""how long a keyring or a disk may take"""
 _ROUNDS: Final = 5_000
 """of the hash of a value: guessing is to cost something even for who has the salt"""
 
@@ -37,19 +38,19 @@ class SecretSources:
         salt: Path | None,
         environ: Mapping[str, str] = os.environ,
         keyring: Ask | None = None,
-        keyring_seconds: float = KEYRING_SECONDS,
+        answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
         """`salt` is the file of the salt, made when it is first needed; without one the salt lives in memory.
 
-        `keyring` asks a keyring other than the operating system's; it has `keyring_seconds` for an answer.
+        `keyring` asks a keyring other than the operating system's; it has `answer_seconds` for an answer, a file too.
         """
         self._project = project
         self._salt_file = salt
         self._environ = environ
         self._keyring = keyring
-        self._keyring_seconds = keyring_seconds
+        self._answer_seconds = answer_seconds
         self._waiting: set[str] = set()
-        """entries for which a keyring has still given no answer, as when it asks somebody for its password"""
+        """references that have had no answer yet, as when a keyring asks somebody for its password"""
         self._lock = Lock()
         self._salt: bytes | None = None
         self._versions: dict[str, str] = {}
@@ -62,13 +63,17 @@ class SecretSources:
                 if not value:
                     raise Invalid(f"{reference}: the variable is not set; set it where MAGSAG runs")
             case "file":
-                value = self._file(reference)
+                value = self._in_file(reference)
             case _:
                 value = self._asked(reference)
         if len(value) < SHORTEST:
             said = f"it has fewer than {SHORTEST} characters, too few to be kept out of the record"
             raise Invalid(f"{reference}: {said}; take a longer one")
         return value
+
+    def may_wait(self, reference: SecretReference) -> bool:
+        """Anything but a variable."""
+        return reference.source != "env"
 
     def version(self, value: str) -> str:
         """`SALT-HASH`, 4 and 8 hex digits: values of the same SALT are the same if and only if HASH is."""
@@ -80,6 +85,12 @@ class SecretSources:
             known = f"{pbkdf2_hmac('sha256', b'', self._salt, 1, 2).hex()}-{mark}"
             self._versions[value] = known
         return known
+
+    def _in_file(self, reference: SecretReference) -> str:
+        found = self._in_time(reference, lambda: self._file(reference), "the disk")
+        if isinstance(found, Exception):
+            raise found
+        return found or ""
 
     def _file(self, reference: SecretReference) -> str:
         path = self._project / reference.name
@@ -107,7 +118,7 @@ class SecretSources:
     def _asked(self, reference: SecretReference) -> str:
         service, _, name = reference.name.partition("/")
         ask = self._keyring or _of_the_system(reference)
-        found = self._in_time(reference, lambda: ask(service, name))
+        found = self._in_time(reference, lambda: ask(service, name), "the keyring")
         if isinstance(found, Exception):
             why = f"the keyring gives nothing ({type(found).__name__})"
             raise Invalid(f"{reference}: {why}; unlock it, or install one that this machine can ask")
@@ -115,12 +126,12 @@ class SecretSources:
             raise Invalid(f"{reference}: the keyring has no such entry; add it: `keyring set {service} {name}`")
         return found
 
-    def _in_time(self, reference: SecretReference, ask: Callable[[], str | None]) -> str | Exception | None:
-        """What was answered or raised, by a foreign library in front of foreign services. Raises Invalid for neither.
+    def _in_time(self, reference: SecretReference, ask: Callable[[], str | None], who: str) -> str | Exception | None:
+        """What was answered or raised by `who`, for which nobody can vouch. Raises Invalid for neither.
 
         A question without an answer stays open and is not put again: another one would be another window to close.
         """
-        entry, answers = reference.name, list[str | Exception | None]()
+        entry, answers = str(reference), list[str | Exception | None]()
 
         def answer() -> None:
             try:
@@ -134,11 +145,12 @@ class SecretSources:
             is_first = entry not in self._waiting
             self._waiting.add(entry)
         if is_first:
-            thread = Thread(target=answer, name="keyring", daemon=True)
+            thread = Thread(target=answer, name="magsag-secret", daemon=True)
             thread.start()
-            thread.join(self._keyring_seconds)
+            thread.join(self._answer_seconds)
         if not answers:
-            raise Invalid(f"{reference}: the keyring gives no answer; unlock it before MAGSAG runs")
+            move = "unlock it before MAGSAG runs" if who == "the keyring" else "look at the file system that it is on"
+            raise Invalid(f"{reference}: {who} gives no answer; {move}")
         return answers[0]
 
 

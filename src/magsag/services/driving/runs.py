@@ -25,11 +25,10 @@ from magsag.engine.run import Run
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Lease, RunRow, Store, Write
 from magsag.ports.runner import Busy, Runner, Told
-from magsag.ports.secrets import Secrets
 from magsag.services.driving.drive import Drive
 from magsag.services.gate.objectives import Objectives
 from magsag.services.gate.outcomes import breach
-from magsag.services.gate.secrets import learn_declared
+from magsag.services.gate.secrets import SecretDesk
 from magsag.services.recording.driven import Tree
 from magsag.services.recording.large import Values, plain, require_no_secret
 from magsag.services.recording.recorder import Recorder, RunExists
@@ -76,7 +75,7 @@ class Runs:
         bundles: Bundles,
         clock: Clock,
         settings: Settings,
-        secrets: Secrets,
+        secrets: SecretDesk,
         policies: Callable[[], str],
     ) -> None:
         """`policies` gives the content hash of those in force."""
@@ -118,7 +117,7 @@ class Runs:
 
     async def start(self, order: Order, level: Level = Level.WRITTEN) -> RunId:
         """Put a run on record, not yet driven; with a known `run_id` and the same input that run."""
-        entry, data = self.prepare(order)
+        entry, data = await self.prepare(order)
         if order.run_id is not None and (known := self._known(order, entry, data)) is not None:
             return known
         self._bundles.keep(self._bundles.current())
@@ -152,7 +151,7 @@ class Runs:
             return known
         return id
 
-    def prepare(self, order: Order) -> tuple[Entry[Agent] | Entry[Flow], bytes]:
+    async def prepare(self, order: Order) -> tuple[Entry[Agent] | Entry[Flow], bytes]:
         """Find the program and check its input, recording nothing. Raises Invalid."""
         if order.run_id is not None and not is_given_run_id(order.run_id):
             raise Invalid(f"run id {order.run_id!r}: use letters, digits and dashes, at most 128")
@@ -167,7 +166,7 @@ class Runs:
                 raise Invalid(f"{what} {fault.message}")
             if contract.redacts:
                 data = encode_known(value := contract.redact(value))
-        learn_declared(self._secrets, bundle)
+        await self._secrets.learn_declared(bundle)
         _require_no_secret(value, what)
         self._bundles.require_enforceable(bundle, entry.ref)
         return entry, data

@@ -7,17 +7,14 @@ whether it is JSON: it was admitted when it was new.
 from magsag.domain.errors import ErrorType
 from magsag.domain.values import encode
 from magsag.services.gate.outcomes import breach
-from magsag.services.gate.secrets import SecretDesk
 from magsag.services.recording.large import Values
 from magsag.services.steps.attempt import Attempt
 
 
-def admit(values: Values, secrets: SecretDesk, attempt: Attempt, payload: object, is_new: bool) -> None:
+def admit(values: Values, attempt: Attempt, payload: object, is_new: bool) -> None:
     """Give the attempt its input. Raises StepFailed; what holds a secret is not put on record then."""
     seat, contract, what = attempt.seat, attempt.target.input, f"input of step {attempt.id}"
     tree, run = seat.leg.tree, seat.run
-    if is_new and attempt.target.secrets:
-        secrets.foresee(attempt)
     if contract is None:
         attempt.data, attempt.value = values.encode(tree, run, payload, what, is_new)
         return

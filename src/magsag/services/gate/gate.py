@@ -101,7 +101,9 @@ class Gate:
                 self._values.decode(seat.leg.tree, known.input)
             attempt = Attempt(seat, scope, id, target, b"null", None, 1)
             try:
-                admit(self._values, self.secrets, attempt, payload, known is None)
+                if known is None and target.secrets:
+                    await self.secrets.foresee(attempt)
+                admit(self._values, attempt, payload, known is None)
             except StepFailed as error:
                 if known is None:
                     raise await self._outcomes.fail(attempt, error) from None
@@ -295,7 +297,7 @@ class Gate:
 
     async def _hand_secrets(self, attempt: Attempt) -> None:
         """One that is missing ends the step before anything starts."""
-        if (missing := self.secrets.hand(attempt)) is not None:
+        if (missing := await self.secrets.hand(attempt, self._outcomes.cancelled)) is not None:
             raise await self._refused(attempt, missing)
 
     async def _may_go(self, attempt: Attempt) -> bool:

@@ -99,7 +99,7 @@ class Performing:
     async def look_up(self, attempt: Attempt) -> object:
         """Ask a reconcilable skill whether it has acted. Raises StepFailed, Retryable."""
         assert attempt.target.lookup is not None
-        if (missing := self._secrets.hand(attempt)) is not None:
+        if (missing := await self._secrets.hand(attempt, self._outcomes.cancelled)) is not None:
             raise missing
         scope = acts.LookupScope(attempt, self._outcomes, self._shelf, self._means)
         asked = self._placed(attempt.target.lookup, scope, attempt, is_lookup=True)

@@ -1,13 +1,14 @@
 """Hands an attempt the secrets that its skill declares: read when the attempt starts, so that a rotation counts.
-They are read before that too, so that no input takes one along: what a skill declares before its step's input is
-admitted, what the skills of a bundle declare before the input of a run is recorded.
+They are read before that too, so that nothing takes one along: what the skills of a bundle declare before the input of
+a run is recorded and when a leg of it begins, what a skill declares before its step's input is admitted.
 
 What goes on record is which reference was used and its version, a salted mark that tells one value from another;
 never a value. From the first reading on a value is masked wherever this process would show it
 (`services.recording.masking`).
 """
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Collection, Mapping
 
 from magsag.catalog.bundle import Bundle
 from magsag.domain import facts
@@ -15,12 +16,17 @@ from magsag.domain.effects import EFFECTFUL
 from magsag.domain.errors import ErrorType, Invalid, StepFailed
 from magsag.domain.manifests import Skill
 from magsag.domain.secret import SecretReference, reference_of
-from magsag.engine.run import Run
 from magsag.ports.clock import Clock
 from magsag.ports.secrets import Secrets
+from magsag.services.gate.secret_reads import Answer, Had, SecretReads
+from magsag.services.recording.large import require_no_secret
 from magsag.services.recording.masking import RESOLVED
 from magsag.services.recording.recorder import Recorder
 from magsag.services.steps.attempt import Attempt
+from magsag.services.steps.seat import Seat
+
+Declared = tuple[str, str]
+"""the name of a secret, and its reference as it is written"""
 
 
 class SecretDesk:
@@ -28,43 +34,88 @@ class SecretDesk:
 
     def __init__(self, source: Secrets, recorder: Recorder, clock: Clock, are_needed: bool) -> None:
         """Where they are not needed, since others act in the skills' place, one that is missing fails nothing."""
-        self._source = source
+        self._reads = SecretReads(source)
         self._recorder = recorder
         self._clock = clock
         self._are_needed = are_needed
+        self._declared: dict[str, Collection[Declared]] = {}
+        """by the hash of a bundle"""
 
-    def hand(self, attempt: Attempt) -> StepFailed | None:
-        """Read all that the skill declares, anew; the error of the one that cannot be had."""
+    async def hand(self, attempt: Attempt, cancelled: Callable[[Attempt], None]) -> StepFailed | None:
+        """Read all that the skill declares, anew; the error of the one that cannot be had.
+
+        Raises CancelledError; of a step that was given up on purpose and has not started, `cancelled` records that.
+        """
         if not attempt.target.secrets:
             return None
-        found: dict[str, str] = {}
+        answers, found, is_news = await self._read(attempt, cancelled), dict[str, str](), False
         for name, text in attempt.target.secrets.items():
-            reference = reference_of(text)
-            try:
-                found[name] = self._source.read(reference)
-                version = self._source.version(found[name])
-            except Invalid as error:
+            answer, reference = answers[text], reference_of(text)
+            if isinstance(answer, Invalid):
                 if reference.is_optional or not self._are_needed:
                     continue
-                return _missing(attempt, name, error)
-            RESOLVED.add(name, found[name])
-            self._note(attempt, name, reference, version)
+                return _missing(attempt, name, answer)
+            found[name] = answer.value
+            is_news |= RESOLVED.add(name, answer.value)
+            self._note(attempt, name, str(reference), answer.version)
         attempt.secrets = found
-        return None
+        return _told_too_early(attempt) if is_news else None
 
-    def foresee(self, attempt: Attempt) -> None:
-        """Know what the skill of a new step declares before its input is looked at; what is missing fails later."""
-        for name, text in attempt.target.secrets.items():
-            learn(self._source, name, reference_of(text))
+    async def foresee(self, attempt: Attempt) -> None:
+        """Know what the skill of a new step declares before its input is looked at; what is missing fails later.
 
-    def remember(self, run: Run) -> None:
-        """Know again what earlier legs have read, as far as it is still the same, so that it is masked here too."""
-        for text, uses in run.secrets.items():
-            learn(self._source, uses[-1].name, reference_of(text))
+        What may take long is read here only when this process has not read it yet.
+        """
+        declared = attempt.target.secrets.items()
+        await self._learn([(name, text) for name, text in declared if not self._is_settled(text)])
 
-    def _note(self, attempt: Attempt, name: str, reference: SecretReference, version: str) -> None:
+    async def learn_declared(self, bundle: Bundle) -> None:
+        """Have all that the bundle's skills declare masked from here on, as far as no keyring has to be asked."""
+        if declared := self._declared_in(bundle):
+            await self._learn(declared)
+
+    async def remember(self, seat: Seat) -> None:
+        """Know again what earlier legs of a run have read, and what its bundle declares, as they are now."""
+        used = [(uses[-1].name, text) for text, uses in seat.run.secrets.items()]
+        declared = self._declared_in(seat.targets.bundle) if seat.above is None else ()
+        if used or declared:
+            await self._learn([*used, *declared])
+
+    async def _learn(self, declared: Collection[Declared]) -> None:
+        answers = await self._reads.read({text for _, text in declared})
+        for name, text in declared:
+            if isinstance(answer := answers[text], Had):
+                RESOLVED.add(name, answer.value)
+
+    def _is_settled(self, text: str) -> bool:
+        return self._reads.may_wait([text]) and self._reads.is_read(text)
+
+    def _declared_in(self, bundle: Bundle) -> Collection[Declared]:
+        known = self._declared.get(bundle.hash)
+        if known is None:
+            known = self._declared[bundle.hash] = _declared(bundle)
+        return known
+
+    async def _read(self, attempt: Attempt, cancelled: Callable[[Attempt], None]) -> Mapping[str, Answer]:
+        """An act that may be under way is not left behind without its secrets; anything else may be given up."""
+        texts = attempt.target.secrets.values()
+        if not self._reads.may_wait(texts):
+            return await self._reads.read(texts)
+        reading = asyncio.ensure_future(self._reads.read(texts))
+        while True:
+            try:
+                return await asyncio.shield(reading)
+            except asyncio.CancelledError:
+                if not attempt.given_up:
+                    raise
+                if not (attempt.started and attempt.target.proposal.effect in EFFECTFUL):
+                    cancelled(attempt)
+                    raise
+                attempt.cancelled = True
+
+    def _note(self, attempt: Attempt, name: str, text: str, version: str) -> None:
         """The first use in a run, and the first after a rotation, go on record, with the intent where there is one."""
-        run, text = attempt.seat.run, str(reference)
+        run = attempt.seat.run
         known = [use.version for use in run.secrets.get(text, ())]
         if known and known[-1] == version:
             return
@@ -77,28 +128,6 @@ class SecretDesk:
             before=known[-1] if known else None,
         )
         self._recorder.keep(attempt.seat.leg.tree, run, fact)
-
-
-def learn_declared(source: Secrets, bundle: Bundle) -> None:
-    """Have all that the bundle's skills declare masked from here on, as far as it can be had without asking a keyring.
-
-    An input is held against it before anything is recorded, also by a process that has acted nothing yet.
-    """
-    for entry in bundle.entries():
-        if isinstance(entry.manifest, Skill):
-            for name, text in entry.manifest.secrets.items():
-                if (reference := reference_of(text)).source != "keyring":
-                    learn(source, name, reference)
-
-
-def learn(source: Secrets, name: str, reference: SecretReference) -> str | None:
-    """Have the value masked from here on; None when it cannot be had."""
-    try:
-        value = source.read(reference)
-    except Invalid:
-        return None
-    RESOLVED.add(name, value)
-    return value
 
 
 def handed(attempt: Attempt, name: str) -> str | None:
@@ -116,6 +145,35 @@ def handed(attempt: Attempt, name: str) -> str | None:
 def given(attempt: Attempt) -> Mapping[str, str | None]:
     """What an act in a process of its own is given: what its own skill declares, None for one that is missing."""
     return {name: (attempt.secrets or {}).get(name) for name in attempt.target.secrets}
+
+
+def learn(source: Secrets, name: str, reference: SecretReference) -> str | None:
+    """Have the value masked from here on; None when it cannot be had."""
+    try:
+        value = source.read(reference)
+    except Invalid:
+        return None
+    RESOLVED.add(name, value)
+    return value
+
+
+def _declared(bundle: Bundle) -> Collection[Declared]:
+    """What its skills declare, and no keyring: that would ask somebody for a password before it is needed."""
+    skills = [entry.manifest for entry in bundle.entries() if isinstance(entry.manifest, Skill)]
+    found = dict.fromkeys(one for skill in skills for one in skill.secrets.items())
+    return tuple((name, text) for name, text in found if reference_of(text).source != "keyring")
+
+
+def _told_too_early(attempt: Attempt) -> StepFailed | None:
+    """The error of an input that holds what was read just now; it goes no further, where it is not on record yet."""
+    if attempt.known:
+        return None
+    try:
+        require_no_secret(attempt.value, f"input of step {attempt.id}")
+    except StepFailed as error:
+        attempt.data = b"null"
+        return error
+    return None
 
 
 def _missing(attempt: Attempt, name: str, error: Invalid) -> StepFailed:

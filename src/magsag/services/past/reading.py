@@ -14,7 +14,7 @@ from magsag.domain.ids import StepId, child_run_id
 from magsag.domain.secret import SecretReference
 from magsag.domain.values import encode
 from magsag.domain.verdicts import DETACH
-from magsag.engine.run import Run, Step
+from magsag.engine.run import Step
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Ledger
 from magsag.ports.model import BoundModel, ModelReply
@@ -128,7 +128,7 @@ class Reading(Gate):
 class _NoSecrets(SecretDesk):
     """A replay acts nowhere, so it reads none."""
 
-    def remember(self, run: Run) -> None:
+    async def remember(self, seat: Seat) -> None:
         """Nothing that it could show holds one."""
 
 
@@ -138,6 +138,10 @@ class _NoKeeper:
     def read(self, reference: SecretReference) -> str:
         """Raises Invalid."""
         raise Invalid(f"{reference}: a replay reads no secrets")
+
+    def may_wait(self, reference: SecretReference) -> bool:
+        """It gives nothing, at once."""
+        return False
 
     def version(self, value: str) -> str:
         """Never asked."""

@@ -84,8 +84,6 @@ class Programs:
         started = started_of(run)
         lineage = above.seat.lineage if above is not None else started.lineage or ()
         targets = self._targets(bundle, started.program, lineage)
-        if run.secrets:
-            self._gate.secrets.remember(run)
         own = (*lineage, started.program)
         seat = Seat(leg, run, targets, own, started.environment, started.mode, recorded=run.order)
         seat.bounds = (*bounds_of(targets.entry.manifest, run.id), *(started.bounds or ()))
@@ -127,6 +125,7 @@ class Programs:
     async def _to_its_end(self, seat: Seat) -> Ended:
         entry = seat.targets.entry
         try:
+            await self._gate.secrets.remember(seat)
             await admit(self._gate, seat)
             payload = self._values.decode(seat.leg.tree, started_of(seat.run).input)
             self._evaluate(seat, entry, "input", payload)

@@ -32,15 +32,17 @@ class Mask:
     def __bool__(self) -> bool:
         return bool(self._needles)
 
-    def add(self, name: str, value: str) -> None:
-        """From here on this value is masked, whatever becomes of it."""
-        if value not in self._known:
+    def add(self, name: str, value: str) -> bool:
+        """From here on this value is masked, whatever becomes of it; whether that is new."""
+        is_new = value not in self._known
+        if is_new:
             from magsag.domain.disguises import forms, needles
 
             self._known = {**self._known, value: name}
             self._forms = _with(self._forms, forms(value), name)
             self._needles = _with(self._needles, found := needles(value), name)
             self._has_numbers = self._has_numbers or any(form.isdecimal() for form in found)
+        return is_new
 
     def holder(self, text: str) -> str | None:
         """The name of a secret that the text holds in any form."""

@@ -1,0 +1,151 @@
+"""Secrets that take their time: nobody waits for them but the step that wants one, and no older one follows a newer."""
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+
+from magsag.adapters.secrets import SecretSources
+from magsag.adapters.store.memory import MemoryStore
+from magsag.app import App
+from magsag.domain.facts import RunStatus
+from magsag.domain.ids import RunId
+from magsag.domain.secret import SecretReference
+from magsag.services.driving.runs import Order, RunResult
+from magsag.services.gate.secret_reads import Had, SecretReads
+from magsag.testing import build_app
+from tests.unit.test_secrets import files, keep, told, used
+from tests.unit.world import WORLD, Bench, Files, agent, skill
+
+KEPT = {"secrets": "{TOKEN: 'keyring:mail/token'}"}
+
+
+@pytest.fixture(autouse=True)
+def _world() -> Iterator[None]:
+    WORLD.reset()
+    yield
+    WORLD.reset()
+    os.environ.pop("UNIT_TEST_TOKEN", None)
+
+
+def asking(folder: Path, found: Files, ask: Callable[[str, str], str | None]) -> App:
+    """An app whose keyring answers so."""
+    app = build_app(folder, found, store=MemoryStore())
+    app.__dict__["secrets"] = SecretSources(folder, None, {}, ask)
+    return app
+
+
+async def ran(app: App, program: str, run: str) -> RunResult:
+    return await app.runs.run(Order(program, None, run_id=run))
+
+
+def test_a_keyring_that_lets_us_wait_holds_up_its_own_run_alone(tmp_path: Path) -> None:
+    asked, unlocked = Event(), Event()
+
+    def ask(service: str, name: str) -> str:
+        asked.set()
+        assert unlocked.wait(60)
+        return "out-of-the-keyring"
+
+    found = {**skill("look", "read", **KEPT), **agent("main", "return await ctx.skill('look')", "skill:look")}
+    app = asking(tmp_path, {**found, **skill("plain", "read"), **agent("other", "return 2")}, ask)
+
+    async def both() -> tuple[RunResult, RunResult]:
+        waiting = asyncio.ensure_future(ran(app, "agent:main", "r"))
+        while not asked.is_set():
+            await asyncio.sleep(0.001)
+        other = await ran(app, "agent:other", "o")
+        assert not waiting.done()
+        unlocked.set()
+        return other, await waiting
+
+    assert [one.status for one in asyncio.run(both())] == [RunStatus.SUCCEEDED] * 2
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_step_that_is_given_up_meanwhile_does_not_act(tmp_path: Path, known: bool) -> None:
+    unlocked, before = Event(), iter(range(2 * known))
+
+    def ask(service: str, name: str) -> str:
+        if next(before, None) is None:
+            assert unlocked.wait(60)
+        return "out-of-the-keyring"
+
+    body = "await ctx.skill('look')\n" if known else ""
+    body += "try:\n    await ctx.timeout(0.05, ctx.skill('idem'))\nexcept StepFailed as error:\n    return error.type"
+    found: Files = {**skill("look", "read", **KEPT), **skill("idem", "idempotent", **KEPT)}
+    allow = "kind: policy\nschema: 1\nrules:\n  - {id: may, on: ['skill:*'], verdict: allow}\n"
+    found = {
+        **found,
+        **agent("main", body, "skill:look, skill:idem", "from magsag import StepFailed"),
+        "policies/allow.yaml": allow,
+    }
+    app = asking(tmp_path, found, ask)
+    try:
+        assert asyncio.run(ran(app, "agent:main", "r")).output == "timeout"
+    finally:
+        unlocked.set()
+    assert [name for name, _ in WORLD.calls] == ["look"] * known
+
+
+def test_of_readings_that_overlap_a_change_the_one_that_began_last_counts() -> None:
+    class Slow:
+        """The first reading ends last, with what was there when it began."""
+
+        def __init__(self) -> None:
+            self.read_once, self.go_on, self.count = Event(), Event(), 0
+
+        def read(self, reference: SecretReference) -> str:
+            self.count += 1
+            if self.count > 1:
+                return "the-new-value"
+            self.read_once.set()
+            assert self.go_on.wait(60)
+            return "the-old-value"
+
+        def may_wait(self, reference: SecretReference) -> bool:
+            return True
+
+        def version(self, value: str) -> str:
+            return value[4:7]
+
+    async def both() -> list[Any]:
+        reads = SecretReads(source := Slow())
+        first = asyncio.ensure_future(reads.read(["file:token"]))
+        while not source.read_once.is_set():
+            await asyncio.sleep(0.001)
+        second = await reads.read(["file:token?"])
+        source.go_on.set()
+        return [second["file:token?"], (await first)["file:token"]]
+
+    assert asyncio.run(both()) == [Had("the-new-value", "new")] * 2
+
+
+def test_what_changed_while_a_run_waited_is_known_before_its_program_tells_it(tmp_path: Path) -> None:
+    keep("what-it-was-before")
+    body = "import os\nawait ctx.wait_for('go')\nreturn {'told': os.environ['UNIT_TEST_TOKEN']}"
+    made = Bench(tmp_path, files(body, look="read"))
+    assert made.run().status is RunStatus.PARKED
+    keep("what-it-became-since")
+    made.app.events.signal(RunId("r"), "go", None, "ann")
+    assert made.resume().output == {"told": "[secret TOKEN]"}
+    assert "what-it-became-since" not in told(made)
+    assert used(made) == []
+
+
+def test_an_input_that_holds_what_was_read_for_its_act_goes_no_further(tmp_path: Path) -> None:
+    values = iter(["the-first-of-both", "the-second-of-both"])
+    body = "await ctx.skill('look')\nreturn await ctx.skill('look', {'a': "
+    body += "'dnoces-eht'[::-1] + '-of-both'})"
+    found = {**skill("look", "read", **KEPT), **agent("main", body, "skill:look")}
+    app = asking(tmp_path, found, lambda service, name: next(values))
+    result = asyncio.run(ran(app, "agent:main", "r"))
+    assert result.error is not None
+    assert "input of step look#2 holds the secret TOKEN at /a" in result.error.message
+    assert [name for name, _ in WORLD.calls] == ["look"]
+    kept = b"".join((one.input or b"") + (one.output or b"") + one.body for one in app.store.read(RunId("r")))
+    assert b"the-second-of-both" not in kept
