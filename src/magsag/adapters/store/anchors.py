@@ -49,11 +49,14 @@ class Anchors:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """The file is open and ours while the block runs. Raises StoreBroken, before anything is committed."""
+        """The file is open and ours while the block runs. Raises StoreBroken: before the block when the file is not to
+        be had, and for an OSError of what is done with it there."""
         if not self._take(self._patience_seconds):
             raise held_elsewhere(self.path)
         try:
             yield
+        except OSError as error:
+            raise no_access(self.path, error) from error
         finally:
             unlock(self._descriptor, LOCK_AT)
 

@@ -6,17 +6,56 @@ looked outside. `data check` looks at everything; here only the last word on one
 
 import mmap
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from magsag.adapters.store.anchors import Anchors
 from magsag.adapters.store.claims import Claims, content_of
 from magsag.adapters.store.failures import no_access
+from magsag.adapters.store.reading import Answers
 from magsag.domain.errors import StoreBroken
 from magsag.domain.ids import RunId
 
 HeadAt = Callable[[RunId, int], bytes | None]
 """the chain of a run at a seq, as the ledger has it now; None when it does not reach so far"""
+_OTHER_CLOCKS: Final = 60_000_000
+"""so far, in microseconds, may the clock run ahead by which a run was created"""
+
+
+class BehindPart:
+    """What a store asks its anchors, the same on every database."""
+
+    _reads: Answers
+    _anchors: Anchors
+    _opened: int | None = None
+    _whole: set[RunId]
+    """trees of which the ledger holds what was anchored here"""
+
+    def _require_not_behind(self, root: RunId) -> None:
+        """Once for each tree that is older than this opening of the ledger: what is newer has no older copy."""
+        if self._opened is None:
+            self._opened, self._whole = time.time_ns() // 1000 + _OTHER_CLOCKS, set()
+        if root not in self._whole:
+            row = self._reads.one("row", (root,))
+            if row is not None and row[13] < self._opened:
+                require_not_behind(self._anchors.path, root, self._head_at)
+            self._whole.add(root)
+
+    def _tell_accepted(self, by: str) -> dict[RunId, int]:
+        """The anchors are told up to where each run holds, and then where it stands; call it inside `held`."""
+        found = accepted(self._anchors.claims(), self._head_at)
+        rows = [row for run in found if (row := self._reads.one("row", (run,))) is not None]
+        if found:
+            self._anchors.append_accepted(found, by)
+        if rows:
+            self._anchors.append([(row[0], row[15], bytes(row[16])) for row in rows])
+        return found
+
+    def _head_at(self, run: RunId, seq: int) -> bytes | None:
+        row = self._reads.one("head_at", (run, seq))
+        return None if row is None else bytes(row[0])
 
 
 def require_not_behind(path: Path, root: RunId, head_at: HeadAt) -> None:

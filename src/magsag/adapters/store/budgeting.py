@@ -5,9 +5,10 @@ from typing import Any, Final, assert_never
 
 from pydantic_core import to_json
 
-from magsag.adapters.store.reading import Answers
+from magsag.adapters.store.reading import Answers, closure_of
 from magsag.domain.approval import Proof
 from magsag.domain.budget import BudgetRow, Cap, Reservation
+from magsag.domain.errors import LedgerClosed
 from magsag.domain.ids import RunId
 from magsag.policy.budget import day_of
 from magsag.ports.budgets import BudgetPiece, KeptBudget, KeptCap, KeptReservation
@@ -29,6 +30,10 @@ class BudgetingPart:
 
     def caps(self) -> list[Cap]:
         return [cap_of(row) for row in self._reads.all("caps")]
+
+    def _require_open(self) -> None:
+        if (closure := closure_of(self._reads.one("standing"))) is not None:
+            raise LedgerClosed(closure.why())
 
 
 def first_day_kept(before: int) -> str:

@@ -4,13 +4,13 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from magsag.adapters.store.accounting import charging, check_budgets
 from magsag.adapters.store.anchored import against_anchors, missing, reach
 from magsag.adapters.store.anchors import Anchors
 from magsag.adapters.store.claims import Claims
-from magsag.adapters.store.reading import run_row
+from magsag.adapters.store.reading import Reads, run_row
 from magsag.adapters.store.rows import Seen, across, against_row, wrong_row
 from magsag.adapters.store.standing_approvals import standing_row
 from magsag.domain.errors import Broken
@@ -23,22 +23,6 @@ from magsag.ports.standing_approvals import StandingRow
 
 _BUNDLE: Final = re.compile(r"[0-9a-f]{64}")
 _COMMITTED_BLOB: Final = re.compile(r"[0-9a-f]{32}-[0-9a-f]{64}")
-
-
-class Rows(Protocol):
-    """What a statement answers."""
-
-    def __iter__(self) -> Iterator[tuple[Any, ...]]: ...
-
-    def fetchall(self) -> list[tuple[Any, ...]]:
-        """All of them."""
-
-
-class Reads(Protocol):
-    """A connection to any database."""
-
-    def execute(self, query: str, parameters: tuple[Any, ...] = (), /) -> Rows:
-        """The rows of a statement."""
 
 
 def examine(

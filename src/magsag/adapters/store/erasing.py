@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 from magsag.adapters.store.batch import Batch
-from magsag.adapters.store.failures import no_access
 from magsag.adapters.store.part import Part
 from magsag.adapters.store.tombstones import require_all
 from magsag.domain.effects import Level
@@ -31,8 +30,5 @@ class ErasingPart(Part):
                 connection.execute(sql["erase_tickets"], (root,))
                 connection.executemany(sql["touch_run"], [(at, run) for run in tombstones])
                 connection.execute(sql["drop_search_index"])
-            try:
-                self._anchors.append(batch.standing(tombstones))
-            except OSError as error:
-                raise no_access(self._anchors.path, error) from error
+            self._anchors.append(batch.standing(tombstones))
         return self._database.compact()

@@ -4,8 +4,8 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from magsag.adapters.store.anchors import Anchors
-from magsag.adapters.store.checking import Reads
 from magsag.adapters.store.claims import lines_at
+from magsag.adapters.store.reading import Reads
 from magsag.domain.ids import RunId
 from magsag.ports.auditing import Chosen, Evidence
 

@@ -26,7 +26,7 @@ _MOVES: Final = (
     ("SQLITE_LOCKED", "another process kept it locked", "see who holds it (`fuser` on the file), or try again"),
 )
 _CLOSED: Final = "SQLITE_CONSTRAINT_TRIGGER"
-"""the only triggers are those of a ledger that was moved: `adapters.store.moving`"""
+"""the only triggers are those of a ledger that was moved: `adapters.store.closing`"""
 _MEDIA: Final = ("SQLITE_IOERR", "SQLITE_FULL", "SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_CANTOPEN", "SQLITE_READONLY")
 
 

@@ -1,8 +1,9 @@
 """What a vacuum wants to know of the runs, asked of either database."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final, Protocol
+from collections.abc import Iterator, Mapping
+from typing import Final
 
+from magsag.adapters.store.reading import Reads
 from magsag.engine.keeping import Kin, leaving
 from magsag.ports.ledger import Weight
 
@@ -10,20 +11,13 @@ _EVER: Final = 1 << 62
 """later than anything"""
 
 
-class Session(Protocol):
-    """A connection inside one transaction."""
-
-    def execute(self, query: str, /) -> Iterable[Any]:
-        """Its rows."""
-
-
-def kin_of(session: Session, sql: Mapping[str, str]) -> Iterator[Kin]:
+def kin_of(session: Reads, sql: Mapping[str, str]) -> Iterator[Kin]:
     """Every run."""
     for run, root, parent, continues, updated, is_open in session.execute(sql["kin"]):
         yield Kin(run, root, parent, continues, updated, bool(is_open))
 
 
-def weights(session: Session, sql: Mapping[str, str]) -> list[Weight]:
+def weights(session: Reads, sql: Mapping[str, str]) -> list[Weight]:
     """`ports.ledger.Upkeep.weights`."""
     trees = leaving(kin_of(session, sql), _EVER)
     large: dict[str, int] = dict(session.execute(sql["blob_bytes"]))

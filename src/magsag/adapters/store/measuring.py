@@ -16,29 +16,25 @@ from magsag.ports.measures import EndedRun
 _SHOWN: Final = {str(one): one for one in Shown}
 
 
-class MeasuresInSqlite(Part):
-    """`ports.measures.Measures`."""
+class MeasuringPart:
+    """What `ports.measures.Measures` reads, the same on every database."""
+
+    _reads: Answers
 
     def ended_runs(self, program: str, since: int, limit: int) -> list[EndedRun]:
-        return ended_runs(self._reads, program, since, limit)
+        rows = self._reads.all("ended_runs", {"program": program, "since": since, "limit": limit})
+        return [EndedRun(run, root, None if row[0] is None else _measure(run, *row)) for run, root, *row in rows]
 
     def touched_since(self, runs: Sequence[RunId]) -> set[RunId]:
-        return touched_since(self._reads, runs)
+        return {run for (run,) in self._reads.all("touched_since", (to_json(list(runs)),))}
+
+
+class MeasuresInSqlite(MeasuringPart, Part):
+    """`ports.measures.Measures`."""
 
     def keep_measures(self, measures: Sequence[Measure]) -> None:
         with self._database.writing(Level.WRITTEN) as connection:
             connection.executemany(self._database.sql["keep_measure"], map(measure_values, measures))
-
-
-def ended_runs(reads: Answers, program: str, since: int, limit: int) -> list[EndedRun]:
-    """What both databases read in the same way."""
-    rows = reads.all("ended_runs", {"program": program, "since": since, "limit": limit})
-    return [EndedRun(run, root, None if row[0] is None else _measure(run, *row)) for run, root, *row in rows]
-
-
-def touched_since(reads: Answers, runs: Sequence[RunId]) -> set[RunId]:
-    """What both databases read in the same way."""
-    return {run for (run,) in reads.all("touched_since", (to_json(list(runs)),))}
 
 
 def measure_values(measure: Measure) -> dict[str, object]:

@@ -1,15 +1,33 @@
-"""Facts, rows and large values out."""
+"""Facts, rows and large values out; and what the parts that all databases share ask of one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from pydantic_core import to_json
 
 from magsag.domain.approval import TicketState
+from magsag.domain.closure import Closure, Course
 from magsag.domain.errors import StoreBroken
 from magsag.domain.facts import ParkedOn, RunStatus
 from magsag.domain.ids import RunId
 from magsag.ports.ledger import RunQuery, RunRow, Stored, TicketQuery, TicketRow
+
+
+class Rows(Protocol):
+    """What a statement answers."""
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]: ...
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        """All of them."""
+
+
+class Reads(Protocol):
+    """A connection inside one transaction."""
+
+    def execute(self, query: str, parameters: tuple[Any, ...] = (), /) -> Rows:
+        """The rows of a statement."""
 
 
 class Answers(Protocol):
@@ -18,6 +36,13 @@ class Answers(Protocol):
     @property
     def location(self) -> str:
         """Where it is, for people."""
+
+    @property
+    def sql(self) -> Mapping[str, str]:
+        """The statements by name."""
+
+    def reading(self) -> AbstractContextManager[Reads]:
+        """One consistent view of what is committed."""
 
     def one(self, name: str, parameters: tuple[object, ...] | dict[str, object] = ()) -> tuple[Any, ...] | None:
         """The first row."""
@@ -80,6 +105,14 @@ class ReadingPart:
         if query.root is not None:
             parameters["root"] = query.root
         return [run_row(row) for row in self._reads.all(name, parameters)]
+
+    def closure(self) -> Closure | None:
+        return closure_of(self._reads.one("standing"))
+
+
+def closure_of(row: tuple[Any, ...] | None) -> Closure | None:
+    """The row of `standing`, where there is one."""
+    return None if row is None else Closure(Course(row[0]), row[1], row[2])
 
 
 def run_row(row: tuple[Any, ...]) -> RunRow:

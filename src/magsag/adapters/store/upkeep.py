@@ -1,22 +1,22 @@
 """Keeping the file in order: what it is, copies of it, and removing what ended long ago."""
 
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
 from magsag.adapters.store.auditing import AuditingPart
-from magsag.adapters.store.behind import accepted
+from magsag.adapters.store.behind import BehindPart
 from magsag.adapters.store.budgeting import first_day_kept
 from magsag.adapters.store.failures import broken, no_access
-from magsag.adapters.store.kin import kin_of, weights
+from magsag.adapters.store.kin import kin_of
+from magsag.adapters.store.part import Part
 from magsag.adapters.store.statements import migrations
 from magsag.domain.effects import Level
 from magsag.domain.errors import Invalid
 from magsag.domain.ids import RunId
 from magsag.engine.keeping import leaving
-from magsag.ports.ledger import Fault, Vacuumed, Weight
+from magsag.ports.ledger import Vacuumed
 
 _TABLES: Final = (
     *("facts", "blobs", "leases", "approvals", "standing_approvals", "budgets", "reservations"),
@@ -25,7 +25,7 @@ _TABLES: Final = (
 """of which the rows of a removed run go"""
 
 
-class UpkeepPart(AuditingPart):
+class UpkeepPart(AuditingPart, BehindPart, Part):
     """`ports.ledger.Upkeep`."""
 
     def describe(self) -> dict[str, object]:
@@ -45,28 +45,10 @@ class UpkeepPart(AuditingPart):
             "bundles": bundles,
         }
 
-    def check(self, heard: Callable[[int], None] | None = None) -> list[Fault]:
-        return self.verify(heard).faults
-
     def accept(self, by: str) -> dict[RunId, int]:
-        """The anchors are told up to where each run holds, and then where it stands."""
-        database, sql = self._database, self._database.sql
-
-        def head_at(run: RunId, seq: int) -> bytes | None:
-            row = database.one("head_at", (run, seq))
-            return None if row is None else bytes(row[0])
-
-        with database.lock, self._anchors.held(), database.writing(Level.SYNCED) as connection:
-            found = accepted(self._anchors.claims(), head_at)
-            rows = [connection.execute(sql["row"], (run,)).fetchone() for run in found]
-            try:
-                if found:
-                    self._anchors.append_accepted(found, by)
-                if rests := [(row[0], row[15], bytes(row[16])) for row in rows if row is not None]:
-                    self._anchors.append(rests)
-            except OSError as error:
-                raise no_access(self._anchors.path, error) from error
-        return found
+        """Nobody writes meanwhile."""
+        with self._database.lock, self._anchors.held(), self._database.writing(Level.SYNCED):
+            return self._tell_accepted(by)
 
     def vacuum(self, before: int, dry_run: bool) -> Vacuumed:
         """The anchors are told first: a run that is named there may be gone, it need not be."""
@@ -80,7 +62,7 @@ class UpkeepPart(AuditingPart):
             bundles = [hash for (hash,) in connection.execute(sql["vacuumed_bundles"], (before,))]
             if not dry_run:
                 if gone:
-                    self._name_vacuumed(gone)
+                    self._anchors.append_vacuumed(gone)
                 if connection.execute(sql["has_search_index"]).fetchone() is not None:
                     connection.execute(sql["unindex_facts"])
                 for name in _TABLES:
@@ -91,10 +73,6 @@ class UpkeepPart(AuditingPart):
         if not dry_run and (gone or bundles):
             self._database.compact()
         return Vacuumed(len(gone), facts, len(bundles), before, dry_run)
-
-    def weights(self) -> list[Weight]:
-        with self._database.reading() as connection:
-            return weights(connection, self._database.sql)
 
     def backup(self, destination: str) -> None:
         """The anchors go beside it, as `DESTINATION.anchors.log`; read before the ledger, so never ahead of it."""
@@ -124,9 +102,3 @@ class UpkeepPart(AuditingPart):
         self._database.close()
         self._anchors.close()
         self._process.close()
-
-    def _name_vacuumed(self, runs: list[RunId]) -> None:
-        try:
-            self._anchors.append_vacuumed(runs)
-        except OSError as error:
-            raise no_access(self._anchors.path, error) from error

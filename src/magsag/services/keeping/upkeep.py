@@ -15,7 +15,6 @@ _HOUR: Final = 3_600_000_000
 MEGABYTE: Final = 1_000_000
 _TELL_AFTER: Final = 50_000
 """so many facts are a second or two of looking"""
-HOT_DAYS: Final = 7
 
 
 @frozen

@@ -5,7 +5,7 @@ the same, whatever is fast that day. A branch that lost is never told more than 
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, NoReturn
 
@@ -19,7 +19,6 @@ from magsag.services.steps.seat import Scope, Seat
 from magsag.services.steps.turnstile import LAST, Turnstile
 
 Call = Coroutine[Any, Any, Any]
-Branches = Iterator[tuple[Scope, Callable[[], Call]]]
 
 
 class Branching:

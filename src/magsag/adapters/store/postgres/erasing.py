@@ -6,7 +6,6 @@ passed and their room is used again, and logs and backups of it as long as their
 
 from collections.abc import Mapping
 
-from magsag.adapters.store.failures import no_access
 from magsag.adapters.store.postgres.batch import committed
 from magsag.adapters.store.postgres.database import called, prepare
 from magsag.adapters.store.postgres.encoding import integer
@@ -36,8 +35,5 @@ class ErasingPart(Part):
                 connection.execute(sql["erase_tickets"], (root,))
                 connection.cursor().executemany(sql["touch_run"], [(at, run) for run in tombstones])
             standing = zip(tombstones, rows, strict=True)
-            try:
-                self._anchors.append([(run, integer(seq or b""), head or b"") for run, (_, seq, head, *_) in standing])
-            except OSError as error:
-                raise no_access(self._anchors.path, error) from error
+            self._anchors.append([(run, integer(seq or b""), head or b"") for run, (_, seq, head, *_) in standing])
         return False

@@ -15,4 +15,5 @@ class Part:
         self._anchors = anchors
         self._vouching = vouching
         """the name of this file of anchors in the ledger"""
+        self._mine: tuple[str, ...] = (vouching,)
         self._owner = owner

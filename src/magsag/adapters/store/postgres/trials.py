@@ -21,7 +21,7 @@ class PostgresTrial:
     def __init__(self, store: PostgresStore) -> None:
         self._database = store._database
         self._anchors = store._anchors
-        self._mine = (store._vouching,)
+        self._mine = store._mine
 
     def tampered(self, edits: Sequence[Edit]) -> tuple[int, Verified, list[Evidence]]:
         """See `services.proofs.audit.Trial`."""

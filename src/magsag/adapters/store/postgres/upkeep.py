@@ -1,21 +1,20 @@
 """Keeping the ledger in order: what it is, whether it holds together, and removing what ended long ago."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import groupby
 from typing import Final
 
-from magsag.adapters.store.behind import accepted
+from magsag.adapters.store.auditing import AuditingPart
+from magsag.adapters.store.behind import BehindPart
 from magsag.adapters.store.budgeting import first_day_kept
-from magsag.adapters.store.failures import no_access
-from magsag.adapters.store.kin import kin_of, weights
-from magsag.adapters.store.postgres.auditing import AuditingPart
+from magsag.adapters.store.kin import kin_of
 from magsag.adapters.store.postgres.statements import migrations
 from magsag.adapters.store.postgres.waking import WakingPart
 from magsag.domain.errors import Invalid
 from magsag.domain.ids import RunId
 from magsag.engine.keeping import leaving
-from magsag.ports.ledger import Fault, Vacuumed, Weight
+from magsag.ports.ledger import Vacuumed
 
 _Leaver = tuple[RunId, RunId, int]
 """a run to be removed, its root, its facts"""
@@ -23,7 +22,7 @@ _PORTION: Final = 5000
 """so many facts go at once; a tree goes whole"""
 
 
-class UpkeepPart(AuditingPart, WakingPart):
+class UpkeepPart(AuditingPart, BehindPart, WakingPart):
     """`ports.ledger.Upkeep`."""
 
     def describe(self) -> dict[str, object]:
@@ -44,27 +43,10 @@ class UpkeepPart(AuditingPart, WakingPart):
             "bundles": bundles,
         }
 
-    def check(self, heard: Callable[[int], None] | None = None) -> list[Fault]:
-        return self.verify(heard).faults
-
     def accept(self, by: str) -> dict[RunId, int]:
         """What this machine's anchors hold more; another machine accepts what its own do."""
-
-        def head_at(run: RunId, seq: int) -> bytes | None:
-            row = self._database.one("head_at", (run, seq))
-            return None if row is None else bytes(row[0])
-
         with self._database.lock, self._anchors.held():
-            found = accepted(self._anchors.claims(), head_at)
-            rows = [row for run in found if (row := self._database.one("row", (run,))) is not None]
-            try:
-                if found:
-                    self._anchors.append_accepted(found, by)
-                if rows:
-                    self._anchors.append([(row[0], row[15], row[16]) for row in rows])
-            except OSError as error:
-                raise no_access(self._anchors.path, error) from error
-        return found
+            return self._tell_accepted(by)
 
     def vacuum(self, before: int, dry_run: bool) -> Vacuumed:
         """In portions, each of them committed: writers wait for one at most, and one is done within a statement's time.
@@ -90,14 +72,10 @@ class UpkeepPart(AuditingPart, WakingPart):
         """The anchors are told first: a run that is named there may be gone, it need not be."""
         with self._database.lock, self._anchors.held():
             if rows:
-                self._name_vacuumed([run for run, _, _ in rows])
+                self._anchors.append_vacuumed([run for run, _, _ in rows])
             roots = sorted({root for _, root, _ in rows})
             ((runs, facts, hashes),) = self._database.change("vacuum", (roots, bundles, before, self._vouching))
         return runs, facts, hashes
-
-    def weights(self) -> list[Weight]:
-        with self._database.reading() as session:
-            return weights(session, self._database.sql)
 
     def backup(self, destination: str) -> None:
         target = self._database.target
@@ -113,12 +91,6 @@ class UpkeepPart(AuditingPart, WakingPart):
         self._owner.close()
         self._database.close()
         self._anchors.close()
-
-    def _name_vacuumed(self, runs: list[RunId]) -> None:
-        try:
-            self._anchors.append_vacuumed(runs)
-        except OSError as error:
-            raise no_access(self._anchors.path, error) from error
 
 
 def _portions(rows: Iterable[_Leaver]) -> Iterator[list[_Leaver]]:
