@@ -17,7 +17,7 @@ from magsag.domain.approval import Acting, Answer, Proof
 from magsag.domain.budget import Cap
 from magsag.domain.effects import Level
 from magsag.domain.errors import Invalid, Refused, StoreBroken
-from magsag.domain.facts import RunStatus, StepStarted, StepStatus
+from magsag.domain.facts import RunStatus, StepFailed, StepStarted, StepStatus
 from magsag.domain.ids import RunId
 from magsag.domain.manifests.budget import ModelPrice, smallest
 from magsag.domain.manifests.people import Person
@@ -525,6 +525,30 @@ def test_a_model_is_bounded_by_its_request_and_charged_by_its_usage(tmp_path: Pa
     started, succeeded = work.facts()[1:3]
     assert started.reserved["run/r/tokens"] > 100  # type: ignore[union-attr,index]
     assert succeeded.prices == price.price().version  # type: ignore[union-attr]
+
+
+def test_a_published_price_stands_by_its_version_on_the_intent_and_on_what_failed(tmp_path: Path) -> None:
+    request = '{"messages": [{"role": "user", "content": "hello"}], "max_tokens": 100}'
+    work = asking(tmp_path, request, "{usd: 0.01}", prices={"fast": "openai/gpt-4o-mini"})
+    assert work.run().output["text"] == "fine"
+    assert left(work.store) == {"run/r/usd": (0, 13_500)}
+    assert [fact.prices.rpartition(" ")[0] for fact in work.facts()[1:3]] == [  # type: ignore[union-attr]
+        "genai-prices 0.2.3 openai/gpt-4o-mini"
+    ] * 2
+    late = asking(tmp_path / "late", request, "{usd: 0.01}", prices={"fast": "openai/gpt-4o-mini"})
+    (tmp_path / "late" / "replies.yaml").write_text("replies:\n  - {fault: timeout}\n")
+    late.run()
+    failed = next(fact for fact in late.facts() if isinstance(fact, StepFailed))
+    assert failed.spent is not None
+    assert failed.spent["usd"] > 60_000
+    assert (failed.prices or "").startswith("genai-prices 0.2.3")
+
+
+def test_a_published_price_that_is_not_there_starts_no_run(tmp_path: Path) -> None:
+    work = asking(tmp_path, '"hello"', "{usd: 1}", prices={"fast": "openai/gpt-4o-mni"})
+    with pytest.raises(Invalid, match="no model 'gpt-4o-mni' of openai"):
+        work.run()
+    assert work.store.row(RunId("r")) is None
 
 
 @pytest.mark.parametrize(

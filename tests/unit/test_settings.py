@@ -170,8 +170,10 @@ def test_limits_of_a_provider_are_read_and_what_could_not_work_is_refused(tmp_pa
     assert (rate.calls, rate.per) == (60, 60.0)
     assert found.sources["providers.scripted"] == "magsag.toml:4"
     table = "[providers.scripted]\nbreaker = {failures = 3, of = 2}\n"
-    assert "providers.scripted is wrong at breaker: `failures: 3` of the last 2 calls" in refusal(tmp_path, table)
-    assert "providers.scripted is wrong at rates" in refusal(tmp_path, "[providers.scripted]\nrates = 1\n")
+    assert "providers.scripted.breaker: `failures: 3` of the last 2 calls" in refusal(tmp_path, table)
+    assert "providers.scripted.rates is no key of this place; the keys here are breaker, rate" in refusal(
+        tmp_path, "[providers.scripted]\nrates = 1\n"
+    )
 
 
 def test_anchors_kept_elsewhere_are_found_from_the_project_and_lie_in_no_workspace(tmp_path: Path) -> None:

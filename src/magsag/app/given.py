@@ -1,7 +1,7 @@
 """What everything else is made from: settings, time, the ledger, the catalog."""
 
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from magsag.services.people.people import Identity
     from magsag.services.steps.apart import Enforcing
     from magsag.services.steps.bundles import Bundles
+    from magsag.services.steps.prices import Prices
 
 
 class Given:
@@ -141,7 +142,7 @@ class Given:
         """Whether this machine can hold what a program reaches."""
         from magsag.services.steps.apart import Enforcing
 
-        return Enforcing(lambda: self.sandbox, self._require_workspace)
+        return Enforcing(lambda: self.sandbox, self._require_workspace, self.prices.require_found)
 
     @cached_property
     def means(self) -> "Means":
@@ -176,7 +177,16 @@ class Given:
         """Model aliases bound to providers. Raises Invalid for a provider that does not exist, and for what is said of
         an alias or a provider that [models] does not name."""
         self._require_bound()
+        self.prices.require()
         return {alias: self._provider(alias, bound) for alias, bound in self.settings.models.items()}
+
+    @cached_property
+    def prices(self) -> "Prices":
+        """What models cost."""
+        from magsag.adapters.prices import Snapshot
+        from magsag.services.steps.prices import Prices
+
+        return Prices(self.settings.models, self.settings.prices, Snapshot(self.clock), self.settings.sources)
 
     @cached_property
     def bundles(self) -> "Bundles":
@@ -214,7 +224,8 @@ class Given:
                 there = f"there: {', '.join(sorted(known))}" if known else "it names none"
                 what = "alias" if table == "prices" else "provider"
                 raise Invalid(
-                    f"[{table}] {name}: [models] names no {what} {name!r} ({there}); correct it or take it out"
+                    f"{self._place(table, name)}: [models] names no {what} {name!r} ({there}); "
+                    "correct it or take it out"
                 )
 
     def _provider(self, alias: str, bound: str) -> "BoundModel":
@@ -225,7 +236,14 @@ class Given:
             from magsag.services.steps.limits import limits_of_provider
 
             provider = ScriptedProvider(Path(self.settings.project) / model)
-            listed = self.settings.prices.get(alias)
-            price = listed.price() if listed is not None else None
-            return BoundModel(provider, model, price, limits_of_provider(name, self.settings.providers.get(name)))
-        raise Invalid(f'[models] {alias} = "{bound}": provider {name!r} is not there; this version has scripted')
+            limits = limits_of_provider(name, self.settings.providers.get(name))
+            return BoundModel(provider, model, partial(self.prices.of, alias), limits)
+        raise Invalid(
+            f'{self._place("models", alias)} is "{bound}", and provider {name!r} is not there; '
+            'this version has scripted, e.g. "scripted:replies.yaml"'
+        )
+
+    def _place(self, table: str, name: str) -> str:
+        """`magsag.toml:3: prices.fast`."""
+        key = f"{table}.{name}"
+        return f"{self.settings.sources.get(key, 'magsag.toml')}: {key}"

@@ -250,6 +250,7 @@ class Looking(Running):
             self.sandbox.abilities,
             self._require_workspace,
             self.secrets.read,
+            self.prices.listed,
         )
         return Health(self.settings, openers, self.clock)
 

@@ -29,6 +29,13 @@ def reached(bundle: Bundle, ref: str) -> set[str]:
     return found
 
 
+def models_reached(bundle: Bundle, ref: str) -> list[str]:
+    """The model aliases that a run of `ref` names somewhere."""
+    found = reached(bundle, ref)
+    named = {name for entry in bundle.entries() if entry.ref in found for name in references(entry.manifest)}
+    return sorted(name.removeprefix("model:") for name in named if name.startswith("model:"))
+
+
 def references(manifest: Manifest) -> Iterator[str]:
     """What a manifest names: uses, its flow, evaluations, the steps of a flow."""
     if isinstance(manifest, Agent):

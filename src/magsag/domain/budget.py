@@ -32,20 +32,6 @@ MOST: Final = 10**18
 """of the smallest parts: a billion dollars, and what a database's integers hold"""
 
 
-@frozen
-class Price:
-    """What a model's tokens cost, in 1e-9 USD for a million."""
-
-    input: int
-    output: int
-    version: str
-    """names the table that says so"""
-
-    def cost(self, input: int, output: int) -> int:
-        """Of so many tokens, in 1e-9 USD, rounded up."""
-        return -(-(input * self.input + output * self.output) // 10**6)
-
-
 class BudgetScope(StrEnum):
     """What a budget is over."""
 

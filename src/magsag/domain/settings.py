@@ -101,8 +101,9 @@ class Settings:
     audit: Audit = Audit()
     models: Mapping[str, str] = field(default_factory=dict)
     """alias -> `provider:model`"""
-    prices: "Mapping[str, ModelPrice]" = field(default_factory=dict)
-    """alias -> what a million of its model's tokens costs, in USD, e.g. `{input = 0.15, output = 0.60}`"""
+    prices: "Mapping[str, ModelPrice | str]" = field(default_factory=dict)
+    """alias -> what a million of its model's tokens costs, in USD, e.g. `{input = 0.15, output = 0.60}`, or whose
+    published price it has, e.g. `"openai/gpt-4o-mini"` (extra `prices`)"""
     providers: "Mapping[str, ProviderLimits]" = field(default_factory=dict)
     """breaker, rate and concurrency of the models of one provider, e.g. `rate = {calls = 60, per = "1m"}`"""
     sources: Mapping[str, str] = field(default_factory=dict)

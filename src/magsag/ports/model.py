@@ -1,10 +1,10 @@
 """A model API, as the gate sees it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
-from magsag.domain.budget import Price
 from magsag.domain.frozen import frozen
+from magsag.domain.price import Price
 from magsag.policy.throttle import Declared
 
 
@@ -35,7 +35,7 @@ class BoundModel(NamedTuple):
 
     provider: ModelProvider
     model: str
-    price: Price | None = None
-    """of its tokens; None when nobody has said"""
+    priced: Callable[[], Price | None] = lambda: None
+    """the price of its tokens, looked up when it is first asked; None when nobody has said"""
     throttled: Declared | None = None
     """breaker, rate and concurrency of the provider, which all its models share"""

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from magsag.adapters.settings.file import FILE, Written, read_file
-from magsag.adapters.settings.keys import FLAGS, KEYS, LATER_FEATURES, check, guess, key_of, parse
+from magsag.adapters.settings.keys import FLAGS, KEYS, LATER_FEATURES, SECTIONS, check, guess, key_of, parse
+from magsag.adapters.settings.parts import WrongPart, shown
 from magsag.domain.errors import Invalid
 from magsag.domain.frozen import frozen
 from magsag.domain.location import is_postgres
@@ -86,14 +87,19 @@ class _Search:
     faults: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def take(self, key: str, given: object, source: str, in_file: bool = False) -> None:
-        """Note what is wrong with a value even if a stronger source overrides it."""
+    def take(self, key: str, given: object, source: str, written: Written | None = None) -> None:
+        """Note what is wrong with a value even if a stronger source overrides it; `written` is the file it is from."""
         try:
             value = check(key, given)
+        except WrongPart as error:
+            for inner, said in error.faults:
+                place = written.place(f"{key}.{inner}") if written is not None else source
+                self.faults.append(f"{place}: {key}.{inner}{said}")
+            return
         except ValueError as error:
             self.faults.append(f"{source}: {key} {error}")
             return
-        self.values.setdefault(key, _Value(value, source, in_file))
+        self.values.setdefault(key, _Value(value, source, written is not None))
 
 
 @frozen
@@ -143,7 +149,9 @@ def _take_file(written: Written, search: _Search) -> None:
         if section == "features" and name in LATER_FEATURES:
             search.faults.append(f"{source}: {key}: {_NOT_THERE}; remove the line")
         elif key in KEYS or (section in _NAMED and name):
-            search.take(key, given, source, in_file=True)
+            search.take(key, given, source, written)
+        elif key in SECTIONS:
+            search.faults.append(f"{source}: {key} is {shown(given)}, and a section: write [{key}], and its keys below")
         else:
             search.faults.append(f"{source}: {key} is no setting{guess(key)}")
 

@@ -29,8 +29,10 @@ class Written:
     lines: Mapping[str, int]
 
     def place(self, key: str) -> str:
-        """`magsag.toml:3`."""
-        return f"{self.shown}:{self.lines.get(key) or self.lines.get(key.partition('.')[0], 1)}"
+        """`magsag.toml:3`, the line of the key or of the nearest table around it."""
+        while key and key not in self.lines:
+            key = key.rpartition(".")[0]
+        return f"{self.shown}:{self.lines.get(key, 1)}"
 
 
 def read_file(path: Path, shown: str) -> Written:

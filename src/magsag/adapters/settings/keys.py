@@ -2,15 +2,13 @@
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from magsag.adapters.settings.parts import read_part, shown
 from magsag.domain.frozen import frozen
 from magsag.domain.location import is_postgres
 from magsag.domain.settings import Mode, Settings
 from magsag.policy.hosts import parse_hosts
-
-if TYPE_CHECKING:
-    from magsag.domain.manifests.base import Part
 
 LATER_FEATURES: Final = frozenset({"mcp", "handoff", "memory", "learning"})
 """switches of parts that this version does not have"""
@@ -20,6 +18,13 @@ FLAGS: Final = {"environment": "--env", "mode": "--mode", "catalog": "--catalog"
 
 _ALIAS: Final = re.compile(r"[a-z][a-z0-9_-]*")
 _WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
+_PUBLISHED: Final = re.compile(r"[^/\s]+/\S+")
+_PRICES: Final = (
+    "write {input = 0.15, output = 0.60}, in USD for a million tokens, "
+    'or whose published price it has: "openai/gpt-4o-mini"'
+)
+_LIMITS: Final = 'write breaker, rate or concurrency, e.g. {rate = {calls = 60, per = "1m"}}'
+SECTIONS: Final = frozenset({"models", "prices", "providers", "features", "sandbox", "http", "limits", "audit"})
 _TRUTH: Final = {
     "true": True,
     "1": True,
@@ -82,36 +87,36 @@ def guess(word: str) -> str:
 def _word(given: object) -> object:
     if isinstance(given, str) and _WORD.fullmatch(given):
         return given
-    raise ValueError(f"is {_said(given)}; write a short word such as production")
+    raise ValueError(f"is {shown(given)}; write a short word such as production")
 
 
 def _mode(given: object) -> object:
     if given in MODES:
         return given
-    raise ValueError(f"is {_said(given)}, which is no mode; the modes are {', '.join(MODES)}")
+    raise ValueError(f"is {shown(given)}, which is no mode; the modes are {', '.join(MODES)}")
 
 
 def _durability(given: object) -> object:
     if given in ("governed", "every_step"):
         return given
-    raise ValueError(f"is {_said(given)}; it is governed or every_step")
+    raise ValueError(f"is {shown(given)}; it is governed or every_step")
 
 
 def _packages(given: object) -> object:
     if given in ("exact", "compatible", "ignore"):
         return given
-    raise ValueError(f"is {_said(given)}; it is exact, compatible or ignore")
+    raise ValueError(f"is {shown(given)}; it is exact, compatible or ignore")
 
 
 def _path(given: object) -> object:
     if isinstance(given, str) and given and "\0" not in given:
         return given
-    raise ValueError(f"is {_said(given)}; write a path")
+    raise ValueError(f"is {shown(given)}; write a path")
 
 
 def _paths(given: object) -> object:
     if isinstance(given, str) or not isinstance(given, list | tuple):
-        raise ValueError(f"is {_said(given)}; write a list of paths")
+        raise ValueError(f"is {shown(given)}; write a list of paths")
     return tuple(_path(path) for path in given)
 
 
@@ -121,7 +126,7 @@ def _place(given: object) -> object:
 
 def _hosts(given: object) -> object:
     if not isinstance(given, list | tuple) or not all(isinstance(one, str) for one in given):
-        raise ValueError(f"is {_said(given)}; write a list of hosts")
+        raise ValueError(f"is {shown(given)}; write a list of hosts")
     try:
         parse_hosts(given)
     except ValueError as error:
@@ -141,14 +146,14 @@ def _ledger(given: object) -> object:
 def _switch(given: object) -> object:
     if isinstance(given, bool):
         return given
-    raise ValueError(f"is {_said(given)}; write true or false")
+    raise ValueError(f"is {shown(given)}; write true or false")
 
 
 def _whole(least: int, most: int) -> Callable[[object], object]:
     def checked(given: object) -> object:
         if isinstance(given, int) and not isinstance(given, bool) and least <= given <= most:
             return given
-        raise ValueError(f"is {_said(given)}; write a whole number from {least} to {most}")
+        raise ValueError(f"is {shown(given)}; write a whole number from {least} to {most}")
 
     return checked
 
@@ -157,7 +162,7 @@ def _seconds(least: float, most: float) -> Callable[[object], object]:
     def checked(given: object) -> object:
         if isinstance(given, int | float) and not isinstance(given, bool) and least <= given <= most:
             return float(given)
-        raise ValueError(f"is {_said(given)}; write seconds from {least:g} to {most:g}")
+        raise ValueError(f"is {shown(given)}; write seconds from {least:g} to {most:g}")
 
     return checked
 
@@ -167,7 +172,7 @@ def _model(alias: str, given: object) -> object:
         raise ValueError("is no alias; use small letters, digits, dashes and underscores")
     if isinstance(given, str) and all(given.partition(":")):
         return given
-    raise ValueError(f'is {_said(given)}; write "provider:model", e.g. "scripted:replies.yaml"')
+    raise ValueError(f'is {shown(given)}; write "provider:model", e.g. "scripted:replies.yaml"')
 
 
 def _provider(name: str, given: object) -> object:
@@ -175,26 +180,19 @@ def _provider(name: str, given: object) -> object:
         raise ValueError("is no provider; use small letters, digits, dashes and underscores")
     from magsag.domain.manifests.throttling import ProviderLimits
 
-    return _part(ProviderLimits, given)
+    return read_part(ProviderLimits, given, _LIMITS)
 
 
 def _price(alias: str, given: object) -> object:
     if not _ALIAS.fullmatch(alias):
         raise ValueError("is no alias; use small letters, digits, dashes and underscores")
+    if isinstance(given, str):
+        if _PUBLISHED.fullmatch(given):
+            return given
+        raise ValueError(f"is {shown(given)}; {_PRICES}")
     from magsag.domain.manifests.budget import ModelPrice
 
-    return _part(ModelPrice, given)
-
-
-def _part(model: "type[Part]", given: object) -> object:
-    from pydantic import ValidationError
-
-    try:
-        return model.model_validate(given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place, said = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
-        raise ValueError(f"is wrong at {place}: {said}" if place else f"is wrong: {said}") from None
+    return read_part(ModelPrice, given, _PRICES)
 
 
 def _truth(text: str) -> object:
@@ -213,10 +211,6 @@ def _number(text: str) -> object:
         except ValueError:
             continue
     return text
-
-
-def _said(given: object) -> str:
-    return f'"{given}"' if isinstance(given, str) else str(given).lower() if isinstance(given, bool) else str(given)
 
 
 _DEFAULTS: Final = Settings(project="", catalog="", ledger="")

@@ -68,6 +68,8 @@ class StepStarted:
     """by budget, what it may cost at most (`domain.budget`)"""
     lost: Mapping[str, int] | None = None
     """by unit, what the attempt before it is charged: it began, and nothing came back"""
+    prices: str | None = None
+    """the version of the prices by which money is reserved"""
     input: bytes | None = None
 
 
@@ -118,6 +120,7 @@ class StepFailed:
     verdict: Verdict | None = None
     spent: Mapping[str, int] | None = None
     assumed: bool | None = None
+    prices: str | None = None
     child_head: str | None = None
     input: bytes | None = None
     output: bytes
@@ -132,6 +135,7 @@ class StepWillRetry:
     due: int
     spent: Mapping[str, int] | None = None
     assumed: bool | None = None
+    prices: str | None = None
     output: bytes
     """`{type, message, details}` of the attempt that failed"""
 

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
-from magsag.domain.budget import MOST, SMALLEST, Price, Unit
+from magsag.domain.budget import MOST, SMALLEST, Unit
 from magsag.domain.manifests.base import Part
+from magsag.domain.price import Price, flat
 
 
 def smallest(unit: str, value: Any) -> int:
@@ -62,8 +63,9 @@ class ModelPrice(Part):
     """of what it answers"""
 
     def price(self) -> Price:
-        """As charges are counted by it; its version is the first 12 digits of a hash of both."""
-        return Price(self.input, self.output, sha256(f"{self.input} {self.output}".encode()).hexdigest()[:12])
+        """As charges are counted by it; its version ends in the first 12 digits of a hash of both."""
+        mark = sha256(f"{self.input} {self.output}".encode()).hexdigest()[:12]
+        return flat(self.input, self.output, f"magsag.toml {mark}", "magsag.toml")
 
 
 class Limits(Part):

@@ -15,6 +15,7 @@ from magsag.domain.frozen import frozen
 from magsag.domain.location import is_postgres, shown
 from magsag.domain.manifests import Skill
 from magsag.domain.manifests.isolation import Isolation
+from magsag.domain.price import Priced
 from magsag.domain.secret import SecretReference, reference_of
 from magsag.domain.settings import Settings
 from magsag.ports.clock import Clock
@@ -75,6 +76,8 @@ class Openers:
     """raises for one in which no act may write"""
     secret: Callable[[SecretReference], object] = lambda reference: None
     """raises for one that cannot be read here"""
+    prices: Callable[[], Sequence[Priced]] = tuple
+    """of every alias"""
 
 
 class Health:
@@ -206,11 +209,19 @@ class Health:
         yield Line(
             "models", State.OK, f"bound: {', '.join(names)}" if names else "no alias is bound; none is needed yet"
         )
+        yield from map(_price, self._open.prices())
 
 
 def _breaker(view: ThrottleView) -> Line:
     text = f"{view.name} is {view.state.value.replace('_', '-')}; it failed at {spoken(view.since or 0)}"
     return Line("breaker", State.WARN, text, f"once it works: magsag agent close-breaker {view.name}")
+
+
+def _price(one: Priced) -> Line:
+    if one.why:
+        return Line("price", State.FAIL, one.why, "mend [prices] in magsag.toml")
+    said = one.price.version if one.price is not None else "no price, so no budget of money lets it be asked"
+    return Line("price", State.OK, f"{one.alias}: {said}", "" if one.price else "magsag budget prices")
 
 
 def _disk(free: int, is_elsewhere: bool) -> Line:

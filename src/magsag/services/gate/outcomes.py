@@ -61,6 +61,7 @@ class Outcomes:
             standing=attempt.leans.id if attempt.leans else None,
             reserved=charge.reserved if charge is not None else None,
             lost=worst_of(before.reserved) if before is not None and before.reserved is not None else None,
+            prices=priced_by(attempt) if charge is not None else None,
             input=None if attempt.known else attempt.data,
         )
         tickets: Sequence[TicketRow] = ()
@@ -204,8 +205,11 @@ class Outcomes:
             await self.start(attempt)
         now = self._clock.now()
         due = now + int(delay_seconds * 1e6)
-        cost, output = spent(attempt, now - attempt.began, error), error_bytes(error)
-        fact = facts.StepWillRetry(at=now, step=attempt.id, type=error.type, due=due, spent=cost, output=output)
+        cost = spent(attempt, now - attempt.began, error)
+        prices = priced_by(attempt) if cost else None
+        fact = facts.StepWillRetry(
+            at=now, step=attempt.id, type=error.type, due=due, spent=cost, prices=prices, output=error_bytes(error)
+        )
         await self._surely(attempt, fact, Level.WRITTEN)
         attempt.started = attempt.performed = False
         attempt.nothing_happened &= error.type in DID_NOT_ACT
@@ -222,6 +226,7 @@ class Outcomes:
         """
         now = self._clock.now()
         known = attempt.known
+        cost = {} if released else spent(attempt, now - attempt.began, error)
         fact = facts.StepFailed(
             at=now,
             step=attempt.id,
@@ -230,7 +235,8 @@ class Outcomes:
             took=max(0, now - attempt.began) if attempt.began else 0,
             proposal=None if known else attempt.target.proposal,
             verdict=attempt.verdict,
-            spent={} if released else spent(attempt, now - attempt.began, error),
+            spent=cost,
+            prices=priced_by(attempt) if cost else None,
             input=None if known else attempt.data,
             output=error_bytes(error),
         )

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 
 from magsag.catalog.bundle import Bundle
 from magsag.catalog.code import FrozenCode
-from magsag.catalog.reach import all_steps, reached
+from magsag.catalog.reach import all_steps, models_reached, reached
 from magsag.domain.errors import ErrorType, Invalid, Retryable, StepFailed
 from magsag.domain.manifests import Flow, FlowStep, Skill
 from magsag.domain.manifests.isolation import Isolation, Resources
@@ -43,10 +43,16 @@ def confines_of_step(step: FlowStep | None) -> Confines:
 class Enforcing:
     """Whether this machine can hold what a program may reach within its confines."""
 
-    def __init__(self, sandbox: Callable[[], Sandbox], workspace: Callable[[], None]) -> None:
-        """`sandbox` is asked for only when something acts apart; `workspace` raises Invalid for one that is none."""
+    def __init__(
+        self, sandbox: Callable[[], Sandbox], workspace: Callable[[], None], priced: Callable[[str], object] = str
+    ) -> None:
+        """`sandbox` is asked for only when something acts apart; `workspace` raises Invalid for one that is none.
+
+        `priced` raises Invalid for a model alias of which a price was named that is not there.
+        """
         self._sandbox = sandbox
         self._workspace = workspace
+        self._priced = priced
         self._known: set[tuple[str, str]] = set()
 
     def require(self, bundle: Bundle, program: str) -> None:
@@ -57,6 +63,8 @@ class Enforcing:
         if (bundle.hash, program) in self._known:
             return
         self._workspace()
+        for alias in models_reached(bundle, program):
+            self._priced(alias)
         faults = [
             f"{name} declares `isolation: {confines.isolation}`, and {lack}"
             for name, confines in _apart(bundle, program)

@@ -18,6 +18,7 @@ from magsag.domain.manifests.budget import smallest
 from magsag.domain.values import encode_known
 from magsag.domain.verdicts import START
 from magsag.policy.budget import WARN_AT, asked, budget_of, reserves, show, worst_case
+from magsag.policy.pricing import asking_of, has_only_text
 from magsag.ports.budgets import Budgets
 from magsag.services.steps.attempt import Attempt
 from magsag.services.steps.targets import ChildAct, ModelAct, QuestionAct, WaitAct
@@ -89,18 +90,19 @@ def _of_model(act: ModelAct, attempt: Attempt) -> Mapping[str, int]:
     """A token is at least a byte of the request; the answer has as many as `max_tokens` allows, without it no end."""
     request, asked = attempt.value, attempt.acted
     limit = request.get("max_tokens") if isinstance(request, Mapping) else None
-    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 0:
+    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 0 or not has_only_text(request):
         return {}
     length = len(encode_known(request) if MARK_BYTES in asked else asked)
     found = {Unit.TOKENS.value: length + limit}
-    return found if act.price is None else {**found, Unit.USD.value: act.price.cost(length, limit)}
+    most = act.price.at_most(asking_of(request), length, limit) if act.price is not None else None
+    return found if most is None else {**found, Unit.USD.value: most}
 
 
 def count_tokens(attempt: Attempt, act: ModelAct, input: int, output: int) -> None:
     """Note what a model's answer took."""
     attempt.reported[Unit.TOKENS.value] = input + output
-    if act.price is not None:
-        attempt.reported[Unit.USD.value] = act.price.cost(input, output)
+    if act.price is not None and (cost := act.price.cost(asking_of(attempt.value), input, output)) is not None:
+        attempt.reported[Unit.USD.value] = cost
 
 
 def priced_by(attempt: Attempt) -> str | None:

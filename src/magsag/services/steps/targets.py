@@ -11,13 +11,13 @@ from magsag.catalog.contracts import Contract
 from magsag.catalog.reach import all_steps
 from magsag.catalog.references import Reference
 from magsag.domain.approval import ApprovalRule
-from magsag.domain.budget import Price
 from magsag.domain.effects import Effect
 from magsag.domain.errors import Invalid
 from magsag.domain.facts import Decision, Proposal, Verdict
 from magsag.domain.frozen import frozen
 from magsag.domain.manifests import Agent, Flow, FlowStep, Retry, Skill
 from magsag.domain.manifests.isolation import Isolation
+from magsag.domain.price import Price
 from magsag.domain.verdicts import APPROVE, BUILT_IN, DETACH, QUESTION
 from magsag.policy.judge import Applicable, applicable, settled
 from magsag.policy.record import PLAIN, Traits
@@ -290,7 +290,7 @@ class Targets:
             alias,
             proposal,
             self.permitted(proposal),
-            ModelAct(bound.provider, bound.model, bound.price),
+            ModelAct(bound.provider, bound.model, bound.priced()),
             paid=True,
             throttled=bound.throttled,
         )

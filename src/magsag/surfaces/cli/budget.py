@@ -10,6 +10,7 @@ from magsag.surfaces.cli.writing import put_json, put_table, say
 
 if TYPE_CHECKING:
     from magsag.domain.budget import Cap
+    from magsag.domain.price import Priced, Rate
     from magsag.services.people.budgets import BudgetView
 
 _AS = "Say who you are; counts in development, for entries with `proof: claim`."
@@ -80,6 +81,39 @@ def history(call: Call) -> None:
             (iso(cap.at) or "", cap.scope, cap.unit, _amount(cap.unit, cap.cap), cap.by, cap.reason) for cap in found
         ]
         put_table(("time", "scope", "unit", "cap", "by", "reason"), rows)
+
+
+@command.command("prices")
+@click.pass_obj
+def prices(call: Call) -> None:
+    """Show what the models of [models] cost, in USD for a million tokens, and who says so."""
+    found = call.app.prices.listed()
+    if call.wants_json:
+        put_json([_price_document(one) for one in found])
+    elif not found:
+        say("no alias is bound in [models]")
+    else:
+        put_table(("alias", "model", "input", "output", "from"), [_price_line(one) for one in found])
+
+
+def _price_line(one: "Priced") -> tuple[str, ...]:
+    if one.price is None:
+        return (one.alias, one.bound, "none", "none", one.why or "nobody: [prices] has no price of it")
+    rate = one.price.brackets[0].rate
+    return (one.alias, one.bound, _amount("usd", rate.input), _amount("usd", rate.output), one.price.version)
+
+
+def _price_document(one: "Priced") -> dict[str, object]:
+    from magsag.policy.budget import plain
+
+    def rate(given: "Rate") -> dict[str, object]:
+        return {name: plain("usd", getattr(given, name)) for name in ("input", "output", "request")}
+
+    price = one.price
+    rates = [{"above": each.above, **rate(each.rate)} for each in price.brackets] if price is not None else None
+    dearest = rate(price.dearest) if price is not None and price.dearest is not None else None
+    about = {"version": price.version if price is not None else None, "why": one.why or None}
+    return {"alias": one.alias, "model": one.bound, "rates": rates, "dearest": dearest, **about}
 
 
 def _line(one: "BudgetView") -> tuple[str, ...]:

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from magsag.services.proofs.budget import BudgetProof
     from magsag.services.proofs.crash import CrashProof
     from magsag.services.proofs.gate import GateProof
+    from magsag.services.steps.prices import Prices
     from magsag.services.steps.throttles import ThrottleStates
 
 
@@ -57,6 +58,8 @@ class Services(Protocol):
     def budgets(self) -> "BudgetBook": ...
     @property
     def caps(self) -> "BudgetBook": ...
+    @property
+    def prices(self) -> "Prices": ...
     @property
     def runs(self) -> "Runs": ...
     @property
