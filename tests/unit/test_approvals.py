@@ -321,7 +321,7 @@ def test_a_retry_that_people_deny_leaves_a_doubt_since_an_attempt_may_have_acted
         raise Retryable("unavailable", "no answer", retry_after_seconds=100)
 
     WORLD.on_act = fails
-    assert bench.run(5).reasons[0].on is ParkedOn.APPROVAL
+    assert bench.through(5).reasons[0].on is ParkedOn.APPROVAL
     answer(bench, "maria", Answer.DENY, reason="let it be")
     parked = bench.resume()
     assert (parked.status, parked.reasons[0].on) == (RunStatus.PARKED, ParkedOn.DOUBT)

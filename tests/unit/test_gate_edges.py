@@ -72,7 +72,7 @@ class Robbed:
 
 
 class TestStopping:
-    FILES = skill("idem", "idempotent", retry="{attempts: 5, backoff: 20s}")
+    FILES = skill("idem", "idempotent", retry="{attempts: 5, backoff: 8s}")
 
     def test_an_effect_that_fails_while_the_leg_stops_is_tried_again_in_the_next(self, make: Make) -> None:
         async def act(name: str, payload: Any, ctx: Any) -> Any:

@@ -171,13 +171,14 @@ class TestAttempts:
     def test_what_the_other_side_asks_for_is_waited(self, make: Make) -> None:
         WORLD.on_act = failing(Retryable("rate_limit", "slow down", retry_after_seconds=90))
         bench = make('return await ctx.skill("idem", 7)', self.FILES["idem"])
-        bench.run()
+        assert bench.run().reasons[0].on is ParkedOn.TIME
+        assert bench.through().output == 7
         assert bench.time.passed >= 90
 
     def test_attempts_end(self, make: Make) -> None:
         WORLD.on_act = failing(*[Retryable("unavailable", f"no {number}") for number in range(9)])
         bench = make('return await ctx.skill("idem", 7)', self.FILES["idem"])
-        result = bench.run()
+        result = bench.through()
         assert result.error is not None
         assert (result.error.type, result.error.message) == (ErrorType.UNAVAILABLE, "no 2")
         assert WORLD.count().total() == 3
@@ -200,7 +201,7 @@ class TestAttempts:
             return payload
 
         WORLD.on_act = act
-        make('return await ctx.skill("idem", {"list": [1]})', self.FILES["idem"]).run()
+        make('return await ctx.skill("idem", {"list": [1]})', self.FILES["idem"]).through()
         assert seen == [[1], [1], [1]]
 
     def test_a_retry_is_judged_again(self, make: Make) -> None:

@@ -12,13 +12,15 @@ from magsag.domain.approval import Acting, Answer, Proof
 from magsag.domain.breaking import BreakerMoved, BreakerState
 from magsag.domain.effects import Level
 from magsag.domain.errors import ErrorType, Invalid, Retryable, StepFailed, StoreBroken
-from magsag.domain.facts import RunStatus, StepStatus
+from magsag.domain.facts import ParkedOn, RunStatus, StepStatus
+from magsag.domain.ids import RunId
 from magsag.domain.manifests.throttling import BreakerRule, ProviderLimits
+from magsag.domain.settings import Features
 from magsag.policy.throttle import Limits, settle
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Declined, TicketQuery, Write, Written
 from magsag.ports.throttles import ThrottleRow
-from magsag.services.driving.runs import Order, RunResult
+from magsag.services.driving.runs import Order
 from magsag.services.people.approvals import Decision
 from magsag.services.steps.throttles import ThrottleStates, change, throttle_of
 from tests.unit.world import ALLOW, WORLD, Bench, agent, skill
@@ -87,14 +89,12 @@ def fails(error: Exception) -> None:
     WORLD.on_act = act
 
 
-def through(bench: Bench, payload: list[int]) -> RunResult:
-    """The run to its end: whenever it sleeps, time goes on, and another process takes it up."""
-    result = bench.run(payload)
-    while result.status is RunStatus.PARKED:
-        due = min(reason.due for reason in result.reasons if reason.due is not None)
-        bench.time.passed += max(0, due - bench.time.clock.now()) / 1e6
-        result = bench.resume()
-    return result
+def taken(bench: Bench, name: str) -> None:
+    """Somebody else has taken the last call of its rate: the next one is an hour or less away."""
+    now, row = bench.store.throttle(name)
+    full_at = now + 60_000_000
+    version = 1 if row is None else row.version + 1
+    assert bench.store.put_throttle(ThrottleRow(name, version, b'{"full_at":%d,"at":%d}' % (full_at, now)))
 
 
 def moves(bench: Bench) -> list[BreakerState]:
@@ -149,7 +149,7 @@ def test_after_the_cool_down_one_call_tries_and_closes_it(bench: Callable[..., B
         return "fine"
 
     WORLD.on_act = act
-    result = through(made, [0] * 6 + [31, 0, 31, 0, 0])
+    result = made.through([0] * 6 + [31, 0, 31, 0, 0])
     assert result.output == ["raised"] * 5 + ["unavailable", "raised", "unavailable"] + ["ok"] * 3
     state = BreakerState
     assert moves(made) == [state.OPEN, state.HALF_OPEN, state.OPEN, state.HALF_OPEN, state.CLOSED]
@@ -208,7 +208,7 @@ def test_an_open_breaker_is_not_waited_for(bench: Callable[..., Bench]) -> None:
 
 def test_a_rate_refuses_what_comes_too_early_and_says_when(bench: Callable[..., Bench]) -> None:
     made = bench(*calling("look", rate="{calls: 2, per: 20s}"))
-    assert through(made, [0, 0, 0, 10, 0]).output == ["ok", "ok", "rate_limit", "ok", "rate_limit"]
+    assert made.through([0, 0, 0, 10, 0]).output == ["ok", "ok", "rate_limit", "ok", "rate_limit"]
     assert b"the next call may go in 10.000 s" in made.step("look#3").output
     assert b'"retry_after":10.0' in made.step("look#3").output
 
@@ -216,10 +216,58 @@ def test_a_rate_refuses_what_comes_too_early_and_says_when(bench: Callable[..., 
 def test_a_retry_on_rate_limit_waits_that_long(bench: Callable[..., Bench]) -> None:
     made = bench(*calling("idem", "idempotent", rate="{calls: 1, per: 60s}", retry="{attempts: 2, backoff: 1ms}"))
     began = made.time.passed
-    assert made.run([0, 0]).output == ["ok", "ok"]
+    assert made.through([0, 0]).output == ["ok", "ok"]
     assert made.time.passed - began == pytest.approx(60)
     assert len(WORLD.calls) == 2
     assert made.step("idem#2").attempt == 1
+
+
+def test_a_long_wait_for_a_rate_parks_the_run_and_counts_over_legs(bench: Callable[..., Bench]) -> None:
+    made = bench(*calling("look", rate="{calls: 1, per: 60s}", retry="{attempts: 3, backoff: 1ms}"))
+    parked = made.run([0, 0])
+    (reason,) = parked.reasons
+    assert (reason.on, reason.step, reason.waits) == (ParkedOn.TIME, "look#2", 1)
+    assert reason.due == made.time.clock.now() + 60_000_000
+    row = made.store.row(RunId("r"))
+    assert row is not None
+    assert (row.status, row.due) == (RunStatus.PARKED, reason.due)
+    made.time.passed += 30
+    assert made.resume().reasons[0].waits == 1  # woken too early: it has not asked again, so it has not waited again
+    for _ in range(2):  # somebody else is always quicker
+        made.time.passed += 60
+        taken(made, "skill:look")
+        made.resume()
+    assert made.resume().output == ["ok", "rate_limit"]
+    assert len(WORLD.calls) == 1
+
+
+def test_a_short_wait_stays_in_the_process(bench: Callable[..., Bench]) -> None:
+    made = bench(*calling("look", rate="{calls: 1, per: 9s}", retry="{attempts: 2, backoff: 1ms}"))
+    assert made.run([0, 0]).output == ["ok", "ok"]
+    assert "RunParked" not in made.kinds()
+
+
+def test_a_run_that_is_not_durable_waits_in_the_process(bench: Callable[..., Bench]) -> None:
+    limits = {"rate": "{calls: 1, per: 15s}", "retry": "{attempts: 2}"}
+    program = agent("main", TOGETHER, uses="skill:look")
+    made = bench(skill("look", "read", **limits), program, features=Features(durable=False))
+    assert made.run(2).output == ["ok", "ok"]
+
+
+def test_an_approved_step_that_waits_for_its_rate_keeps_its_approval(bench: Callable[..., Bench]) -> None:
+    people = {"people.yaml": "kind: people\nschema: 1\npeople:\n  - {id: ann, proof: os_user}\n"}
+    limits = {"rate": "{calls: 1, per: 1h}", "retry": "{attempts: 2}"}
+    made = bench(*calling("asks", "unrepeatable", **limits), people, actor="tester")
+    taken(made, "skill:asks")
+    assert made.run([0]).reasons[0].on is ParkedOn.APPROVAL
+    (ticket,) = made.store.tickets(TicketQuery())
+    made.app.approvals.decide(ticket.id, Decision(Acting("ann", Proof.OS_USER), Answer.APPROVE))
+    waits = made.resume()
+    assert (waits.reasons[0].on, made.step("asks#1").status) == (ParkedOn.TIME, StepStatus.HELD)
+    assert made.onward(waits).output == ["ok"]
+    assert made.step("asks#1").approval == ticket.id
+    assert len(WORLD.calls) == 1
+    assert made.store.check() == []
 
 
 def test_a_step_that_is_given_up_while_it_waits_is_cancelled(bench: Callable[..., Bench]) -> None:
@@ -232,7 +280,7 @@ def test_a_step_that_is_given_up_while_it_waits_is_cancelled(bench: Callable[...
     """
     limited = skill("look", "read", rate="{calls: 1, per: 1h}", retry="{attempts: 3}")
     made = bench(limited, agent("main", body, uses="skill:look"))
-    assert made.run().output == "timeout"
+    assert made.through().output == "timeout"
     assert len(WORLD.calls) == 1
     assert made.step("t1/look#1").status is StepStatus.CANCELLED
     assert made.resume().output == "timeout"

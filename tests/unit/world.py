@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from magsag.adapters.store.memory import MemoryStore
 from magsag.app import App, build
-from magsag.domain.facts import Fact
+from magsag.domain.facts import Fact, ParkedOn, RunStatus
 from magsag.domain.ids import RunId, StepId
 from magsag.engine.chain import unseal
 from magsag.engine.run import Run
@@ -145,6 +145,18 @@ class Bench:
     def resume(self, app: App | None = None) -> RunResult:
         """Drive the run again, in another process when none is given."""
         return self.time.run((app or self.process()).runs.resume(RunId("r")))
+
+    def through(self, payload: object = None) -> RunResult:
+        """The run `r` to its end, or until it waits for more than time: another process takes it up when it is due."""
+        return self.onward(self.run(payload))
+
+    def onward(self, result: RunResult) -> RunResult:
+        """The same of a run that has parked."""
+        while result.status is RunStatus.PARKED and all(one.on is ParkedOn.TIME for one in result.reasons):
+            due = min(one.due for one in result.reasons if one.due is not None)
+            self.time.passed += max(0, due - self.time.clock.now()) / 1e6
+            result = self.resume()
+        return result
 
     def on(self, store: Store) -> "Bench":
         """The same project, read already, on another store and in a time of its own."""

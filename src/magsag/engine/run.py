@@ -71,6 +71,14 @@ class Signal:
     input: bytes | None
 
 
+@frozen
+class Waited:
+    """A step had to wait for leave, and the run parked with it."""
+
+    times: int
+    due: int
+
+
 @dataclass(slots=True)
 class Run:
     """One execution. The driver owns the only reference."""
@@ -98,7 +106,8 @@ class Run:
     """by reference, the first use of each version"""
     holding: int = 0
     """how many of its steps hold something back"""
-
+    waited: dict[StepId, Waited] = field(default_factory=dict)
+    """its steps that have parked it while they waited for leave by a rate or a concurrency"""
     standing: dict[str, facts.StandingApproved] = field(default_factory=dict)
     """by id, what people approved beforehand when they answered its tickets"""
     revoked: set[str] = field(default_factory=set)
@@ -165,7 +174,7 @@ def _whole(run: Run, fact: facts.RunFact) -> None:
                 raise Illegal(f"run {run.id} has ended twice")
             run.ended, run.status, run.parked = fact, fact.status, None
         case facts.RunParked():
-            run.parked, run.status = fact, RunStatus.PARKED
+            _park(run, fact)
         case facts.RunScored():
             run.scores.append(fact)
         case _:
@@ -196,6 +205,13 @@ def _beside(
             run.erased_by = fact.by
         case BreakerMoved():
             pass
+
+
+def _park(run: Run, fact: facts.RunParked) -> None:
+    run.parked, run.status = fact, RunStatus.PARKED
+    for reason in fact.reasons:
+        if reason.waits is not None and reason.run is None:
+            run.waited[reason.step] = Waited(reason.waits, reason.due or fact.due)
 
 
 def wake(run: Run) -> None:

@@ -114,6 +114,8 @@ class ParkReason:
     """the child run that waits, when it is not the run itself"""
     ticket: str | None = None
     """the approval that it waits for"""
+    waits: int | None = None
+    """of a step that waits for leave by a rate or a concurrency: how often it has by now"""
 
 
 @frozen

@@ -31,6 +31,7 @@ from magsag.services.gate.judging import Judging
 from magsag.services.gate.lookups import CannotTell, Happened, Lookups, NotHappened, is_abandoned
 from magsag.services.gate.notes import Notes
 from magsag.services.gate.outcomes import Outcomes, failure
+from magsag.services.gate.pausing import Pausing
 from magsag.services.gate.performing import Performing
 from magsag.services.gate.secrets import SecretDesk
 from magsag.services.gate.throttling import Throttling
@@ -72,6 +73,7 @@ class Gate:
         self._throttling = throttling = Throttling(store, recorder, clock, seconds)
         self._judging = Judging(switches, store, clock, throttling.moved)
         self._performing = Performing(self._outcomes, throttling, store, values, clock, seconds, self.secrets, means)
+        self._pausing = Pausing(self._outcomes, clock, switches.durable)
         self._lookups = Lookups(clock, self._performing.look_up)
         self.notes = Notes(recorder, clock)
 
@@ -167,7 +169,7 @@ class Gate:
                 return await self._look_up(attempt, step)
             case Wanted.JUDGE:
                 attempt.number = step.attempt + 1
-                await self._pause(attempt, max(0, step.due - self._clock.now()) / 1e6)
+                await self._pausing.for_attempt(attempt, step.due, step.error_type)
                 return await self._attempts(attempt)
             case Wanted.PERFORM:
                 attempt.started, attempt.verdict, attempt.began = True, step.verdict, self._clock.now()
@@ -302,11 +304,11 @@ class Gate:
 
     async def _may_go(self, attempt: Attempt) -> bool:
         """Whether breaker, rate and concurrency let it act; False when it had to wait, and was judged again."""
-        refused = self._throttling.admit(attempt)
+        refused = self._pausing.left(attempt) or self._throttling.admit(attempt)
         if isinstance(refused, StepFailed):
             raise await self._outcomes.fail(attempt, refused)
         if refused is not None:
-            await self._pause(attempt, refused)
+            await self._pausing.for_leave(attempt, refused)
             await self._judged(attempt)
         return refused is None
 
@@ -326,19 +328,8 @@ class Gate:
         if delay is None or (attempt.cancelled and attempt.given_up):
             raise await self._outcomes.fail(attempt, error)
         await self._outcomes.will_retry(attempt, error, delay)
-        await self._pause(attempt, delay)
+        await self._pausing.for_attempt(attempt, attempt.seat.run.steps[attempt.id].due, error.type)
         return None
-
-    async def _pause(self, attempt: Attempt, seconds: float) -> None:
-        """Wait until the next attempt is due. A step that is given up meanwhile is cancelled."""
-        try:
-            if attempt.cancelled:
-                raise asyncio.CancelledError
-            await asyncio.sleep(seconds)
-        except asyncio.CancelledError:
-            if attempt.given_up:
-                self._outcomes.cancelled(attempt)
-            raise
 
     async def _doubt(self, attempt: Attempt, why: str) -> Stopped:
         await self._outcomes.in_doubt(attempt, why)

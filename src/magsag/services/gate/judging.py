@@ -74,7 +74,7 @@ class Judging:
         children = seat.leg.tree.children
         if seat.run.id not in children:
             children[seat.run.id] = _begun(seat.run)
-        if attempt.number == 1 and not attempt.waits:
+        if attempt.number == 1 and attempt.verdict is None:
             children[seat.run.id] += 1
         begun = children[seat.run.id]
         refused = no_child(seat.lineage, target.proposal.target, begun, limits.depth, limits.children)

@@ -9,7 +9,7 @@ from typing import Any, Final, NoReturn
 
 from magsag.domain.effects import Effect
 from magsag.domain.errors import ErrorType, Invalid, StepFailed, Stopped
-from magsag.domain.facts import ParkedOn, RunStatus, StepStatus
+from magsag.domain.facts import ParkedOn, ParkReason, RunStatus, StepStatus
 from magsag.domain.ids import StepId, child_run_id
 from magsag.domain.secret import SecretReference
 from magsag.domain.values import encode
@@ -53,6 +53,8 @@ class Reading(Gate):
         known = course.ask(id)
         if scope.given_up_at and (known is None or not 0 < known.order <= scope.given_up_at):
             await course.block()
+        if (known is None or known.status is StepStatus.HELD) and (waited := course.waits.get(id)) is not None:
+            _park_again(seat, waited)
         if known is None:
             await course.go_beyond(id, f"the record does not have this step: {_spoken(target)}")
         self._match(seat, known, target, payload)
@@ -116,8 +118,7 @@ class Reading(Gate):
                     seat.park(reason.on, StepId(f"{known.id}/{reason.step}"), reason.reason)
                 raise Stopped("its child run is parked")
         if (parked := self._course.waits.get(known.id)) is not None:
-            seat.park(parked.on, known.id, parked.reason, parked.due, parked.event)
-            raise Stopped(parked.reason)
+            _park_again(seat, parked)
         await self._course.go_beyond(known.id, f"the record has it {known.status}, without an outcome")
 
     def _stop(self, id: StepId, what: What, said: str, pointer: str | None = None) -> NoReturn:
@@ -226,6 +227,12 @@ class _Silent:
     async def complete(self, model: str, request: Mapping[str, Any]) -> ModelReply:
         """Refuses."""
         raise Stopped("a replay asks no model")
+
+
+def _park_again(seat: Seat, reason: ParkReason) -> NoReturn:
+    """As the record has it. A step that waited for leave may have left no other trace."""
+    seat.park(reason.on, reason.step, reason.reason, reason.due, reason.event, waits=reason.waits)
+    raise Stopped(reason.reason)
 
 
 def _spoken(target: Target) -> str:

@@ -141,9 +141,10 @@ class Seat:
         due: int | None = None,
         event: str | None = None,
         ticket: str | None = None,
+        waits: int | None = None,
     ) -> None:
         """Note one reason; the program is dropped by `Stopped`."""
-        self.reasons.append(ParkReason(on, step, reason, due, event, ticket=ticket))
+        self.reasons.append(ParkReason(on, step, reason, due, event, ticket=ticket, waits=waits))
 
     def given_up(self, scope: Scope) -> bool:
         """Whether work in this branch was cancelled on purpose: by `ctx`, above it, or for the whole tree."""

@@ -13,6 +13,8 @@ from magsag.domain.ids import RunId
 
 SHORT_SECONDS: Final = 1.0
 """a wait that is over within this time is waited for, rather than parked on"""
+PATIENCE_SECONDS: Final = 10.0
+"""the same of a wait that no program asked for: between two attempts of a step, or for leave to start one"""
 
 
 @dataclass(slots=True, eq=False)
@@ -21,6 +23,8 @@ class _Rest:
     event: str | None
     until: float | None
     """by the loop's clock"""
+    patience: float
+    """within so many seconds it is waited for rather than parked on"""
     woken: "asyncio.Future[bool]"
 
 
@@ -47,13 +51,13 @@ class Strands:
         self._working -= 1
         self._settle()
 
-    async def rest(self, run: RunId, event: str | None, seconds: float | None) -> bool:
+    async def rest(self, run: RunId, event: str | None, seconds: float | None, patience: float = SHORT_SECONDS) -> bool:
         """Wait for a signal, or for so many seconds. True: look again; False: the leg is over, park."""
         if self.is_over:
             return False
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds if seconds is not None else None
-        rest = _Rest(run, event, until, loop.create_future())
+        rest = _Rest(run, event, until, patience, loop.create_future())
         timer = loop.call_at(until, self._wake, rest, True) if until is not None else None
         self._resting[rest] = None
         self.end()
@@ -91,13 +95,13 @@ class Strands:
 
     def _park(self) -> None:
         """Is everything at rest, and nothing over soon? What is cancelled is about to work."""
-        soon = asyncio.get_running_loop().time() + SHORT_SECONDS
-        if self._working or any(rest.woken.done() or _is_over(rest, soon) for rest in self._resting):
+        now = asyncio.get_running_loop().time()
+        if self._working or any(rest.woken.done() or _is_soon_over(rest, now) for rest in self._resting):
             return
         self.is_over = bool(self._resting)
         for rest in list(self._resting):
             self._wake(rest, False)
 
 
-def _is_over(rest: _Rest, by: float) -> bool:
-    return rest.until is not None and rest.until <= by
+def _is_soon_over(rest: _Rest, now: float) -> bool:
+    return rest.until is not None and rest.until <= now + rest.patience
