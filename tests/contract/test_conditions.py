@@ -8,7 +8,8 @@ import pytest
 
 from magsag.adapters.conditions import CelConditions
 from magsag.domain.condition import ConditionFailed, Conditions
-from magsag.testing.conditions_suite import ARGS, TYPES, ConditionsSuite
+from magsag.testing.conditions_suite import ConditionsSuite
+from magsag.testing.sample_conditions import ARGS, TYPES
 
 
 class TestCel(ConditionsSuite):

@@ -5,8 +5,8 @@ import pytest
 from magsag.adapters.store.memory import MemoryStore
 from magsag.domain.errors import Invalid
 from magsag.ports.ledger import Store
-from magsag.testing.sample_runs import RUN, append, begin, done
-from magsag.testing.store_suite import OpenStore, StoreSuite
+from magsag.testing.sample_runs import RUN, OpenStore, append, begin, done
+from magsag.testing.store_suite import StoreSuite
 
 
 class TestMemory(StoreSuite):

@@ -6,7 +6,8 @@ import pytest
 
 from magsag.adapters.store.postgres.store import PostgresStore
 from magsag.ports.ledger import Store
-from magsag.testing.store_suite import OpenStore, StoreSuite
+from magsag.testing.sample_runs import OpenStore
+from magsag.testing.store_suite import StoreSuite
 
 pytestmark = pytest.mark.needs("postgres")
 

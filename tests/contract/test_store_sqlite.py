@@ -16,8 +16,8 @@ from magsag.adapters.store.statements import statements
 from magsag.domain.errors import Invalid
 from magsag.domain.ids import RunId
 from magsag.ports.ledger import Store
-from magsag.testing.sample_runs import RUN, SYNCED, append, begin, done, end
-from magsag.testing.store_suite import OpenStore, StoreSuite
+from magsag.testing.sample_runs import RUN, SYNCED, OpenStore, append, begin, done, end
+from magsag.testing.store_suite import StoreSuite
 
 
 class TestSqlite(StoreSuite):

@@ -1,11 +1,13 @@
 """Small runs to write to a store: facts, rows and leases that hold together, for suites and proofs."""
 
+from collections.abc import Callable
 from itertools import count
 from typing import Final
 
 from magsag.domain.approval import ApprovalRule, Ask, TicketState
 from magsag.domain.effects import Effect, Level
 from magsag.domain.facts import (
+    CancelRequested,
     Decision,
     Fact,
     ParkedOn,
@@ -22,10 +24,12 @@ from magsag.domain.facts import (
 from magsag.domain.ids import RunId, StepId
 from magsag.engine.chain import seal
 from magsag.policy.approval import binding, opened
-from magsag.ports.ledger import Change, Fault, Lease, NewRun, Sealed, Store, TicketRow, Write, Written
+from magsag.ports.ledger import Change, Fault, Lease, NewRun, Record, Sealed, Store, TicketRow, Write, Written
 from magsag.ports.standing_approvals import StandingRow
 from magsag.services.steps.tickets import Kept, Place, first_row
 
+OpenStore = Callable[[], Store]
+"""another opening of the same data"""
 WRITTEN, SYNCED = Level.WRITTEN, Level.SYNCED
 RUN: Final = RunId("0193run")
 ELSEWHERE: Final = "another-machine:1:abc"
@@ -137,3 +141,20 @@ def park(store: Store, lease: Lease, due: int) -> None:
     """Park a run and give its lease back."""
     change = Change(RunStatus.PARKED, ParkedOn.TIME, due, updated=10)
     store.write([Write(lease.root, lease.root, [parked(due)], lease, change=change, release=True)], SYNCED)
+
+
+def record(key: str, value: bytes) -> Record:
+    """What an act of the tenant `local` puts."""
+    return Record("local", key, value, at=2)
+
+
+def put(store: Store, lease: Lease, *records: Record) -> None:
+    """The outcome of an act, with what it puts."""
+    (answer,) = store.write([Write(RUN, RUN, [done(f"put-{records[0].key}")], lease, records=records)], WRITTEN)
+    assert isinstance(answer, Written)
+
+
+def wake(store: Store, run: RunId, at: int) -> None:
+    """What somebody appends without a lease, to be looked at by a leg."""
+    (answer,) = store.write([Write(run, RUN, [sealed(CancelRequested(at=9, by="ann"))], wake=at)], SYNCED)
+    assert isinstance(answer, Written)
