@@ -102,6 +102,7 @@ def left(**changes: Any) -> Outcome:
         ({"spent": Counter(usd=4)}, ["4 usd are on record as spent, 5 in the clean run"]),
         ({"spent": Counter(usd=10)}, ["10 usd are on record as spent, 5 in the clean run"]),
         ({"spent": Counter(usd=10), "reads": 2}, []),
+        ({"spent": Counter(usd=7), "assumed": Counter(usd=2)}, []),
     ],
 )
 def test_what_is_not_as_in_the_clean_run_is_said(changes: dict[str, Any], said: list[str]) -> None:

@@ -22,7 +22,7 @@ from magsag.engine.run import Step
 from magsag.policy.budget import exhausted, worst_of
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Record, TicketRow, Write
-from magsag.ports.standing_approvals import Leaning
+from magsag.services.gate.committing import Committing
 from magsag.services.recording.commits import Commit
 from magsag.services.recording.large import Values
 from magsag.services.recording.masking import RESOLVED
@@ -37,6 +37,7 @@ class Outcomes:
 
     def __init__(self, recorder: Recorder, values: Values, clock: Clock, switches: Switches) -> None:
         self._recorder = recorder
+        self._committing = Committing(recorder)
         self._values = values
         self._clock = clock
         self._every_step = switches.every_step
@@ -74,9 +75,9 @@ class Outcomes:
             return
         attempt.started = True
         if spends is not None:
-            await self._surely(attempt, fact, Level.SYNCED, tickets=tickets)
+            await self._committing.surely(attempt, fact, Level.SYNCED, tickets=tickets)
         elif target.proposal.effect in EFFECTFUL or attempt.leans is not None:
-            await self._surely(attempt, fact, Level.SYNCED, leans=(attempt.leans,) if attempt.leans else ())
+            await self._committing.surely(attempt, fact, Level.SYNCED, leans=(attempt.leans,) if attempt.leans else ())
         else:
             self._recorder.keep(attempt.seat.leg.tree, attempt.seat.run, fact)
 
@@ -99,7 +100,7 @@ class Outcomes:
         intent = self._recorder.intend(tree, run, fact, level, write)
         attempt.seat.going[attempt.id] = attempt.target.proposal.target
         try:
-            await self._committed(attempt, intent)
+            await self._committing.committed(attempt, intent)
         finally:
             del attempt.seat.going[attempt.id]
         if intent.short is not None:
@@ -124,7 +125,7 @@ class Outcomes:
             ask=ask,
             input=attempt.data,
         )
-        await self._surely(attempt, fact, Level.SYNCED, tickets=tickets)
+        await self._committing.surely(attempt, fact, Level.SYNCED, tickets=tickets)
 
     async def succeeded(self, attempt: Attempt, acted: Acted) -> Told:
         """The outcome meets its contract, goes on record, and then the program hears of it."""
@@ -210,7 +211,7 @@ class Outcomes:
         fact = facts.StepWillRetry(
             at=now, step=attempt.id, type=error.type, due=due, spent=cost, prices=prices, output=error_bytes(error)
         )
-        await self._surely(attempt, fact, Level.WRITTEN)
+        await self._committing.surely(attempt, fact, Level.WRITTEN)
         attempt.started = attempt.performed = False
         attempt.nothing_happened &= error.type in DID_NOT_ACT
         attempt.charge, attempt.reported = None, {}
@@ -241,7 +242,7 @@ class Outcomes:
             output=error_bytes(error),
         )
         if tickets:
-            await self._surely(attempt, fact, Level.SYNCED, tickets=tickets)
+            await self._committing.surely(attempt, fact, Level.SYNCED, tickets=tickets)
         else:
             await self._settle(attempt, fact)
         return failure(attempt.seat.run.steps[attempt.id])
@@ -256,7 +257,8 @@ class Outcomes:
         effectful = attempt.target.proposal.effect in EFFECTFUL
         if self._every_step or effectful or attempt.target.paid or attempt.charge is not None:
             try:
-                await self._in_order(attempt, fact, Level.SYNCED if self._every_step else Level.WRITTEN, records)
+                level = Level.SYNCED if self._every_step else Level.WRITTEN
+                await self._committing.outcome(attempt, fact, level, records)
             except LeaseLost:
                 if effectful:
                     tree = attempt.seat.leg.tree
@@ -267,42 +269,16 @@ class Outcomes:
         if attempt.cancelled:
             raise asyncio.CancelledError
 
-    async def _in_order(self, attempt: Attempt, fact: facts.StepFact, level: Level, records: Sequence[Record]) -> None:
-        """Where outcomes are delivered one by one, none behind this one passes before it is written."""
-        turnstile, order = attempt.scope.turnstile, attempt.seat.run.order + 1
-        if turnstile is None:
-            return await self._surely(attempt, fact, level, records)
-        turnstile.announce(order)
-        try:
-            await self._surely(attempt, fact, level, records)
-        finally:
-            turnstile.arrived(order)
+    async def caught_up(self, attempt: Attempt, owed: Commit) -> None:
+        """Wait for what its tree owes, before an act without an intent; an intent is committed after it, or with it.
 
-    async def _surely(
-        self,
-        attempt: Attempt,
-        fact: facts.StepFact,
-        level: Level,
-        records: Sequence[Record] = (),
-        tickets: Sequence[TicketRow] = (),
-        leans: Sequence[Leaning] = (),
-    ) -> None:
-        """Wait for the commit, whatever happens to the task meanwhile. Raises StoreBroken, LeaseLost."""
-        tree = attempt.seat.leg.tree
-        run, recorder = attempt.seat.run, self._recorder
-        written = recorder.propose(tree, run, [fact], level, records=records, tickets=tickets, leans=leans)
-        await self._committed(attempt, written)
-
-    async def _committed(self, attempt: Attempt, written: Commit) -> None:
-        """Wait for it, whatever happens to the task meanwhile. Raises StoreBroken, LeaseLost."""
-        tree = attempt.seat.leg.tree
-        while not written.done():
-            try:
-                await written
-            except asyncio.CancelledError:
-                attempt.cancelled = True
-        if tree.lost is not None and not written.rescued:
-            raise tree.lost
+        A step that is given up meanwhile is cancelled.
+        """
+        await self._committing.committed(attempt, owed)
+        if attempt.cancelled:
+            if attempt.given_up:
+                self.cancelled(attempt)
+            raise asyncio.CancelledError
 
     def cancelled(self, attempt: Attempt) -> None:
         known = attempt.known
@@ -317,7 +293,7 @@ class Outcomes:
     async def in_doubt(self, attempt: Attempt, why: str) -> None:
         """Nobody can tell whether it acted: on disk before anybody is shown."""
         fact = facts.StepInDoubt(at=self._clock.now(), step=attempt.id, reason=why)
-        await self._surely(attempt, fact, Level.SYNCED)
+        await self._committing.surely(attempt, fact, Level.SYNCED)
 
     def late(self, attempt: Attempt, result: object, error: StepFailed | Retryable | None) -> None:
         """What an act gave after it was given up: on record, and never adopted."""

@@ -74,6 +74,8 @@ class Performing:
             return await self._wait(attempt, target.act)
         if isinstance(target.act, QuestionAct):
             return Acted(answered(attempt))
+        if not attempt.started and (owed := attempt.seat.leg.tree.owed) is not None and not owed.done():
+            await self._outcomes.caught_up(attempt, owed)
         attempt.performed = True
         scope = acts.ActScope(attempt, self._outcomes, self._shelf, self._means)
         act = self._placed(target.act, scope, attempt)

@@ -32,6 +32,8 @@ class Outcome:
     """idempotency key -> `RUN STEP` and the kind of what acts under it"""
     spent: Counter[str] = field(default_factory=Counter)
     """unit -> what is on record as spent"""
+    assumed: Counter[str] = field(default_factory=Counter)
+    """unit -> the part of it that stands for acts of which nobody knows"""
     dearest: Counter[str] = field(default_factory=Counter)
     """unit -> the most that one step spent"""
     faults: list[str] = field(default_factory=list)
@@ -72,6 +74,9 @@ def _note(left: Outcome, store: Store, root: RunId, run: RunId, fact: facts.Fact
             for unit, amount in (fact.spent or {}).items():
                 left.spent[unit] += amount
                 left.dearest[unit] = max(left.dearest[unit], amount)
+        case facts.StepInDoubt():
+            left.spent.update(fact.spent or {})
+            left.assumed.update(fact.spent or {})
         case facts.StepFailed() | facts.StepCancelled() | facts.StepSkipped():
             left.outcomes[f"{run} {fact.step}"] += 1
         case facts.StepResolved() if fact.how in _RESOLVED:
@@ -98,11 +103,11 @@ def _results(clean: Outcome, left: Outcome) -> Iterator[str]:
 
 
 def _cost(clean: Outcome, left: Outcome) -> Iterator[str]:
-    """At least the clean run's, at most that and the dearest step for each model that was asked again."""
+    """At least the clean run's; at most that, the dearest step for each model that was asked again, what is assumed."""
     again = max(0, left.reads - clean.reads)
     for unit in dict.fromkeys([*clean.spent, *left.spent]):
         before, now = clean.spent[unit], left.spent[unit]
-        if not before <= now <= before + again * clean.dearest[unit]:
+        if not before <= now <= before + again * clean.dearest[unit] + left.assumed[unit]:
             yield f"{now} {unit} are on record as spent, {before} in the clean run"
 
 

@@ -2,11 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from magsag.domain.errors import Broken
 from magsag.domain.ids import RunId
 from magsag.engine.run import Run
 from magsag.ports.ledger import Lease
+
+if TYPE_CHECKING:
+    from magsag.services.recording.commits import Commit
 
 
 @dataclass(slots=True, eq=False)
@@ -26,6 +30,8 @@ class Tree:
     """id of a large value -> what programs are handed"""
     children: dict[RunId, int] = field(default_factory=dict)
     """how many child runs each run has started"""
+    owed: "Commit | None" = None
+    """of the last outcome that was not waited for: nothing of the tree acts before it is on record"""
     lost: Broken | None = None
     """why nothing of this tree may go on in this process"""
     when_lost: Callable[[], None] | None = None
