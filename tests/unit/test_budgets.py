@@ -14,7 +14,7 @@ from magsag import Retryable
 from magsag.adapters.store.memory import MemoryStore
 from magsag.adapters.store.sqlite import SqliteStore
 from magsag.domain.approval import Acting, Answer, Proof
-from magsag.domain.budget import Cap
+from magsag.domain.budget import BudgetRow, Cap
 from magsag.domain.effects import Level
 from magsag.domain.errors import Invalid, Refused, StoreBroken
 from magsag.domain.facts import RunStatus, StepFailed, StepStarted, StepStatus
@@ -22,6 +22,7 @@ from magsag.domain.ids import RunId
 from magsag.domain.manifests.budget import ModelPrice, smallest
 from magsag.domain.manifests.people import Person
 from magsag.domain.manifests.throttling import ProviderLimits
+from magsag.policy.budget import is_warned
 from magsag.policy.people import People
 from magsag.ports.ledger import Declined, Store, TicketQuery, Write, Written
 from magsag.services.driving.runs import Order
@@ -645,3 +646,12 @@ def broken_off(work: Bench) -> None:
 def test_an_amount_that_is_none_is_told_what_to_write(unit: str, given: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         smallest(unit, given)
+
+
+@pytest.mark.parametrize(
+    ("cap", "used", "is_near"), [(100, 79, False), (100, 80, True), (0, 0, True), (-1, 10**9, False)]
+)
+def test_a_budget_is_warned_from_its_threshold_on_and_one_without_a_cap_never(
+    cap: int, used: int, is_near: bool
+) -> None:
+    assert is_warned(BudgetRow("day/calls", "day", "calls", None, cap, used // 2, used - used // 2)) is is_near

@@ -69,6 +69,12 @@ def test_a_claim_says_when_there_are_no_people_or_none_that_can_be_used(tmp_path
         acting(broken, claim="dev")
 
 
+def test_a_key_is_nobodys_where_people_cannot_be_used(tmp_path: Path) -> None:
+    broken = loaded(tmp_path, {"people.yaml": swapped(PEOPLE, ("roles: [hr], proof: claim", "proof: clam"))}).people
+    with pytest.raises(Refused, match=r"^nobody can be known by a key: .* cannot be used: people.yaml:6:"):
+        acting(broken, key=KEY)
+
+
 def test_somebody_unknown_hears_how_to_show_who_they_are(people: People) -> None:
     with pytest.raises(Refused, match=r"nobody is not in people.yaml.* MAGSAG_API_KEY, or in development by --as NAME"):
         people.person(Acting("nobody", Proof.OS_USER))

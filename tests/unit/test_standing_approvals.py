@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 
 from magsag.adapters.store.memory import MemoryStore
-from magsag.domain.approval import Acting, Answer, Proof, Reach
+from magsag.domain.approval import Acting, Answer, ApprovalRule, Proof, Reach
 from magsag.domain.errors import Invalid, Refused
 from magsag.domain.facts import RunStatus, StandingApproved, StepStarted
 from magsag.domain.ids import RunId
+from magsag.domain.manifests.people import Person
+from magsag.policy.people import People
+from magsag.policy.standing_approval import Wanted, answers
 from magsag.ports.ledger import TicketQuery, Write
 from magsag.ports.standing_approvals import Leaning
 from magsag.services.driving.runs import Order, RunResult
@@ -223,6 +226,16 @@ def given_store(make: Make) -> Any:
     bench = make()
     given(bench, AGENT)
     return bench.store
+
+
+def test_before_it_was_given_and_once_it_is_over_it_answers_nothing(make: Make) -> None:
+    bench = make()
+    given(bench, AGENT)
+    (said,) = [fact for fact in bench.facts() if isinstance(fact, StandingApproved)]
+    people = People({"maria": Person(id="maria", roles=("hr",), proof=Proof.OS_USER)})
+    wanted = Wanted(RunId("r"), said.program, said.proposal, said.rule, ApprovalRule(), said.environment, ("tester",))
+    moments = (said.at - 1, said.at, said.until - 1, said.until)
+    assert [answers(said, RunId("r"), wanted, people, now) for now in moments] == [False, True, True, False]
 
 
 def test_another_environment_asks_again(make: Make) -> None:

@@ -9,7 +9,7 @@ epoch, and what calls of an earlier epoch have to say is not heard any more. Tim
 """
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 from magsag.domain.breaking import BreakerState
 from magsag.domain.errors import ErrorType
@@ -81,6 +81,8 @@ def ask(breaker: Breaker, caller: str, now: int, until: int) -> Passes | Shut:
             if breaker.probe not in ("", caller) and now < breaker.probe_until:
                 return Shut(BreakerState.HALF_OPEN, breaker.since, breaker.probe_until)
             return Passes(replace(breaker, probe=caller, probe_until=until), is_probe=True)
+        case unknown:
+            assert_never(unknown)
 
 
 def hear(breaker: Breaker, rule: BreakerRule, caller: str, epoch: int, failed: bool | None, now: int) -> Breaker:
