@@ -1,33 +1,18 @@
 """`ports.measures` in dicts: the part of the store in memory that objectives are judged from."""
 
-import threading
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Sequence
 
-from magsag.domain.facts import ENDS, RunEnded, RunStatus
+from magsag.adapters.store.memory_part import MemoryPart, MemoryRun
+from magsag.domain.facts import ENDS, RunEnded
 from magsag.domain.ids import RunId
 from magsag.domain.measures import Measure
-from magsag.domain.sealed import Sealed
 from magsag.ports.measures import EndedRun
 
 
-class _Row(Protocol):
-    """What a run's row has."""
-
-    run: RunId
-    root: RunId
-    program: str
-    status: RunStatus
-    updated: int
-    facts: list[tuple[Sealed, bytes]]
-
-
-class MeasuresInMemory:
+class MeasuresInMemory(MemoryPart):
     """What ended runs show."""
 
-    _lock: threading.RLock
-    _runs: Mapping[RunId, _Row]
-    _measures: "dict[RunId, tuple[_Row, Measure]]"
+    _measures: dict[RunId, tuple[MemoryRun, Measure]]
     """with the run that was measured: another one may have its id once it was vacuumed"""
 
     def ended_runs(self, program: str, since: int, limit: int) -> list[EndedRun]:
@@ -52,6 +37,6 @@ class MeasuresInMemory:
                 if run is not None and self._measure(run) is None:
                     self._measures[measure.run] = (run, measure)
 
-    def _measure(self, run: _Row) -> Measure | None:
+    def _measure(self, run: MemoryRun) -> Measure | None:
         of, measure = self._measures.get(run.run, (None, None))
         return measure if of is run else None
