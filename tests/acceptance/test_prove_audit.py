@@ -16,7 +16,7 @@ from magsag.app import build
 from magsag.domain.settings import Settings
 from magsag.ports.auditing import Evidence, Verified
 from magsag.services.proofs.audit import Asked, AuditProof, Tally, Trial
-from magsag.services.proofs.tampering import Edit
+from magsag.services.proofs.edits import Edit
 from magsag.testing.postgres import Cluster
 
 

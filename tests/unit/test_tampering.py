@@ -18,18 +18,8 @@ from magsag.engine.chain import verify
 from magsag.ports.auditing import Evidence
 from magsag.ports.ledger import RunRow
 from magsag.services.proofs.audit import alone_on
-from magsag.services.proofs.tampering import (
-    WAYS,
-    Anchored,
-    Chance,
-    Change,
-    Drop,
-    Edit,
-    Excused,
-    Grounds,
-    Row,
-    tamperings,
-)
+from magsag.services.proofs.edits import Anchored, Chance, Change, Drop, Edit, Excused, Grounds, Row
+from magsag.services.proofs.tampering import WAYS, tamperings
 from magsag.testing.sample_runs import append, begin, done, end
 
 _PATH = Path("anchors.log")

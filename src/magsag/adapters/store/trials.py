@@ -13,7 +13,7 @@ from magsag.adapters.store.checking import examine
 from magsag.adapters.store.evidence import evidence
 from magsag.adapters.store.sqlite import SqliteStore
 from magsag.ports.auditing import Evidence, Verified
-from magsag.services.proofs.tampering import Anchored, Change, Drop, Edit, Excused
+from magsag.services.proofs.edits import Anchored, Change, Drop, Edit, Excused
 
 TABLES: Final[Mapping[str, str]] = {
     "run": "runs",

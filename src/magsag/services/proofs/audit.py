@@ -15,7 +15,8 @@ from magsag.domain.frozen import frozen
 from magsag.ports.auditing import Evidence, Verified
 from magsag.services.keeping.audit_export import lines_of
 from magsag.services.keeping.verify_export import judged
-from magsag.services.proofs.tampering import Edit, Grounds, tamperings
+from magsag.services.proofs.edits import Edit, Grounds
+from magsag.services.proofs.tampering import tamperings
 
 _SHOWN: Final = 20
 

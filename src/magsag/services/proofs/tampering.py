@@ -5,51 +5,29 @@ nobody could see is not among them: a run's row that wakes it earlier or says wh
 a run's only tickets, and whoever rewrites ledger and anchors together to the end.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from typing import Any, Final
 
 from pydantic_core import from_json, to_json
 
 from magsag.domain.frozen import frozen
-from magsag.engine.chain import link
-from magsag.ports.auditing import Evidence
-
-Row = dict[str, Any]
-
-
-@frozen
-class Change:
-    """Set columns of one row; a sort is a table (`ports.auditing.Evidence`)."""
-
-    sort: str
-    key: Mapping[str, Any]
-    values: Mapping[str, Any]
-
-
-@frozen
-class Drop:
-    """Delete the rows with this key."""
-
-    sort: str
-    key: Mapping[str, Any]
-
-
-@frozen
-class Anchored:
-    """What the file of anchors holds from now on; None: it is gone."""
-
-    data: bytes | None
-
-
-@frozen
-class Excused:
-    """The ledger's own notes say that its anchors need not tell of this run, or not yet."""
-
-    run: str
-
-
-Edit = Change | Drop | Anchored | Excused
+from magsag.services.proofs.edits import (
+    CONTENT,
+    Anchored,
+    Chance,
+    Change,
+    Drop,
+    Edit,
+    Excused,
+    Grounds,
+    change,
+    flipped,
+    key_of,
+    later,
+    named,
+    rewritten,
+)
 
 
 @frozen
@@ -59,40 +37,6 @@ class Tampering:
     kind: str
     what: str
     edits: tuple[Edit, ...]
-
-
-class Chance:
-    """Numbers from a seed, the same everywhere."""
-
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
-        self._count = 0
-
-    def below(self, limit: int) -> int:
-        """One of 0 to limit - 1."""
-        self._count += 1
-        return int.from_bytes(sha256(b"%d %d" % (self._seed, self._count)).digest()[:8], "big") % limit
-
-    def pick(self, choices: Sequence[Any]) -> Any:
-        """One of them."""
-        return choices[self.below(len(choices))]
-
-
-class Grounds:
-    """A ledger as it stands, by what its rows are."""
-
-    def __init__(self, found: Sequence[Evidence]) -> None:
-        rows: dict[str, list[Row]] = {}
-        for one in found:
-            rows.setdefault(one.sort, []).append(one.values)
-        self.runs, self.tickets, self.blobs, self.bundles = (
-            rows.get(sort, []) for sort in ("run", "ticket", "blob", "bundle")
-        )
-        self.facts = rows.get("fact", [])
-        self.anchors: bytes = next((row["lines"] for row in rows.get("anchors", [])), b"")
-        self.of: dict[str, list[Row]] = {}
-        for fact in self.facts:
-            self.of.setdefault(fact["run"], []).append(fact)
 
 
 Way = Callable[[Grounds, Chance], tuple[str, tuple[Edit, ...]]]
@@ -112,20 +56,20 @@ def _fact_bytes(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, ...]
     """One bit of what a fact holds."""
     name = chance.pick(("body", "digest", "head", "salt", "input", "output"))
     fact = chance.pick([fact for fact in grounds.facts if fact[name]])
-    return _named(fact, f"a bit of its {name}"), (_change(fact, **{name: _flipped(fact[name], chance)}),)
+    return named(fact, f"a bit of its {name}"), (change(fact, **{name: flipped(fact[name], chance)}),)
 
 
 def _fact_kind(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, ...]]:
     fact = chance.pick(grounds.facts)
     other = chance.pick(sorted({one["kind"] for one in grounds.facts} - {fact["kind"]}))
-    return _named(fact, f"its kind is {other}"), (_change(fact, kind=other),)
+    return named(fact, f"its kind is {other}"), (change(fact, kind=other),)
 
 
 def _fact_with_digest(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, ...]]:
     """A body with a digest to match, and the chain as it was."""
     fact = chance.pick(grounds.facts)
-    body = _later(fact["body"])
-    return _named(fact, "another time, with its digest"), (_change(fact, body=body, digest=sha256(body).digest()),)
+    body = later(fact["body"])
+    return named(fact, "another time, with its digest"), (change(fact, body=body, digest=sha256(body).digest()),)
 
 
 def _run_row(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, ...]]:
@@ -138,26 +82,26 @@ def _run_row(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, ...]]:
     elif name in ("created", "seq", "due"):
         other = (row[name] or 0) + 1 + chance.below(9)
     else:
-        other = _flipped(row[name], chance) if name == "head" else f"{row[name]}x"
-    return f"run {row['run']}: another {name} in its row", (Change("run", _key(row, "run"), {name: other}),)
+        other = flipped(row[name], chance) if name == "head" else f"{row[name]}x"
+    return f"run {row['run']}: another {name} in its row", (Change("run", key_of(row, "run"), {name: other}),)
 
 
 def _large_value(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, ...]]:
     row = chance.pick(grounds.blobs)
     name = chance.pick(("body", "id"))
-    other = _flipped(row["body"], chance) if name == "body" else f"{row['id'][:-1]}x"
-    return f"large value {row['id'][:12]}: another {name}", (Change("blob", _key(row, "root", "id"), {name: other}),)
+    other = flipped(row["body"], chance) if name == "body" else f"{row['id'][:-1]}x"
+    return f"large value {row['id'][:12]}: another {name}", (Change("blob", key_of(row, "root", "id"), {name: other}),)
 
 
 def _bundle(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, ...]]:
     row = chance.pick(grounds.bundles)
     half = len(row["body"]) // 2  # the last bits of what is packed may mean nothing
     other = (
-        {"body": _flipped(row["body"][:half], chance) + row["body"][half:]}
+        {"body": flipped(row["body"][:half], chance) + row["body"][half:]}
         if chance.below(2)
         else {"hash": f"{row['hash'][:-1]}x"}
     )
-    return f"bundle {row['hash'][:12]}: another {', '.join(other)}", (Change("bundle", _key(row, "hash"), other),)
+    return f"bundle {row['hash'][:12]}: another {', '.join(other)}", (Change("bundle", key_of(row, "hash"), other),)
 
 
 def _ticket(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, ...]]:
@@ -171,19 +115,19 @@ def _ticket(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, ...]]:
     elif name == "salt":
         other = b"x" * 16
     elif name == "body":
-        other = _flipped(row["body"], chance)
-    return f"approval {row['id']}: another {name}", (Change("ticket", _key(row, "id"), {name: other}),)
+        other = flipped(row["body"], chance)
+    return f"approval {row['id']}: another {name}", (Change("ticket", key_of(row, "id"), {name: other}),)
 
 
 def _fact_gone(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, ...]]:
     facts = chance.pick([facts for facts in grounds.of.values() if len(facts) > 2])
     fact = chance.pick(facts[:-1])
-    return _named(fact, "deleted"), (Drop("fact", _key(fact, "run", "seq")),)
+    return named(fact, "deleted"), (Drop("fact", key_of(fact, "run", "seq")),)
 
 
 def _payload_gone(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, ...]]:
     fact = chance.pick([fact for fact in grounds.facts if fact["salt"]])
-    return _named(fact, "its payloads are gone"), (_change(fact, salt=None, input=None, output=None),)
+    return named(fact, "its payloads are gone"), (change(fact, salt=None, input=None, output=None),)
 
 
 def _fact_gone_rewritten(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, ...]]:
@@ -191,7 +135,7 @@ def _fact_gone_rewritten(grounds: Grounds, chance: Chance) -> tuple[str, tuple[E
     facts = chance.pick([facts for facts in grounds.of.values() if len(facts) > 3])
     at = 1 + chance.below(len(facts) - 2)
     left = facts[:at] + facts[at + 1 :]
-    return _named(facts[at], "deleted, the chain written anew"), _rewritten(facts, left)
+    return named(facts[at], "deleted, the chain written anew"), rewritten(facts, left)
 
 
 def _run_gone(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, ...]]:
@@ -199,17 +143,15 @@ def _run_gone(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, ...]]:
     run = chance.pick(grounds.runs)["run"]
     alone = chance.below(3) == 0
     sorts = ("run",) if alone else ("ticket", "fact", "run")
-    return f"run {run}: deleted" + (" from the list" if alone else ""), tuple(
-        Drop(sort, {"run": run}) for sort in sorts
-    )
+    what = f"run {run}: deleted" + (" from the list" if alone else "")
+    return what, tuple(Drop(sort, {"run": run}) for sort in sorts)
 
 
 def _other_gone(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, ...]]:
-    sort, rows, keys = chance.pick(
-        (("blob", grounds.blobs, ("root", "id")), ("bundle", grounds.bundles, ("hash",)))
-    )  # fmt: skip
+    large, bundles = ("blob", grounds.blobs, ("root", "id")), ("bundle", grounds.bundles, ("hash",))
+    sort, rows, keys = chance.pick((large, bundles))
     row = chance.pick(rows)
-    return f"{sort} {row[keys[-1]][:12]}: deleted", (Drop(sort, _key(row, *keys)),)
+    return f"{sort} {row[keys[-1]][:12]}: deleted", (Drop(sort, key_of(row, *keys)),)
 
 
 def _swapped(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, ...]]:
@@ -223,9 +165,9 @@ def _swapped(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, ...]]:
     changed[one], changed[other] = facts[other], facts[one]
     what = f"run {facts[0]['run']}: facts {one + 1} and {other + 1} change places"
     if chance.below(2):
-        return f"{what}, the chain written anew", _rewritten(facts, changed)
+        return f"{what}, the chain written anew", rewritten(facts, changed)
     pairs = ((facts[one], facts[other]), (facts[other], facts[one]))
-    return what, tuple(_change(here, **{name: there[name] for name in _CONTENT}) for here, there in pairs)
+    return what, tuple(change(here, **{name: there[name] for name in CONTENT}) for here, there in pairs)
 
 
 def _cut(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, ...]]:
@@ -233,7 +175,7 @@ def _cut(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, ...]]:
     facts = chance.pick([facts for facts in grounds.of.values() if len(facts) > 1])
     left = 1 + chance.below(len(facts) - 1)
     run, last = facts[0]["run"], facts[left - 1]
-    edits: list[Edit] = [Drop("fact", _key(fact, "run", "seq")) for fact in facts[left:]]
+    edits: list[Edit] = [Drop("fact", key_of(fact, "run", "seq")) for fact in facts[left:]]
     if chance.below(2):
         values = {"seq": left, "head": last["head"], "status": "running", "parked_on": None, "due": None}
         edits.append(Change("run", {"run": run}, values))
@@ -244,8 +186,8 @@ def _rewritten_from(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, 
     """A fact says something else, and everything from it on is computed anew, up to the row."""
     facts = chance.pick(list(grounds.of.values()))
     at = chance.below(len(facts))
-    changed = [*facts[:at], {**facts[at], "body": _later(facts[at]["body"])}, *facts[at + 1 :]]
-    return _named(facts[at], "another time, the chain written anew"), _rewritten(facts, changed)
+    changed = [*facts[:at], {**facts[at], "body": later(facts[at]["body"])}, *facts[at + 1 :]]
+    return named(facts[at], "another time, the chain written anew"), rewritten(facts, changed)
 
 
 def _rewritten_and_excused(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, ...]]:
@@ -265,12 +207,12 @@ def _approver(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, ...]]:
     for answer in kept["ticket"]["answers"]:
         if answer["by"]["id"] == body["by"]:
             answer["by"]["id"] = "somebody-else"
-    in_ticket = Change("ticket", _key(ticket, "id"), {"body": to_json(kept)})
+    in_ticket = Change("ticket", key_of(ticket, "id"), {"body": to_json(kept)})
     facts = grounds.of[fact["run"]]
     changed = [{**one, "body": to_json({**body, "by": "somebody-else"})} if one is fact else one for one in facts]
     where = chance.below(3)
-    edits = ((in_ticket,), _rewritten(facts, changed), (in_ticket, *_rewritten(facts, changed)))[where]
-    return _named(fact, f"another approver in {('the ticket', 'the fact', 'fact and ticket')[where]}"), edits
+    edits = ((in_ticket,), rewritten(facts, changed), (in_ticket, *rewritten(facts, changed)))[where]
+    return named(fact, f"another approver in {('the ticket', 'the fact', 'fact and ticket')[where]}"), edits
 
 
 def _anchors(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, ...]]:
@@ -280,7 +222,7 @@ def _anchors(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, ...]]:
     how = chance.below(5)
     if how == 0:
         line = lines[at]
-        lines[at] = _flipped(line[:-1], chance) + b"\n"
+        lines[at] = flipped(line[:-1], chance) + b"\n"
     elif how == 1:
         del lines[at]
     elif how == 2:
@@ -308,41 +250,3 @@ _COLUMNS: Final = (
     "seq", "head", "due", "parked_on",
 )  # fmt: skip
 _STATUSES: Final = ("succeeded", "failed", "denied", "cancelled", "partial")
-_CONTENT: Final = ("kind", "body", "digest", "salt", "input", "output")
-
-
-def _rewritten(facts: Sequence[Row], changed: Sequence[Row]) -> tuple[Edit, ...]:
-    """Put these contents in the places of a run's facts, with digests, chain and row to match."""
-    edits: list[Edit] = []
-    head, run = b"", facts[0]["run"]
-    for place, row in zip(facts, changed, strict=False):
-        digest = sha256(row["body"]).digest()
-        head = link(head, digest)
-        values = {**{name: row[name] for name in _CONTENT}, "digest": digest, "head": head}
-        if any(values[name] != place[name] for name in values):
-            edits.append(_change(place, **values))
-    edits += [Drop("fact", _key(fact, "run", "seq")) for fact in facts[len(changed) :]]
-    edits.append(Change("run", {"run": run}, {"seq": len(changed), "head": head}))
-    return tuple(edits)
-
-
-def _later(body: bytes) -> bytes:
-    said = from_json(body)
-    return to_json({**said, "at": said["at"] + 1})
-
-
-def _flipped(data: bytes, chance: Chance) -> bytes:
-    at = chance.below(len(data))
-    return data[:at] + bytes([data[at] ^ (1 << chance.below(7))]) + data[at + 1 :]
-
-
-def _change(fact: Row, **values: Any) -> Change:
-    return Change("fact", _key(fact, "run", "seq"), values)
-
-
-def _key(row: Row, *names: str) -> dict[str, Any]:
-    return {name: row[name] for name in names}
-
-
-def _named(fact: Row, what: str) -> str:
-    return f"run {fact['run']}, fact {fact['seq']} ({fact['kind']}): {what}"

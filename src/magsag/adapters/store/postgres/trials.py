@@ -10,7 +10,7 @@ from magsag.adapters.store.postgres.database import Session
 from magsag.adapters.store.postgres.store import PostgresStore
 from magsag.adapters.store.trials import anchored, applied
 from magsag.ports.auditing import Evidence, Verified
-from magsag.services.proofs.tampering import Edit
+from magsag.services.proofs.edits import Edit
 
 _EXCUSES: Final = ("update anchored set owed = true, vacuumed = true where run = %s",)
 
