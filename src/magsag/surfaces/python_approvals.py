@@ -10,7 +10,7 @@ from magsag.ports.ledger import TicketQuery
 from magsag.services.insight.documents import ticket_document
 from magsag.services.people.approvals import Decision
 from magsag.services.people.standing_approvals import Beforehand
-from magsag.surfaces.python import UNCHANGED, Services
+from magsag.surfaces.python_services import UNCHANGED, Services
 
 
 @frozen

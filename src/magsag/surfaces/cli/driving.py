@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 from magsag.domain.errors import Invalid
-from magsag.domain.facts import ParkedOn, ParkReason, RunStatus
+from magsag.domain.facts import RunStatus
 from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId
-from magsag.services.steps.moment import spoken
 from magsag.surfaces.cli.call import Call
 from magsag.surfaces.cli.failing import INTERRUPTED, NO, PARKED, WRONG, YES
+from magsag.surfaces.cli.parked import wake_of
 from magsag.surfaces.cli.signals import Signals
 from magsag.surfaces.cli.writing import complain, json_text, note, write_file
 
@@ -209,39 +209,6 @@ def _put_parked(call: Call, result: "RunResult") -> int:
     for wake in dict.fromkeys(wakes):
         note(f"  {wake}")
     return PARKED
-
-
-def wake_of(reason: ParkReason, run: RunId) -> str:
-    """What wakes a parked run, as far as this version knows how."""
-    again = f"magsag agent run --resume {run}"
-    cancel = f"magsag run cancel {run} ends it"
-    match reason.on:
-        case ParkedOn.APPROVAL:
-            if reason.ticket is None:
-                return f"`{again}` asks for an approval; {cancel}"
-            verbs = [f"{verb}: magsag approval {verb} {reason.ticket}" for verb in ("approve", "deny")]
-            return "        ".join([*verbs, f"end: magsag run cancel {run}"])
-        case ParkedOn.DOUBT:
-            ended = f"`magsag run resolve {run} {reason.step} --succeeded JSON | --failed | --retry`"
-            return f"look outside whether {reason.step} happened, then {ended} goes on; {cancel}"
-        case ParkedOn.DIVERGENCE:
-            return f"the program has to do again what is on record; `{again}` tries it once more; {cancel}"
-        case ParkedOn.EVENT:
-            told = f"`magsag run signal {reason.run or run} {reason.event} JSON` goes on"
-            return f"{told}; {_then(reason, again)}{cancel}"
-        case ParkedOn.TIME:
-            return f"{_then(reason, again)}{cancel}"
-        case ParkedOn.CHILD:
-            return f"it wakes when run {reason.run} ends: `{again} --wait` stays until then; {cancel}"
-        case _:
-            assert_never(reason.on)
-
-
-def _then(reason: ParkReason, again: str) -> str:
-    """When it wakes by itself, and who stays with it until then."""
-    if reason.due is None:
-        return f"`{again} --wait` stays until then; "
-    return f"it wakes at {spoken(reason.due)}: `{again} --wait` stays until then; "
 
 
 def _resumable(call: Call, asked: Asked, run: RunId) -> str:

@@ -132,7 +132,7 @@ def _footer(run: TreeNode) -> list[str]:
     """What a run that stands still waits for, and what can be done."""
     if not run.reasons:
         return []
-    from magsag.surfaces.cli.driving import wake_of
+    from magsag.surfaces.cli.parked import wake_of
 
     said = [f"   waits for {one.on}: step {one.step}: {one.reason}" for one in run.reasons]
     moves = [f"     {wake_of(one, run.run)}" for one in run.reasons]
