@@ -31,6 +31,9 @@ def test_policies_are_checked_and_explained(desk: Path) -> None:
     assert (checked.code, checked.value["broken"], checked.value["findings"]) == (0, None, [])
     explained = magsag("policy", "explain", *ASK, "--json", cwd=desk)
     assert (explained.code, explained.value["verdict"]["decision"]) == (0, "allow")
+    assert explained.value["record"]["time"]["date"] > "2026-01-05"
+    at = magsag("policy", "explain", *ASK, "--at", "2026-01-10T23:00:00Z", cwd=desk)
+    assert "at 2026-01-10T23:00:00+00:00, sat" in at.out
     assert explained.value["record"]["target"] == "skill:file-report@0.1.0"
     assert magsag("policy", "explain", *ASK, "--mode", "safe_mode", cwd=desk).code == 3
     assert "no rule is about it" in magsag("policy", "explain", *ASK[:2], "--on", "call:x", cwd=desk).out

@@ -204,12 +204,36 @@ def test_the_rest_of_the_grammar_is_carried_over_or_named(tmp_path: Path) -> Non
     assert ours(found, "a.read_b", "x", {}, agent="agent:some-sag@1.0.0") == "REQUIRE_APPROVAL"
     assert ours(found, "stripe.delete_x", "x", {}, agent="agent:some-sag@1.0.0") == "NEVER"
     notes = "\n".join(convert_permissions(yaml.safe_load(MORE)).notes)
-    for words in ("maintenance windows of window", "context rule who is left out", "context rule whom holds whatever",
+    for words in ("a maintenance window of window", "context rule who is left out", "context rule whom holds whatever",
                   "agent mag: default_permission ALWAYS", "agent mag: ALWAYS for *.read_*", "approval is not carried",
                   "audit is not carried", "rate_limits is not carried"):  # fmt: skip
         assert words in notes
     allowing = convert_permissions({"default_permission": "ALWAYS"})
     assert "default_permission ALWAYS is not carried over" in allowing.notes[0]
+
+
+def test_hours_of_maintenance_and_how_long_is_waited_are_carried_over(tmp_path: Path) -> None:
+    text = """\
+approval: {default_timeout_minutes: 30}
+tools: {a.b: {permission: REQUIRE_APPROVAL}}
+time_restrictions: [{name: nights, tools: ["a.*"], maintenance_windows: [{start: "11:30", end: "12:30"}]}]
+"""
+    found = converted(tmp_path, text)
+    assert [rule.get("approval") for rule in convert_permissions(yaml.safe_load(text)).policy["rules"]] == [
+        {"ttl": "30m"},
+        None,
+    ]
+    assert ours(found, "a.b", "x", {}, unix=THURSDAY_NOON) == "NEVER"
+    assert ours(found, "a.b", "x", {}, unix=0) == "REQUIRE_APPROVAL"
+
+
+def test_the_rules_of_two_files_hold_together() -> None:
+    given = yaml.safe_load(MORE)
+    mine, others = convert_permissions(given), convert_permissions(given, prefix="mcp")
+    ids = [rule["id"] for one in (mine, others) for rule in one.policy["rules"]]
+    windows = [name for one in (mine, others) for name in one.policy["windows"]]
+    assert len(ids) == len(set(ids))
+    assert windows == ["business_hours", "mcp_business_hours"]
 
 
 NEAR: Final = {"condition": {"args_match": {"a": {"near": 1}}}, "permission": "NEVER"}

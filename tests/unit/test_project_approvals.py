@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from magsag import Invalid, Project, Refused
+from magsag.domain.ids import RunId
 from tests.unit.world import KINDS, WORLD, Bench, agent
 
 PEOPLE = f"""\
@@ -51,6 +52,22 @@ def test_other_arguments_are_what_is_done_and_none_is_one(bench: Bench) -> None:
     id = project.approvals()[0]["id"]
     bench.time.run(project.approve(id, claim="maria", arguments=None))
     assert bench.time.run(project.approve(id, api_key="chen's key")).output is None
+
+
+def test_a_yes_to_what_was_changed_since_is_nobodys_approval(bench: Bench) -> None:
+    files = {
+        **bench.files,
+        "people.yaml": PEOPLE.replace("people:\n", "people:\n  - {id: bo, roles: [hr], proof: claim}\n"),
+    }
+    one = Bench(bench.folder, files, actor="tester")
+    one.run(5)
+    project = Project(one.app)
+    id = project.approvals()[0]["id"]
+    one.time.run(project.approve(id, claim="bo"))
+    one.time.run(project.approve(id, claim="maria", arguments=4))
+    assert [given["with_other_arguments"] for given in project.approvals()[0]["answers"]] == [False, True]
+    assert one.time.run(project.approve(id, api_key="chen's key")).output == 4
+    assert [step.approved_by for step in one.app.insight.show(RunId("r")).steps] == [("maria", "chen")]
 
 
 def test_a_no_denies_the_step(bench: Bench) -> None:

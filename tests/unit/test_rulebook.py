@@ -191,5 +191,17 @@ def test_tables_are_no_part_of_policies_or_bundles(tmp_path: Path) -> None:
 def test_what_is_in_force_is_described(tmp_path: Path) -> None:
     found = book(tmp_path, {"policies/w.yaml": "kind: policy\nschema: 1\nwindows: {late: {from: '20:00'}}\n"})
     about = found.describe()
-    assert (about["rules"], about["windows"], about["broken"]) == (6, "late", None)
+    assert (about["rules"], about["windows"], about["broken"]) == (6, ["late"], None)
     assert found.findings() == []
+
+
+def test_a_condition_is_shown_as_it_was_written(tmp_path: Path) -> None:
+    found = book(tmp_path).answer(Question("agent:boss-mag", "skill:send", LOW))
+    assert 'run.count("skill:send") > 2 || run.after("model:*")' in [rule.when for rule in found.rules]
+
+
+def test_a_deny_by_broken_policies_says_the_same_on_every_machine(tmp_path: Path) -> None:
+    found = book(tmp_path, {"policies/rules.yaml": RULES.replace("args.level ==", "args.levl ==")}, sound=False)
+    reason = found.answer(Question("agent:boss-mag", "skill:send", LOW)).verdict.reason
+    assert str(tmp_path) not in reason
+    assert "policies/rules.yaml:4:" in reason

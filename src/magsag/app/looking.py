@@ -190,7 +190,7 @@ class Looking(Running):
         """Questions to the policies in force."""
         from magsag.services.desk.rulebook import Rulebook
 
-        return Rulebook(lambda: self.catalog, self.settings)
+        return Rulebook(lambda: self.catalog, self.settings, self.clock)
 
     @cached_property
     def policy_replay(self) -> "PolicyReplay":

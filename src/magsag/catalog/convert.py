@@ -17,9 +17,9 @@ from magsag.domain.errors import Invalid
 
 _VERDICTS: Final = {"ALWAYS": "allow", "REQUIRE_APPROVAL": "ask", "NEVER": "deny"}
 _SETTINGS: Final = {
-    "approval": "who approves, and how soon, stands in each rule's `approval` and in people.yaml",
+    "approval": "who approves stands in each rule's `approval` and in people.yaml",
     "audit": "every verdict is on record: `magsag audit log`",
-    "rate_limits": "rules do not count calls per minute",
+    "rate_limits": "rules do not count calls per minute; a skill's manifest does, with `rate`",
 }
 _FIELD: Final = re.compile(r"[A-Za-z_]\w*")
 
@@ -38,16 +38,20 @@ class Converted:
         return dumped.replace("\n  'on':", "\n  on:")  # in YAML 1.1 `on` is a truth value, in manifests it is a key
 
 
-def convert_permissions(given: object) -> Converted:
-    """Raises Invalid for what is no such file, or says something that no rule could say."""
+def convert_permissions(given: object, prefix: str = "") -> Converted:
+    """Raises Invalid for what is no such file, or says something that no rule could say.
+
+    `prefix` stands before the names of its rules and windows, since those of several files hold together.
+    """
     if not isinstance(given, dict) or not {"tools", "categories", "default_permission"} & given.keys():
         raise Invalid("this is no permission file: it has none of tools, categories and default_permission")
-    return _Converter(given).converted()
+    return _Converter(given, prefix).converted()
 
 
 class _Converter:
-    def __init__(self, given: Mapping[str, Any]) -> None:
+    def __init__(self, given: Mapping[str, Any], prefix: str) -> None:
         self._given = given
+        self._prefix = prefix
         self._rules: list[dict[str, Any]] = []
         self._ids: set[str] = set()
         self._notes: list[str] = []
@@ -92,12 +96,14 @@ class _Converter:
         if when is not None:
             rule["when"] = when
         rule["verdict"] = _verdict(name, permission)
+        if rule["verdict"] == "ask" and (minutes := self._part("approval").get("default_timeout_minutes")):
+            rule["approval"] = {"ttl": f"{int(minutes)}m"}
         if reason := about.get("approval_message") or about.get("description"):
             rule["reason"] = str(reason)
         self._rules.append(rule)
 
     def _id(self, name: str) -> str:
-        plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:80]
+        plain = re.sub(r"[^a-z0-9]+", "-", f"{self._prefix}-{name}".lower()).strip("-")[:80]
         id, number = plain, 2
         while id in self._ids:
             id, number = f"{plain}-{number}", number + 1
@@ -122,23 +128,30 @@ class _Converter:
 
     def _windows(self) -> Iterator[tuple[str, dict[str, Any]]]:
         for number, one in enumerate(self._given.get("time_restrictions") or (), 1):
-            name = re.sub(r"\W+", "_", str(one.get("name") or f"hours_{number}").lower()).strip("_")
-            if one.get("maintenance_windows"):
-                self._notes.append(f"maintenance windows of {name} are left out: write a rule on `time.date`")
-            hours = one.get("allowed_hours")
-            if not hours:
-                continue
-            window: dict[str, Any] = {
-                "from": _clock(hours.get("start", "00:00")),
-                "to": _clock(hours.get("end", "00:00")),
-            }
-            if hours.get("days"):
-                window["days"] = [str(day)[:3].lower() for day in hours["days"]]
-            if hours.get("timezone"):
-                window["zone"] = hours["timezone"]
-            permission = one.get("outside_hours_permission", "NEVER")
-            self._rule(f"hours-{name}", one.get("tools") or ["*"], permission, one, f"!window.{name}")
-            yield name, window
+            name = self._window_name(str(one.get("name") or f"hours_{number}"))
+            tools = one.get("tools") or ["*"]
+            for count, closed in enumerate(one.get("maintenance_windows") or (), 1):
+                yield from self._closed(f"{name}_closed_{count}", closed, tools, one)
+            if hours := one.get("allowed_hours"):
+                permission = one.get("outside_hours_permission", "NEVER")
+                self._rule(f"hours-{one.get('name') or number}", tools, permission, one, f"!window.{name}")
+                yield name, _window(hours)
+
+    def _window_name(self, name: str) -> str:
+        return re.sub(r"\W+", "_", f"{self._prefix}_{name}".lower()).strip("_")
+
+    def _closed(
+        self, name: str, closed: Mapping[str, Any], tools: list[str], about: Mapping[str, Any]
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Hours of every day in which something else holds; days of the calendar are no window."""
+        permission = closed.get("permission_override", "NEVER")
+        window = _window(closed) if all(_is_clock(closed.get(key)) for key in ("start", "end")) else None
+        if window is None or _verdict(name, permission) == "allow":
+            why = "it would loosen the rules" if window is not None else "write a rule on `time.date`"
+            self._notes.append(f"a maintenance window of {about.get('name')} is left out: {why}")
+            return
+        self._rule(f"maintenance-{name}", tools, permission, about, f"window.{name}")
+        yield name, window
 
     def _default(self) -> None:
         """Unnamed tools: the built-in rule asks. A file that denies them keeps that."""
@@ -212,6 +225,19 @@ def _argument(name: str, wanted: object) -> str:
 
 def _regex(glob: str) -> str:
     return "^(?s:" + ".*".join(re.escape(part) for part in glob.split("*")) + ")$"
+
+
+def _window(hours: Mapping[str, Any]) -> dict[str, Any]:
+    window: dict[str, Any] = {"from": _clock(hours.get("start", "00:00")), "to": _clock(hours.get("end", "00:00"))}
+    if hours.get("days"):
+        window["days"] = [str(day)[:3].lower() for day in hours["days"]]
+    if hours.get("timezone"):
+        window["zone"] = hours["timezone"]
+    return window
+
+
+def _is_clock(given: object) -> bool:
+    return isinstance(given, int) or re.fullmatch(r"\d{1,2}(:\d{2})?", str(given)) is not None
 
 
 def _clock(given: object) -> str:

@@ -5,6 +5,7 @@ reason; then the gate denies everything. What environments and agents tighten be
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import time
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
@@ -46,7 +47,7 @@ def read_policies(found: Survey, bundle: Bundle, conditions: Conditions, notes: 
     aside = {one.path for kind in ("people", "policy_test") for one in found.of_kind(kind)}
     errors = [note for note in notes.sorted() if note.severity == "error" and note.path not in aside]
     faults = [note for note in errors if _is_about_policy(note, paths)]
-    broken = f"the policies cannot be used: {faults[0]}" if faults else None
+    broken = f"the policies cannot be used: {_told(faults[0])}" if faults else None
     rules = () if broken else tuple(reader.rules)
     return Policies(rules, _hash(found), broken, reader.governance, reader.windows, conditions.together)
 
@@ -123,6 +124,7 @@ class _Reader:
                 tuple(by),
                 counts=asked.counts,
                 windows=asked.windows,
+                written=rule.when,
             )
         )
 
@@ -250,6 +252,11 @@ def _is_about_policy(finding: Finding, paths: set[str]) -> bool:
     folder = finding.path.partition("/")[0]
     is_unopened = finding.subject is None and not finding.path.endswith((".md", ".py"))
     return finding.path in paths or folder == "policies" or (is_unopened and folder not in _OTHERS)
+
+
+def _told(finding: Finding) -> str:
+    """As every machine names it, since it goes on record as the reason of a deny."""
+    return str(replace(finding, place=f"{finding.path}:{finding.line}:{finding.column}"))
 
 
 def _hash(found: Survey) -> str:

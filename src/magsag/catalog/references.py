@@ -103,4 +103,4 @@ def _check(text: str, kind: str, slug: str) -> None:
         fix = did_you_mean(kind, [*CATALOG_KINDS, "model"]) or "the kinds are " + ", ".join((*CATALOG_KINDS, "model"))
         raise BadReference(f"{text!r} has the unknown kind {kind!r}", fix)
     if kind in CATALOG_KINDS and not _SLUG.fullmatch(slug):
-        raise BadReference(f"{slug!r} is no slug", "slugs have small letters, digits and dashes")
+        raise BadReference(f"{slug!r} is no slug", "slugs have small letters, digits and dashes, at least two")

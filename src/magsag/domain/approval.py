@@ -3,8 +3,9 @@
 Who may decide and what a decision makes of a ticket: `policy.approval`. Times are microseconds since 1970, UTC.
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 from magsag.domain.frozen import frozen
 
@@ -108,3 +109,17 @@ class Acting:
 
     id: str
     proof: Proof
+
+
+class _Bindable(Protocol):
+    @property
+    def binding(self) -> str | None: ...
+
+
+_Answered = TypeVar("_Answered", bound=_Bindable)
+
+
+def since_change(answers: Sequence[_Answered]) -> Sequence[_Answered]:
+    """The answers that are about what is asked for now: from the last one with other arguments on."""
+    last = max((at for at, given in enumerate(answers) if given.binding is not None), default=0)
+    return answers[last:]

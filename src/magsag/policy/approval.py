@@ -13,7 +13,7 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Final
 
-from magsag.domain.approval import Acting, Answer, ApprovalRule, Ask, OnExpire, RefusedFor, TicketState
+from magsag.domain.approval import Acting, Answer, ApprovalRule, Ask, OnExpire, RefusedFor, TicketState, since_change
 from magsag.domain.errors import Refused
 from magsag.domain.frozen import frozen
 from magsag.domain.manifests.people import Person
@@ -79,7 +79,11 @@ def decide(ticket: Ticket, people: People, given: Given) -> Ticket:
     if ticket.state not in _UNDECIDED:
         raise Refused(f"approval {ticket.ask.ticket} is {ticket.state} already", RefusedFor.DECIDED)
     if given.at >= expires_at(ticket.ask):
-        raise Refused(f"approval {ticket.ask.ticket} has expired: nobody decided it in time", RefusedFor.LATE)
+        fails = ticket.ask.rule.on_expire is OnExpire.FAIL
+        then = "the step fails" if fails else "that counts as a no"
+        raise Refused(
+            f"approval {ticket.ask.ticket} has expired: nobody decided it in time, and {then}", RefusedFor.LATE
+        )
     person = people.person(given.by)
     late = is_escalated(ticket.ask, given.at)
     require_may(person, ticket.ask.rule, ticket.requesters, people.exclude_requester, ticket.ask.ticket, late)
@@ -127,8 +131,7 @@ def binding(salt: bytes, target: str, arguments: bytes) -> str:
 
 def counted(answers: tuple[Given, ...]) -> tuple[Given, ...]:
     """The approvals of what is approved now: those since the arguments were changed last, one of each person."""
-    last = max((at for at, given in enumerate(answers) if given.binding is not None), default=0)
-    since = [given for given in answers[last:] if given.answer is Answer.APPROVE]
+    since = [given for given in since_change(answers) if given.answer is Answer.APPROVE]
     return tuple({given.by.id: given for given in reversed(since)}.values())[::-1]
 
 

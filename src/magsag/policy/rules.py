@@ -61,6 +61,8 @@ class CompiledRule:
     """names of the windows that its condition reads"""
     is_direct: bool = False
     """it says what its programs call themselves; those that they delegate to may call something else"""
+    written: str | None = None
+    """the condition as it stands in the file"""
 
     def is_about(self, target: str, agent: str, above: Sequence[str] = ()) -> bool:
         """Whether it speaks of this target, proposed by this program below those others."""

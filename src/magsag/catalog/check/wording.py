@@ -31,7 +31,7 @@ _ADD: Final = {
     "threshold": "add `threshold:` between 0 and 1",
 }
 _WRITE: Final = {
-    "slug": "slugs have small letters, digits and dashes, begin with a letter and do not end with a dash",
+    "slug": "slugs have small letters, digits and dashes, at least two, begin with a letter and do not end with a dash",
     "version": "write three numbers, e.g. 1.2.0, in quotes if YAML reads a number",
     "id": "ids have small letters, digits and underscores (rules: dashes) and begin with a letter",
     "effect": f"write one of {_EFFECTS}",

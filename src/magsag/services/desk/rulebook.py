@@ -23,6 +23,7 @@ from magsag.domain.settings import Mode, Settings
 from magsag.policy.judge import Applicable, answered, judge
 from magsag.policy.record import PLAIN, Record, Traits
 from magsag.policy.rules import CompiledRule
+from magsag.ports.clock import Clock
 from magsag.services.gate.judging import concluded
 from magsag.services.steps.moment import moment
 from magsag.services.steps.targets import SHELL, Targets, traits_of
@@ -41,7 +42,8 @@ class Question:
     effect: Effect | None = None
     env: str | None = None
     mode: str | None = None
-    at: datetime = NOON
+    at: datetime | None = NOON
+    """None for now"""
     count: Mapping[str, int] = field(default_factory=dict)
     after: frozenset[str] = frozenset()
     below: tuple[str, ...] = ()
@@ -93,24 +95,24 @@ class CaseResult:
 class Rulebook:
     """Questions to the policies in force."""
 
-    def __init__(self, loaded: Callable[[], Loaded], settings: Settings) -> None:
+    def __init__(self, loaded: Callable[[], Loaded], settings: Settings, clock: Clock) -> None:
         self._loaded = loaded
         self._settings = settings
+        self._clock = clock
 
     def findings(self) -> list[Finding]:
         """What is wrong in policies and their tests."""
         return [one for one in self._loaded().findings if one.subject is None or one.path.startswith("policies/")]
 
-    def describe(self) -> dict[str, object]:
+    def describe(self) -> dict[str, Any]:
         """What is in force: rules, windows, hash, and why nothing is, when they cannot be used."""
         policies = self._loaded().policies
-        said: dict[str, object] = {
+        return {
             "rules": len(policies.rules),
-            "windows": ", ".join(sorted(policies.windows)) or "none",
+            "windows": sorted(policies.windows),
             "hash": policies.hash,
             "broken": policies.broken,
         }
-        return said
 
     def answer(self, question: Question) -> Answer:
         """The verdict, and what each rule about the target says. Raises Invalid for what cannot be asked."""
@@ -169,7 +171,7 @@ class Rulebook:
         env, mode = question.env or self._settings.environment, question.mode or self._settings.mode
         if mode not in tuple(Mode):
             raise Invalid(f"there is no mode {mode!r}; the modes are {', '.join(Mode)}")
-        at = int(question.at.timestamp() * 1_000_000)
+        at = self._clock.now() if question.at is None else int(question.at.timestamp() * 1_000_000)
         proposal = asked.proposal
         return Record(program, proposal.target, proposal.effect, asked.args, about, env, mode, moment(at), asked.traits)
 
@@ -241,6 +243,5 @@ def _effect(skill: Skill, args: object) -> Effect:
 
 def _says(rule: CompiledRule, answer: bool | ConditionFailed) -> RuleSays:
     failed = isinstance(answer, ConditionFailed)
-    source = rule.when.source if rule.when is not None else None
     applies = None if isinstance(answer, ConditionFailed) else answer
-    return RuleSays(rule.id, rule.place, rule.decision, applies, str(answer) if failed else "", source)
+    return RuleSays(rule.id, rule.place, rule.decision, applies, str(answer) if failed else "", rule.written)

@@ -71,7 +71,7 @@ class Shelf:
             fault = document.faults[0]
             raise Invalid(f"{name}:{fault.line}:{fault.column}: {fault.what}; {fault.next}")
         try:
-            made = convert_permissions(document.value)
+            made = convert_permissions(document.value, prefix=_prefix(name))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise Invalid(f"{name}: it is not formed as permission files are: {error}") from error
         return made.text, made.notes
@@ -193,6 +193,12 @@ def _around(file: Path) -> Path:
         if folder.name in _FOLDERS:
             return folder.parent
     return file.absolute().parent
+
+
+def _prefix(name: str) -> str:
+    """What tells the rules of one permission file from those of another: `mcp_permissions.yaml` gives `mcp`."""
+    stem = Path(name).stem.removesuffix("_permissions").removesuffix("permissions")
+    return "" if stem == "tool" else stem
 
 
 def _placed(findings: list[Finding]) -> list[Finding]:

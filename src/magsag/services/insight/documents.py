@@ -204,7 +204,14 @@ def ticket_document(ticket: "TicketView") -> Document:
         "people": rule.people,
         "approvers": about.ticket.approvers,
         "answers": [
-            {"by": one.by.id, "proof": one.by.proof, "answer": one.answer, "at": iso(one.at), "reason": one.reason}
+            {
+                "by": one.by.id,
+                "proof": one.by.proof,
+                "answer": one.answer,
+                "at": iso(one.at),
+                "reason": one.reason,
+                "with_other_arguments": one.binding is not None,
+            }
             for one in about.ticket.answers
         ],
         "refused": [refusal_document(one) for one in ticket.refused],

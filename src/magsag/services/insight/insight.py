@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from pydantic_core import from_json
 
-from magsag.domain.approval import Answer
+from magsag.domain.approval import Answer, since_change
 from magsag.domain.breaking import BreakerMoved
 from magsag.domain.errors import Invalid, StoreBroken
 from magsag.domain.facts import (
@@ -269,7 +269,7 @@ class Insight:
             late=tuple(value(output) for output in step.late),
             spent=step.spent,
             assumed=step.assumed,
-            approved_by=tuple(one.by for one in step.answers if one.answer is Answer.APPROVE),
+            approved_by=tuple(one.by for one in since_change(step.answers) if one.answer is Answer.APPROVE),
             denied_by=tuple(one.by for one in step.answers if one.answer is Answer.DENY),
             standing=step.standing,
         )

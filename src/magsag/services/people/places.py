@@ -13,7 +13,8 @@ def require_open(store: Store, root: RunId) -> None:
     """Raises Refused once the tree has ended."""
     row = store.row(root)
     if row is None or row.status in ENDS:
-        raise Refused(f"run {root} has ended already: {row.status if row else 'it is gone'}", RefusedFor.ENDED)
+        how = row.status if row else "it is gone"
+        raise Refused(f"run {root} has ended already: {how}; magsag run show {root}", RefusedFor.ENDED)
 
 
 def require_known(store: Store, run: RunId, by: Acting) -> None:

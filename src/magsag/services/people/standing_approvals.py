@@ -115,7 +115,8 @@ class StandingApprovals:
             raise Invalid(
                 f"standing approval {prefix!r} is not in the ledger: `magsag approval standing list --all` shows them"
             )
-        raise Invalid(f"standing approval {prefix!r} could be any of {', '.join(row.id for row in found)}")
+        ids = ", ".join(row.id for row in found)
+        raise Invalid(f"standing approval {prefix!r} could be any of {ids}: write more of its id")
 
     def revoke(self, id: str, who: Who, reason: str = "") -> StandingView:
         """End it now; anybody in people.yaml may, since that takes a right away. Raises Refused, Invalid.

@@ -107,7 +107,7 @@ def put_ticket(ticket: TicketView) -> None:
         "reason": verdict.reason,
         "asked by": ", ".join(about.ticket.requesters),
         "may decide": _deciders(ticket),
-        "expires": f"{_expires(ticket)}, then {about.ticket.ask.rule.on_expire}",
+        "expires": f"{_expires(ticket)}, then {_then(ticket)}",
         "arguments": json_text(ticket.arguments, indent=False),
     }
     if ticket.changed is not None:
@@ -140,6 +140,11 @@ def _deciders(ticket: TicketView) -> str:
     who = [*(f"the role {role}" for role in roles), *rule.people]
     later = f"; later also {', '.join(rule.escalate_to)}" if rule.on_expire is OnExpire.ESCALATE else ""
     return (" or ".join(who) or "everybody in people.yaml") + (later if not ticket.is_escalated else "")
+
+
+def _then(ticket: TicketView) -> str:
+    """What follows; who was waited for already is not waited for again."""
+    return str(OnExpire.DENY if ticket.is_escalated else ticket.about.ticket.ask.rule.on_expire)
 
 
 def _expires(ticket: TicketView) -> str:

@@ -35,7 +35,7 @@ def check(call: Call) -> int:
         return YES if is_sound else NO
     for one in findings:
         say(str(one) if one.severity == "error" else f"{one} (warning)")
-    put_pairs({name: value for name, value in about.items() if name != "broken"})
+    put_pairs({"rules": about["rules"], "windows": ", ".join(about["windows"]) or "none", "hash": about["hash"]})
     if about["broken"] is not None:
         say("everything is denied until this is mended")
     return YES if is_sound else NO
@@ -46,7 +46,7 @@ def check(call: Call) -> int:
 @click.option("--on", "target", required=True, metavar="REF", help="What is wanted, e.g. skill:send-offer.")
 @click.option("--args", "arguments", metavar="JSON", help="The input; null without it.")
 @click.option("--effect", metavar="KIND", help="The effect kind of a tool or of a program in a flow.")
-@click.option("--at", metavar="TIME", help="The moment, ISO 8601; noon on a Monday without it.")
+@click.option("--at", metavar="TIME", help="The moment, ISO 8601; now without it.")
 @click.option("--count", "counts", multiple=True, metavar="REF=N", help="What run.count(REF) gives; 0 for the others.")
 @click.option("--after", multiple=True, metavar="REF", help="What run.after(REF) is true of.")
 @click.option("--below", multiple=True, metavar="REF", help="Who delegates to the agent; the outermost first.")
@@ -142,7 +142,7 @@ def _question(
         target,
         args,
         Effect(effect) if effect is not None else None,
-        at=moment_of(at),
+        at=moment_of(at) if at is not None else None,
         count=dict(_counted(one) for one in counts),
         after=frozenset(after),
         below=below,
@@ -159,6 +159,7 @@ def _counted(text: str) -> tuple[str, int]:
 def _put_answer(answer: "Answer") -> None:
     record, verdict = answer.record, answer.verdict
     say(f"{record.agent} wants {record.target} ({record.effect}); environment {record.env}, mode {record.mode}")
+    say(f"at {record.time['iso']}, {record.time['weekday']}")
     words = {True: "applies", False: "does not", None: "cannot be evaluated"}
     rows = [
         (words[rule.applies], rule.decision.value, rule.id, rule.place, rule.why or rule.when or "")
