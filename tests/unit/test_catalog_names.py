@@ -18,7 +18,7 @@ USES = "[agent:helper-sag@^0.1, skill:send]"
         ("[skill:send@latest]", 8, "the version range of 'skill:send@latest' cannot be read"),
         ("[send]", 8, "'send' is no reference; write skill:send"),
         ("[helper-sag]", 8, "'helper-sag' is no reference; write agent:helper-sag"),
-        ("[flow:review]", 8, "'flow:review' cannot stand here; write agent:... or skill:... or model:..."),
+        ("[eval:sent]", 8, "'eval:sent' cannot stand here; write agent:... or flow:... or skill:... or model:..."),
         ("[tool:files/read]", 8, "not enforced by this version"),
         ("['skill:*']", 8, "has a wildcard"),
         ("[skill:send, skill:send@^0.2]", 20, "skill:send stands twice in `uses`"),
@@ -32,7 +32,15 @@ def test_a_use_that_resolves_to_nothing_is_told(uses: str, column: int, words: s
 
 
 @pytest.mark.parametrize(
-    "uses", ["[skill:send@>=0.1]", "[magsag://sub.helper-sag@0.1]", "['skill:send@^1 || ~0.2']", "[model:smart]", "[]"]
+    "uses",
+    [
+        "[skill:send@>=0.1]",
+        "[magsag://sub.helper-sag@0.1]",
+        "['skill:send@^1 || ~0.2']",
+        "[model:smart]",
+        "[flow:review@^1]",
+        "[]",
+    ],
 )
 def test_ranges_and_the_long_form_are_honoured(uses: str, tmp_path: Path) -> None:
     assert told(tmp_path, {BOSS: swapped(AGENT, (USES, uses))}) == []

@@ -432,6 +432,15 @@ class TestCancelling:
         assert bench.step("r1.1/idem#1").status is StepStatus.CANCELLED
         assert bench.time.passed < 10
 
+    def test_a_flow_is_delegated_to_where_uses_names_it(self, make: Make) -> None:
+        flow = 'kind: flow\nschema: 1\nslug: twice\nversion: 1.0.0\nsteps: [{id: only, uses: "skill:pure"}]\n'
+        body = 'return await ctx.delegate("flow:twice", payload)'
+        named = make(body, {"flows/twice.yaml": flow}, "flow:twice@^1")
+        assert named.run(7).output == {"only": 7}
+        unnamed = make(body, {"flows/twice.yaml": flow}, USES).run()
+        assert unnamed.error is not None
+        assert unnamed.error.type is ErrorType.DENIED
+
     def test_a_child_run_that_swallows_its_cancellation_is_cancelled_all_the_same(self, make: Make) -> None:
         WORLD.on_act = slow(60)
         body = """

@@ -1,10 +1,15 @@
 """Whether what a manifest names exists: references with their version ranges, contracts; deprecated ones warned."""
 
+from typing import Final
+
 from magsag.catalog.check.index import Index, Mention, walk
 from magsag.catalog.document import Pointer
 from magsag.catalog.references import BadReference, Reference, did_you_mean
 from magsag.catalog.survey import Candidate
 from magsag.domain.manifests import Agent, Contracts, Flow
+
+_CALLED: Final = ("agent", "flow", "skill", "model")
+"""what the code of an agent may call"""
 
 
 def check_names(candidate: Candidate, index: Index) -> None:
@@ -26,7 +31,7 @@ def check_names(candidate: Candidate, index: Index) -> None:
 def _check_agent(candidate: Candidate, agent: Agent, index: Index) -> None:
     seen: dict[str, int] = {}
     for place, text in enumerate(agent.uses):
-        reference = _check(candidate, Mention(("uses", place), text), ("agent", "skill", "model"), index)
+        reference = _check(candidate, Mention(("uses", place), text), _CALLED, index)
         if reference is not None and seen.setdefault(reference.name, place) != place:
             what = f"{reference.name} stands twice in `uses`"
             candidate.notes.add(("uses", place), what, "keep one; `||` joins version ranges")

@@ -29,7 +29,7 @@ class Agent(Manifest):
     contracts: Contracts = Contracts()
     """what goes in and what comes out"""
     uses: tuple[str, ...] = Field(default=(), strict=False)
-    """what its code may call: `agent:`, `skill:` and `model:` references; all else is denied"""
+    """what its code may call: `agent:`, `flow:`, `skill:` and `model:` references; all else is denied"""
     evaluations: tuple[str, ...] = Field(default=(), strict=False)
     """`eval:` references, applied to its input and output"""
     timeout: Duration | None = None
