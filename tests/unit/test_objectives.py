@@ -212,7 +212,8 @@ def test_a_breaker_that_a_start_opens_or_tries_is_on_record(make: Make, caplog: 
     store.at += 3_600_000_000
     run(bench, "t")
     opened, tried = [(START, "agent:main", state) for state in (BreakerState.OPEN, BreakerState.HALF_OPEN)]
-    assert [moves(bench, id) for id in "rst"] == [[opened], [], [tried]]
+    closed = (START, "agent:main", BreakerState.CLOSED)
+    assert [moves(bench, id) for id in "rst"] == [[opened], [], [tried, closed]]
 
 
 def test_a_breaker_that_a_delegation_opens_is_on_record(make: Make) -> None:

@@ -14,7 +14,7 @@ class Shown(StrEnum):
     BAD = "bad"
     """it ended otherwise"""
     REFUSED = "refused"
-    """its own objectives refused its start: it shows nothing of the program, so it does not count"""
+    """its own objectives or limits refused its start: it shows nothing of the program, so it does not count"""
     DRY = "dry"
     """it was a dry run, which does nothing and does not count either"""
 

@@ -64,10 +64,11 @@ def _shown(started: facts.RunStarted, ended: facts.RunEnded, own: Iterable[facts
 
 
 def _has_begun(started: facts.RunStarted, own: Iterable[facts.Fact]) -> bool:
-    """Whether the program was let through by its own objectives."""
-    if started.verdict is None or started.verdict.decision is Decision.ALLOW:
+    """Whether the program was let through by its own objectives and limits."""
+    is_told = started.verdict is not None and started.verdict.decision is not Decision.ALLOW
+    if not (is_told or started.limited):
         return True
-    return any(isinstance(fact, facts.StepSucceeded) and fact.step == START for fact in own)
+    return any(isinstance(fact, facts.StepSucceeded | facts.StepDone) and fact.step == START for fact in own)
 
 
 def _below(run: RunId, own: Iterable[facts.Fact], read: Read) -> Iterator[Sequence[facts.Fact]]:

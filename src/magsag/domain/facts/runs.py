@@ -41,6 +41,8 @@ class RunStarted:
     """what the program's objectives said of the start of a root run; absent where they were kept"""
     bounds: tuple[Bound, ...] | None = None
     """of a detached child run: the budgets of the runs above it"""
+    limited: bool | None = None
+    """of a root run whose program has limits of its own: its first step asks them"""
     input: bytes
 
 

@@ -35,11 +35,11 @@ class Agent(Manifest):
     timeout: Duration | None = None
     """how long a run of it may take, with all its waits: the deadline of the run and of all below it"""
     retry: Retry | None = None
-    """how often a delegation to it is tried"""
+    """how often a delegation to it is tried; how often a start that comes too early for `rate` waits"""
     breaker: BreakerRule | None = None
-    """when nothing is delegated to it for a while, because its runs fail; all processes share what is known"""
+    """when no run of it begins for a while, because its runs fail; all processes share what is known"""
     rate: RateRule | None = None
-    """how often others may delegate to it, in all runs together"""
+    """how often a run of it may begin, by people and by delegations together"""
     slo: Slo | None = None
     """what its runs have to show together, and what follows when they do not"""
     budget: AgentBudget | None = None

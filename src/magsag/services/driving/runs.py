@@ -34,6 +34,7 @@ from magsag.services.recording.large import Values, plain, require_no_secret
 from magsag.services.recording.recorder import Recorder, RunExists
 from magsag.services.steps.beginnings import new_run, read_run
 from magsag.services.steps.bundles import Bundles
+from magsag.services.steps.limits import limits_of
 from magsag.services.steps.throttles import log_moved
 
 
@@ -122,8 +123,10 @@ class Runs:
             return known
         self._bundles.keep(self._bundles.current())
         now = self._clock.now()
+        id = RunId(order.run_id) if order.run_id else run_id(now // 1000, self._clock.chance(7))
         moves: list[facts.Fact] = []
-        verdict = self._objectives.of_start(entry, self._policies(), partial(_moved, moves, entry.ref, now))
+        moved = partial(_moved, moves, entry.ref, now)
+        verdict = self._objectives.of_start(entry, self._policies(), moved, id)
         started = facts.RunStarted(
             at=now,
             program=entry.ref,
@@ -139,9 +142,9 @@ class Runs:
             continues=order.continues,
             deadline=_deadline(entry, now),
             verdict=verdict,
+            limited=True if limits_of(entry.manifest) is not None else None,
             input=data,
         )
-        id = RunId(order.run_id) if order.run_id else run_id(now // 1000, self._clock.chance(7))
         try:
             await self._create(id, started, moves, level)
         except RunExists:

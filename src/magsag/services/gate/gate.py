@@ -28,6 +28,7 @@ from magsag.services.gate.asking import Asking, Goes, Over, Waits
 from magsag.services.gate.comparing import asks, denied, departure, in_doubt
 from magsag.services.gate.covering import Covering
 from magsag.services.gate.judging import Judging
+from magsag.services.gate.leaves import Leaves
 from magsag.services.gate.lookups import CannotTell, Happened, Lookups, NotHappened, is_abandoned
 from magsag.services.gate.notes import Notes
 from magsag.services.gate.outcomes import Outcomes, failure
@@ -72,7 +73,9 @@ class Gate:
         seconds = switches.step_seconds
         self._throttling = throttling = Throttling(store, recorder, clock, seconds)
         self._judging = Judging(switches, store, clock, throttling.moved)
-        self._performing = Performing(self._outcomes, throttling, store, values, clock, seconds, self.secrets, means)
+        self.leaves = Leaves(throttling, clock)
+        parts = self._outcomes, throttling, self.leaves
+        self._performing = Performing(*parts, store, values, clock, seconds, self.secrets, means)
         self._pausing = Pausing(self._outcomes, clock, switches.durable)
         self._lookups = Lookups(clock, self._performing.look_up)
         self.notes = Notes(recorder, clock)

@@ -8,6 +8,7 @@ from typing import Final
 from magsag.domain.breaking import BreakerState
 from magsag.domain.effects import EFFECTFUL, Effect
 from magsag.domain.facts import Count, Decision, Proposal, Verdict
+from magsag.domain.ids import StepId
 from magsag.domain.verdicts import BUILT_IN
 from magsag.engine.run import Run
 from magsag.policy.delegation import no_child
@@ -22,10 +23,11 @@ from magsag.services.gate.objectives import Objectives
 from magsag.services.steps.attempt import Attempt, Switches
 from magsag.services.steps.beginnings import started_of
 from magsag.services.steps.moment import moment
+from magsag.services.steps.seat import Seat
 from magsag.services.steps.tally import Tally
 from magsag.services.steps.targets import ChildAct, QuestionAct, WaitAct
 
-Moved = Callable[[Attempt, str, BreakerState, str], None]
+Moved = Callable[[Seat, StepId, str, BreakerState, str], None]
 APPROVALS_OFF: Final = "approvals are switched off: an ask is a deny"
 
 
@@ -43,7 +45,7 @@ class Judging:
         target = attempt.target
         judged, approvals = self._verdict(attempt, now), self._switches.approvals
         if isinstance(target.act, ChildAct) and judged.decision is not Decision.DENY:
-            moved = partial(self._moved, attempt)
+            moved = partial(self._moved, attempt.seat, attempt.id)
             judged = stricter(judged, self._objectives.of_delegation(target.act.entry, judged.policy, moved))
         verdict = concluded(judged, attempt.seat.mode, target.proposal, target.found.traits, approvals)
         if attempt.seat.tally is not None and verdict.decision is not Decision.DENY:

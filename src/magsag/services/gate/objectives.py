@@ -18,6 +18,7 @@ from magsag.domain.manifests import Agent, Flow
 from magsag.domain.manifests.slo import Slo
 from magsag.domain.manifests.throttling import BreakerRule
 from magsag.domain.measures import Measure
+from magsag.domain.verdicts import START
 from magsag.engine.chain import unseal
 from magsag.engine.measuring import measured
 from magsag.policy import slo
@@ -26,6 +27,7 @@ from magsag.policy.throttle import Throttle
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Store
 from magsag.ports.measures import EndedRun
+from magsag.services.steps.attempt import caller_of
 from magsag.services.steps.moment import moment
 from magsag.services.steps.throttles import change
 
@@ -55,12 +57,15 @@ class Objectives:
         since = now - int(entry.manifest.slo.window * 1e6)
         return slo.slo_report(program, entry.manifest.slo, self._measures(program, since), now)
 
-    def of_start(self, entry: AgentOrFlow, policy_hash: str, moved: Moved) -> Verdict | None:
-        """What they say of a run that is about to start; None when they are kept, or there are none."""
+    def of_start(self, entry: AgentOrFlow, policy_hash: str, moved: Moved, run: RunId) -> Verdict | None:
+        """What they say of a run that is about to start; None when they are kept, or there are none.
+
+        Where the run may try whether a breaker can close, its first step asks for that under the same name.
+        """
         verdict = self._said(entry, self.report(entry), policy_hash)
         if verdict is None or (rule := _breaker_to_open(entry)) is None:
             return verdict
-        shut = self._trip(entry, rule, verdict.reason, moved, self._clock.chance(8).hex())
+        shut = self._trip(entry, rule, verdict.reason, moved, caller_of(run, START, 1))
         if shut is None:
             return verdict
         said = f"{verdict.reason}; its breaker is open, the next run may try at {moment(shut.until)['iso']}"

@@ -6,12 +6,14 @@ from typing import Any, Final, TypeVar
 
 from magsag.domain.effects import EFFECTFUL
 from magsag.domain.errors import ErrorType, LeaseLost, StepFailed
+from magsag.domain.verdicts import START
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Leases
 from magsag.ports.means import Means
 from magsag.ports.place import ActCall
 from magsag.services.gate import acts
 from magsag.services.gate.asking import answered
+from magsag.services.gate.leaves import Leaves
 from magsag.services.gate.outcomes import Outcomes
 from magsag.services.gate.secrets import SecretDesk
 from magsag.services.gate.throttling import Throttling
@@ -35,6 +37,7 @@ class Performing:
         self,
         outcomes: Outcomes,
         throttling: Throttling,
+        leaves: Leaves,
         leases: Leases,
         values: Values,
         clock: Clock,
@@ -45,6 +48,7 @@ class Performing:
         """Without a place among the means acts are performed in this process."""
         self._outcomes = outcomes
         self._throttling = throttling
+        self._leaves = leaves
         self._leases = leases
         self._values = values
         self._clock = clock
@@ -60,6 +64,8 @@ class Performing:
 
     async def act(self, attempt: Attempt) -> Acted:
         """Perform. Raises StepFailed, Retryable, CancelledError, Stopped."""
+        if attempt.id == START:
+            return self._leaves.kept(attempt)
         if attempt.target.throttled is None:
             return await self._act(attempt)
         if attempt.admission is None and isinstance(attempt.target.act, ChildAct):

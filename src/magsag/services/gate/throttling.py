@@ -10,15 +10,17 @@ from collections.abc import Awaitable, Callable
 
 from magsag.domain.breaking import BreakerMoved, BreakerState
 from magsag.domain.errors import Broken, ErrorType, Retryable, StepFailed
+from magsag.domain.ids import StepId
 from magsag.engine.retry import retry_delay
 from magsag.policy.breaker import FAILURES, Breaker, Shut
-from magsag.policy.throttle import Admitted, Declared, Later, Limited, Throttle, admit, settle, withdraw
+from magsag.policy.throttle import Declared, Later, Limited, Throttle, settle, withdraw
 from magsag.ports.clock import Clock
 from magsag.ports.throttles import Throttles
 from magsag.services.recording.recorder import Recorder
-from magsag.services.steps.attempt import Acted, Admission, Attempt
+from magsag.services.steps.attempt import Acted, Admission, Attempt, caller_of
 from magsag.services.steps.moment import moment
-from magsag.services.steps.throttles import change, log_moved, throttle_of
+from magsag.services.steps.seat import Seat
+from magsag.services.steps.throttles import change, log_moved, take, throttle_of
 
 _log = logging.getLogger("magsag.throttle")
 
@@ -37,33 +39,30 @@ class Throttling:
 
         Raises StoreBroken, and nothing is let through.
         """
-        throttled, caller = attempt.target.throttled, _caller(attempt)
+        throttled, caller = attempt.target.throttled, caller_of(attempt.seat.run.id, attempt.id, attempt.number)
         assert throttled is not None
-        lasts = int((attempt.target.timeout_seconds or self._step_seconds) * 1e6)
-        answers: list[tuple[int, Admitted | Shut | Later]] = []
-
-        def taken(throttle: Throttle, now: int) -> Throttle:
-            answer = admit(throttle, throttled.limits, caller, now, now + lasts)
-            answers.append((now, answer))
-            return answer.throttle if isinstance(answer, Admitted) else throttle
-
-        change(self._store, throttled.name, taken)
-        now, answer = answers[-1]
+        lasts = attempt.target.timeout_seconds or self._step_seconds
+        answer, now, tries = take(self._store, throttled, caller, lasts)
         if isinstance(answer, Shut):
-            return _shut(throttled, answer, attempt)
+            return shut_out(throttled, answer, attempt.number - 1)
         if isinstance(answer, Later):
             return self._later(throttled, answer, attempt, now)
         attempt.admission = Admission(caller, answer.epoch)
-        if answer.is_probe:
-            self.moved(attempt, throttled.name, BreakerState.HALF_OPEN, "its time is over: this call tries")
+        if tries:
+            why = "its time is over: this call tries"
+            self.moved(attempt.seat, attempt.id, throttled.name, BreakerState.HALF_OPEN, why)
         return None
 
     def take_up(self, attempt: Attempt) -> None:
         """A child run of an earlier leg goes on: how it ends is counted now, since nobody could count it before."""
         assert attempt.target.throttled is not None
-        _, row = self._store.throttle(attempt.target.throttled.name)
-        epoch = 0 if row is None else throttle_of(row).breaker.epoch
-        attempt.admission = Admission(_caller(attempt), epoch)
+        caller = caller_of(attempt.seat.run.id, attempt.id, attempt.number)
+        attempt.admission = self.taken_up(attempt.target.throttled, caller)
+
+    def taken_up(self, throttled: Declared, caller: str) -> Admission:
+        """The leave of somebody who took it in an earlier leg."""
+        _, row = self._store.throttle(throttled.name)
+        return Admission(caller, 0 if row is None else throttle_of(row).breaker.epoch)
 
     async def giving_back(self, attempt: Attempt, judged: Awaitable[None]) -> None:
         """Let it be judged and started; what is refused behind us, or given up, has called nothing.
@@ -98,19 +97,23 @@ class Throttling:
         finally:
             self._settle(attempt, failed, (self._clock.now() - began) / 1e6)
 
-    def moved(self, attempt: Attempt, name: str, state: BreakerState, reason: str) -> None:
+    def moved(self, seat: Seat, step: StepId, name: str, state: BreakerState, reason: str) -> None:
         """On record, in the logs; a tree that is lost records nothing any more."""
-        run = attempt.seat.run
-        log_moved(name, state, reason, f"run {run.id}, step {attempt.id}")
-        if attempt.seat.leg.tree.lost is None:
-            fact = BreakerMoved(at=self._clock.now(), step=attempt.id, name=name, state=state, reason=reason)
-            self._recorder.keep(attempt.seat.leg.tree, run, fact)
+        log_moved(name, state, reason, f"run {seat.run.id}, step {step}")
+        if seat.leg.tree.lost is None:
+            fact = BreakerMoved(at=self._clock.now(), step=step, name=name, state=state, reason=reason)
+            self._recorder.keep(seat.leg.tree, seat.run, fact)
 
     def _settle(self, attempt: Attempt, failed: bool | None, seconds: float) -> None:
         throttled, admission = attempt.target.throttled, attempt.admission
         attempt.admission = None
-        if throttled is None or admission is None or not throttled.limits.end_counts:
-            return
+        if throttled is not None and admission is not None and throttled.limits.end_counts:
+            self.settle(attempt.seat, attempt.id, throttled, admission, failed, seconds)
+
+    def settle(
+        self, seat: Seat, step: StepId, throttled: Declared, admission: Admission, failed: bool | None, seconds: float
+    ) -> None:
+        """It has ended; `failed` is None when that says nothing of what was called."""
         rule = throttled.limits.breaker
         if failed is False and rule is not None and rule.slow is not None and seconds > rule.slow:
             failed = True
@@ -121,7 +124,7 @@ class Throttling:
         before, after = self._change(throttled.name, settled)
         if before.breaker.epoch != after.breaker.epoch:
             state = BreakerState.OPEN if after.breaker.since else BreakerState.CLOSED
-            self.moved(attempt, throttled.name, state, _why(throttled, before.breaker, after.breaker))
+            self.moved(seat, step, throttled.name, state, _why(throttled, before.breaker, after.breaker))
 
     def _change(self, name: str, changed: Callable[[Throttle, int], Throttle]) -> tuple[Throttle, Throttle]:
         """What happened has happened: a store that does not answer now is no reason to lose the outcome."""
@@ -142,30 +145,31 @@ class Throttling:
             attempt.waits += 1
             _log.info("%s: step %s waits %.3f s for its %s", throttled.name, attempt.id, delay, later.by.value)
             return delay
-        details: dict[str, object] = {"throttle": throttled.name, "limit": later.by.value}
-        rate = throttled.limits.rate
-        if seconds is None or rate is None:
-            said = f"{throttled.limits.concurrency} calls of it are under way, which is all that may be at once"
-        else:
-            details["retry_after"] = seconds
-            said = f"it may be called {rate.calls} times in {rate.per:g} s; the next call may go in {seconds:.3f} s"
-        return StepFailed(ErrorType.RATE_LIMIT, f"{throttled.name}: {said}", details)
+        return too_many(throttled, later, now)
 
 
-def _caller(attempt: Attempt) -> str:
-    """The same for whoever takes this attempt up again."""
-    return f"{attempt.seat.run.id} {attempt.id} {attempt.number}"
+def too_many(throttled: Declared, later: Later, now: int) -> StepFailed:
+    """What is told to whom a rate or a concurrency does not let go."""
+    details: dict[str, object] = {"throttle": throttled.name, "limit": later.by.value}
+    rate = throttled.limits.rate
+    if later.by is Limited.CONCURRENCY or rate is None:
+        said = f"{throttled.limits.concurrency} calls of it are under way, which is all that may be at once"
+    else:
+        details["retry_after"] = seconds = (later.at - now) / 1e6
+        said = f"it may be called {rate.calls} times in {rate.per:g} s; the next call may go in {seconds:.3f} s"
+    return StepFailed(ErrorType.RATE_LIMIT, f"{throttled.name}: {said}", details)
 
 
-def _shut(throttled: Declared, shut: Shut, attempt: Attempt) -> StepFailed:
+def shut_out(throttled: Declared, shut: Shut, failed: int = 0) -> StepFailed:
+    """What is told to whom a breaker does not let through; so many attempts of it had failed before."""
     since, until = str(moment(shut.since)["iso"]), str(moment(shut.until)["iso"])
     if shut.state is BreakerState.OPEN:
         next_call = f"the next call may try at {until}"
     else:
         next_call = f"one call tries now; if that says nothing, the next may at {until}"
     said = f"{throttled.name} is not tried: its breaker is open since {since}; {next_call}"
-    if attempt.number > 1:
-        said += f"; {attempt.number - 1} attempts of this step had failed before"
+    if failed:
+        said += f"; {failed} attempts of this step had failed before"
     details = {"throttle": throttled.name, "breaker": shut.state.value, "since": since, "half_open": until}
     return StepFailed(ErrorType.UNAVAILABLE, said, details)
 

@@ -19,6 +19,7 @@ from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId, StepId, child_run_id, is_given_run_id, run_id
 from magsag.domain.settings import Mode, Settings
 from magsag.domain.values import encode_known
+from magsag.domain.verdicts import START
 from magsag.engine.chain import unseal
 from magsag.engine.run import Run, Step, evolve
 from magsag.ports.clock import Clock
@@ -26,6 +27,7 @@ from magsag.ports.ledger import Change, Declined, RunQuery, RunRow, Store
 from magsag.services.gate.objectives import Objectives
 from magsag.services.gate.outcomes import breach
 from magsag.services.past.copying import Copies
+from magsag.services.past.leave import require_leave
 from magsag.services.past.setting import INPUT, Setting, parse_setting
 from magsag.services.programs.detached import waits_for_detached
 from magsag.services.programs.starting import refusal
@@ -82,20 +84,24 @@ class Forks:
         """Put the new run on record, not yet driven; this process holds its lease.
 
         Raises Invalid for a run or step that is not there, an id that is taken, an act before the step of which
-        nobody knows how it ended, and a value that cannot be set or does not meet its contract.
+        nobody knows how it ended, and a value that cannot be set or does not meet its contract; Refused by the
+        objectives and the limits of the program.
         """
         original = self._original(origin, step)
         self._require_same_reality(original)
-        self._require_objectives(original)
+        new = self._new_id(id)
+        self._require_objectives(original, new)
         settings = [parse_setting(text, original.begun) for text in sets]
         children = self._children(original)
-        new = self._new_id(id)
         started = self._started(original, settings)
         taken = [started if isinstance(fact, facts.RunStarted) else fact for fact in original.taken]
         if any(setting.of == INPUT for setting in settings):
             taken = [fact for fact in taken if not isinstance(fact, facts.RunScored)]
         for one in {setting.of for setting in settings} - {INPUT}:
             taken = self._with_output(original, StepId(one), settings, taken)
+        if START in original.begun:
+            manifest = original.bundle.find(started.program).manifest
+            require_leave(self._store, manifest, new, self._settings.limits.step_seconds)
         self._bundles.keep(original.bundle)
         copies = Copies(self._store, self._clock, origin, new, self._settings.lease_seconds)
         for row, found in children:
@@ -105,12 +111,12 @@ class Forks:
             raise Invalid(f"run {new} exists already: choose another --run-id")
         return Forked(new, origin, original.step, len(original.begun))
 
-    def _require_objectives(self, original: _Original) -> None:
+    def _require_objectives(self, original: _Original, new: RunId) -> None:
         """A fork is a new run too: nobody can approve its start, since it begins in the middle."""
         assert original.run.started is not None
         program = original.run.started.program
         moved = partial(log_moved, whose=f"a fork of {original.row.run}")
-        verdict = self._objectives.of_start(original.bundle.find(program), "", moved)
+        verdict = self._objectives.of_start(original.bundle.find(program), "", moved, new)
         if verdict is not None and verdict.decision is not facts.Decision.ALLOW:
             raise Refused(refusal(program, verdict).message)
 

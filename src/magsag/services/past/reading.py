@@ -19,6 +19,7 @@ from magsag.ports.clock import Clock
 from magsag.ports.ledger import Ledger
 from magsag.ports.model import BoundModel, ModelReply
 from magsag.services.gate.gate import Gate
+from magsag.services.gate.leaves import Leaves
 from magsag.services.gate.notes import Note, Notes
 from magsag.services.gate.outcomes import failure
 from magsag.services.gate.secrets import SecretDesk
@@ -28,7 +29,7 @@ from magsag.services.recording.large import Values
 from magsag.services.recording.notebook import Notebook
 from magsag.services.steps.attempt import Children, Told
 from magsag.services.steps.beginnings import read_run
-from magsag.services.steps.seat import Scope, Seat
+from magsag.services.steps.seat import Ended, Scope, Seat
 from magsag.services.steps.targets import Target
 
 _LEFT_OPEN: Final = frozenset({StepStatus.NEW, StepStatus.STARTED, StepStatus.WAITING, StepStatus.CANCELLED})
@@ -42,6 +43,7 @@ class Reading(Gate):
         self._read_values = values
         self._ledger = ledger
         self.notes = _Notes(course, notebook, clock)
+        self.leaves = _NoLeaves()
         self.secrets = _NoSecrets(_NoKeeper(), notebook, clock, are_needed=False)
 
     def drive_children(self, children: Children) -> None:
@@ -131,6 +133,16 @@ class _NoSecrets(SecretDesk):
 
     async def remember(self, seat: Seat) -> None:
         """Nothing that it could show holds one."""
+
+
+class _NoLeaves(Leaves):
+    """A replay calls nothing, so how it ends is told to nobody."""
+
+    def __init__(self) -> None:
+        """It asks no store."""
+
+    def ended(self, seat: Seat, ended: Ended | None) -> None:
+        """It was told when it happened."""
 
 
 class _NoKeeper:

@@ -30,7 +30,7 @@ from magsag.services.programs.earlier import earlier_outputs
 from magsag.services.programs.evaluation import evaluate, evaluations, failed_metric
 from magsag.services.programs.flows import FlowProgram
 from magsag.services.programs.leftovers import Leftovers
-from magsag.services.programs.starting import admit
+from magsag.services.programs.starting import admit, is_refusal, watched
 from magsag.services.recording.large import Values, plain
 from magsag.services.recording.masking import RESOLVED
 from magsag.services.recording.recorder import Recorder
@@ -104,6 +104,9 @@ class Programs:
 
     async def conduct(self, seat: Seat) -> Ended:
         """Run the program to its end. Raises Stopped; CancelledError when it was cancelled from outside."""
+        return await watched(self._gate, seat, self._conducted(seat))
+
+    async def _conducted(self, seat: Seat) -> Ended:
         if (cancelled := _cancelled(seat)) is not None:
             return cancelled
         try:
@@ -132,7 +135,7 @@ class Programs:
             result = RESOLVED.cleaned(await self._program(seat, entry, payload))
             output = self._checked(seat, entry, result)
         except StepFailed as error:
-            return Ended(RunStatus.DENIED if error.type is ErrorType.DENIED else RunStatus.FAILED, error_bytes(error))
+            return Ended(RunStatus.DENIED if is_refusal(error) else RunStatus.FAILED, error_bytes(error))
         except (Broken, Stopped, KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:

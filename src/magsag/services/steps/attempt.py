@@ -156,6 +156,11 @@ class Attempt:
         return Stopped(reason)
 
 
+def caller_of(run: RunId, step: StepId, attempt: int) -> str:
+    """How whoever asks for leave is called: the same for those who take this attempt up again."""
+    return f"{run} {step} {attempt}"
+
+
 def idempotency_key(run: RunId, step: StepId) -> str:
     """32 hex digits that name a step's effect."""
     return sha256(f"{run}\n{step}".encode()).hexdigest()[:32]

@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from magsag.domain.budget import Bound
 from magsag.domain.facts import ParkedOn, ParkReason, RunStatus
@@ -14,6 +14,9 @@ from magsag.services.steps.strands import Strands
 from magsag.services.steps.tally import Tally
 from magsag.services.steps.targets import Targets
 from magsag.services.steps.turnstile import Turnstile
+
+if TYPE_CHECKING:
+    from magsag.services.steps.attempt import Admission
 
 
 @dataclass(slots=True, eq=False)
@@ -97,6 +100,8 @@ class Seat:
     mode: str
     above: Scope | None = None
     """of a child run: the delegation that waits for it"""
+    leave: "Admission | None" = None
+    """of a root run whose program is limited: its leave to have begun, when it took it in this leg"""
     bounds: tuple[Bound, ...] = ()
     """the budgets that bind it: its own and those of the runs above it"""
     recorded: int = 0

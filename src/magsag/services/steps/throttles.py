@@ -10,8 +10,8 @@ from pydantic_core import from_json, to_json
 from magsag.domain.breaking import BreakerState
 from magsag.domain.errors import Invalid, StoreBroken
 from magsag.domain.frozen import frozen
-from magsag.policy.breaker import Breaker, Call, closed, state_of
-from magsag.policy.throttle import Busy, Throttle, rewound
+from magsag.policy.breaker import Breaker, Call, Shut, closed, state_of
+from magsag.policy.throttle import Admitted, Busy, Declared, Later, Throttle, admit, rewound
 from magsag.ports.throttles import ThrottleRow, Throttles
 
 _log = logging.getLogger("magsag.throttle")
@@ -34,6 +34,24 @@ def change(store: Throttles, name: str, changed: Callable[[Throttle, int], Throt
         if after == stored or store.put_throttle(ThrottleRow(name, version, to_json(after))):
             return before, after
     raise _hurried(name)
+
+
+def take(
+    store: Throttles, throttled: Declared, caller: str, seconds: float
+) -> tuple[Admitted | Shut | Later, int, bool]:
+    """Ask for leave, for so long at most: the answer, the store's time, and whether the caller is the first to hear
+    that it tries an open breaker. Raises StoreBroken, and nothing is let through."""
+    answers: list[tuple[Admitted | Shut | Later, int]] = []
+
+    def taken(throttle: Throttle, now: int) -> Throttle:
+        answer = admit(throttle, throttled.limits, caller, now, now + int(seconds * 1e6))
+        answers.append((answer, now))
+        return answer.throttle if isinstance(answer, Admitted) else throttle
+
+    before, _ = change(store, throttled.name, taken)
+    answer, now = answers[-1]
+    tries = isinstance(answer, Admitted) and answer.is_probe and before.breaker.probe != caller
+    return answer, now, tries
 
 
 def log_moved(name: str, state: BreakerState, reason: str, whose: str) -> None:
