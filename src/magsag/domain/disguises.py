@@ -47,12 +47,10 @@ def forms(secret: str) -> frozenset[str]:
 def views(text: str) -> Iterator[str]:
     """The text as it is first, then as it reads without its escapes and line breaks."""
     yield text
-    if "%" in text or "+" in text:
-        yield unquote_plus(text)
-        yield unquote(text)
-        if "%25" in text:
-            yield unquote(unquote(text))
-            yield unquote_plus(unquote_plus(text))
+    if "%" in text:
+        yield from _unquoted(text, 2 if "%25" in text else 1)
+    elif "+" in text:
+        yield text.replace("+", " ")
     if "\\" in text:
         once = _unescaped(text)
         yield once
@@ -63,6 +61,15 @@ def views(text: str) -> Iterator[str]:
     joined = "".join(text.replace(r"\n", "").replace(r"\r", "").split())
     if len(joined) != len(text):
         yield joined
+
+
+def _unquoted(text: str, times: int) -> Iterator[str]:
+    """As it reads without the escapes of a URL, once, and twice where they are escaped themselves."""
+    for _ in range(times):
+        if "+" in text:
+            yield unquote_plus(text)
+        text = unquote(text)
+        yield text
 
 
 def _parts(secret: str) -> set[str]:

@@ -141,9 +141,10 @@ Performed = FunctionAct | ApartAct | ShellAct | ModelAct
 
 
 async def perform(act: Performed, value: Any, scope: ActScope) -> object:
-    """Act; no secret comes out of it. Raises Retryable, StepFailed; lets CancelledError through."""
+    """Act; what it gives is still to be masked. Raises Retryable, StepFailed without secrets; lets CancelledError
+    through."""
     try:
-        return RESOLVED.cleaned(await _performed(act, value, scope))
+        return await _performed(act, value, scope)
     except (Retryable, StepFailed) as error:
         soft = RESOLVED.softened(error)
         if soft is error:

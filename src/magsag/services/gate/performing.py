@@ -19,7 +19,9 @@ from magsag.services.gate.secrets import SecretDesk
 from magsag.services.gate.throttling import Throttling
 from magsag.services.gate.waiting import Waits
 from magsag.services.recording.large import Values
+from magsag.services.recording.masking import RESOLVED
 from magsag.services.steps.attempt import Acted, Attempt, ChildPlace, Children
+from magsag.services.steps.cleaning import cleaned
 from magsag.services.steps.overseer import Overseer
 from magsag.services.steps.records import RecordShelf
 from magsag.services.steps.seat import Scope
@@ -89,8 +91,10 @@ class Performing:
             return Acted(await self._effect(act, attempt), records=scope.records)
         try:
             if target.timeout_seconds is None:
-                return Acted(await self._overseer.watched(act, attempt.target.proposal.target))
-            return Acted(await self._timed(act, target.timeout_seconds, attempt))
+                result = await self._overseer.watched(act, attempt.target.proposal.target)
+            else:
+                result = await self._timed(act, target.timeout_seconds, attempt)
+            return Acted(await cleaned(result) if RESOLVED else result)
         except asyncio.CancelledError:
             if attempt.given_up:
                 self._outcomes.cancelled(attempt)
@@ -111,7 +115,7 @@ class Performing:
             raise missing
         scope = acts.LookupScope(attempt, self._outcomes, self._shelf, self._means)
         asked = self._placed(attempt.target.lookup, scope, attempt, is_lookup=True)
-        return await self._timed(asked, self._limit(attempt.target), attempt)
+        return await cleaned(await self._timed(asked, self._limit(attempt.target), attempt))
 
     def _placed(
         self, act: acts.Performed, scope: acts.ActScope, attempt: Attempt, is_lookup: bool = False
@@ -129,7 +133,7 @@ class Performing:
         except BaseException:
             act.close()
             raise
-        task = asyncio.ensure_future(self._timed(act, self._limit(attempt.target), attempt))
+        task = asyncio.ensure_future(_masked(self._timed(act, self._limit(attempt.target), attempt)))
         while not task.done():
             try:
                 await asyncio.wait({task})
@@ -197,6 +201,12 @@ class Performing:
 
     def _limit(self, target: Target) -> float:
         return target.timeout_seconds or self._step_seconds
+
+
+async def _masked(act: Coroutine[Any, Any, Any]) -> Any:
+    """Beyond the time of the act, which is over by then."""
+    result = await act
+    return await cleaned(result) if RESOLVED else result
 
 
 def _expire(branch: Scope, task: "asyncio.Task[Any]") -> None:

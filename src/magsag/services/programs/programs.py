@@ -32,11 +32,11 @@ from magsag.services.programs.flows import FlowProgram
 from magsag.services.programs.leftovers import Leftovers
 from magsag.services.programs.starting import admit, is_refusal, watched
 from magsag.services.recording.large import Values, plain
-from magsag.services.recording.masking import RESOLVED
 from magsag.services.recording.recorder import Recorder
 from magsag.services.steps.attempt import ChildPlace
 from magsag.services.steps.beginnings import read_run, started_of
 from magsag.services.steps.budgeting import bounds_of
+from magsag.services.steps.cleaning import cleaned
 from magsag.services.steps.moment import moment
 from magsag.services.steps.raised import raised
 from magsag.services.steps.seat import Ended, Leg, Scope, Seat
@@ -132,7 +132,7 @@ class Programs:
             await admit(self._gate, seat)
             payload = self._values.decode(seat.leg.tree, started_of(seat.run).input)
             self._evaluate(seat, entry, "input", payload)
-            result = RESOLVED.cleaned(await self._program(seat, entry, payload))
+            result = await cleaned(await self._program(seat, entry, payload))
             output = self._checked(seat, entry, result)
         except StepFailed as error:
             return Ended(RunStatus.DENIED if is_refusal(error) else RunStatus.FAILED, error_bytes(error))

@@ -28,6 +28,8 @@ class Tree:
     """digest of a large value's bytes -> its id"""
     handles: dict[str, object] = field(default_factory=dict)
     """id of a large value -> what programs are handed"""
+    clean: dict[str, int] = field(default_factory=dict)
+    """id of a large value -> how many secrets were known when it held none of them"""
     children: dict[RunId, int] = field(default_factory=dict)
     """how many child runs each run has started"""
     owed: "Commit | None" = None

@@ -32,13 +32,13 @@ class Values:
         Raises StepFailed(invalid_value); with `may_not_leak` also for what holds a secret.
         """
         if tree.handles:
-            data, copy = encode(_lifted(value, tree.handles, what), what, marks=True)
-            if MARK_BYTES in data:
-                copy = lowered(copy, tree.handles.__getitem__)
+            data, bare = encode(_lifted(value, tree.handles, what), what, marks=True)
+            copy = lowered(bare, tree.handles.__getitem__) if MARK_BYTES in data else bare
         else:
             data, copy = encode(value, what)
-        if may_not_leak:
-            require_no_secret(copy, what)
+            bare = copy
+        if may_not_leak and RESOLVED:
+            self._require_no_secret(tree, bare, copy, what)
         return (data, copy) if len(data) <= LARGE_BYTES else self._split(tree, run, copy)
 
     def known(self, tree: Tree, run: Run, value: object) -> tuple[bytes, object]:
@@ -56,6 +56,19 @@ class Values:
     def record(self, tenant: str, key: str) -> bytes | None:
         """What an act put under this key."""
         return self._ledger.record(tenant, key)
+
+    def _require_no_secret(self, tree: Tree, bare: object, copy: object, what: str) -> None:
+        """Large values that were looked into since a secret was learned last are not looked into again."""
+        named, known = set[str](), RESOLVED.size
+
+        def name(id: str) -> None:
+            named.add(id)
+
+        lowered(bare, name)
+        if all(tree.clean.get(id) == known for id in named):
+            return require_no_secret(bare, what)
+        require_no_secret(copy, what)
+        tree.clean.update(dict.fromkeys(named, known))
 
     def _split(self, tree: Tree, run: Run, value: object) -> tuple[bytes, object]:
         """Keep the large parts of a large value, each under its own name, then what is left if that is large still."""
@@ -77,6 +90,7 @@ class Values:
         if id is None:
             id = tree.blobs[digest] = blob_id(self._clock.chance(16), data)
             tree.handles[id] = handle(value, id)
+            tree.clean[id] = RESOLVED.size
             self._recorder.add_blob(tree, run, id, data)
         return encode_known({MARK: id}), tree.handles[id]
 
