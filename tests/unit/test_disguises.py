@@ -1,5 +1,6 @@
 """How a secret is recognised: properties over every encoding that is promised, and what is not taken for one."""
 
+import asyncio
 import base64
 import html
 import json
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 
 from magsag.domain.errors import Retryable, StepFailed
 from magsag.domain.secret import reference_of
-from magsag.services.recording.masking import Mask
+from magsag.services.recording.masking import RESOLVED, Mask
+from magsag.services.steps.cleaning import cleaned
 
 Disguise = Callable[[str], str]
 DISGUISES: Final[dict[str, Disguise]] = {
@@ -198,3 +200,26 @@ def test_what_is_no_reference_is_refused_without_repeating_it(text: str) -> None
     with pytest.raises(ValueError, match=r"^a secret is named by where it is found") as caught:
         reference_of(text)
     assert not text or "hunter2" not in str(caught.value)
+
+
+def test_texts_beside_one_another_are_no_text_together() -> None:
+    mask = Mask()
+    mask.add("TOKEN", "%41-first&second")
+    for first, second in (("%41-first", "&second"), ("%", "41-first&second"), ("A-fi", "rst&second")):
+        assert mask.find({"a": first, second: 1, "b": [first, second]}) is None
+    assert mask.find([{"a": "x"}] * 3 + [{"b": "%2541-first%26second"}]) is not None
+    assert mask.find([{"a": "x"}] * 3 + [{"b": "%41-first&second"}]) == ("TOKEN", "/3/b")
+
+
+def test_a_long_value_is_looked_into_beside_the_loop() -> None:
+    RESOLVED.add("LONG", secret := "looked-for-in-long-values")
+
+    async def cleaning(value: object) -> tuple[object, bool]:
+        others = list[int]()
+        asyncio.get_running_loop().call_soon(others.append, 1)
+        return await cleaned(value), bool(others)
+
+    rows = [{"id": n, "name": "a name"} for n in range(2_000)]
+    assert asyncio.run(cleaning([*rows, secret])) == ([*rows, "[secret LONG]"], True)
+    assert asyncio.run(cleaning(text := "a long text " * 5_000)) == (text, True)
+    assert asyncio.run(cleaning({"short": secret})) == ({"short": "[secret LONG]"}, False)

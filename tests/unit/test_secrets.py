@@ -19,6 +19,7 @@ from magsag.domain.ids import RunId
 from magsag.engine.chain import unseal
 from magsag.services.driving.runs import Order
 from magsag.services.insight.audit import Asked
+from magsag.services.recording.masking import RESOLVED
 from magsag.testing import build_app
 from tests.unit.world import WORLD, Bench, Files, agent, skill
 
@@ -376,3 +377,19 @@ def test_every_fact_that_is_written_reads_back(tmp_path: Path) -> None:
     made = Bench(tmp_path, files("return await ctx.skill('look')", look="read"))
     made.run()
     assert [type(unseal(one)).__name__ for one in made.store.read(RunId("r"))].count("SecretUsed") == 1
+
+
+def test_a_large_value_that_is_passed_on_is_looked_into_again_once_a_secret_is_learned(tmp_path: Path) -> None:
+    text = "this-was-a-word-then"
+    rows = [{"id": number, "name": "a name of some length"} for number in range(3_000)]
+    WORLD.on_act = lambda name, payload, ctx: [*rows, text] if payload == "rows" else RESOLVED.add("LATER", text)
+    body = """
+        rows = await ctx.skill('plain', 'rows')
+        await ctx.skill('plain', rows)
+        await ctx.skill('plain', rows)
+        """
+    made = Bench(tmp_path, {**skill("plain", "read"), **agent("main", body, "skill:plain")})
+    RESOLVED.add("SOME", "that-some-secret-is-known")
+    result = made.run()
+    assert result.error is not None
+    assert "input of step plain#3 holds the secret LATER at /3000" in result.error.message

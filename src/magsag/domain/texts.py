@@ -4,6 +4,7 @@ Looking for something in all of them at once takes a fraction of the time of loo
 """
 
 from collections.abc import Collection, Iterator, Mapping
+from math import inf
 from typing import Any, Final
 
 from pydantic_core import to_json
@@ -15,15 +16,15 @@ BETWEEN: Final = "\x00"
 """stands between texts that are looked at as one: no escape of one reaches into the next, and no secret holds it"""
 
 
-def texts_of(value: object, numbers: bool = False, at_most: int | None = None) -> Collection[str]:
-    """Each text once; with `numbers` also those, as JSON writes them. Stops soon after `at_most` parts.
+def texts_of(value: object, numbers: bool = False, at_most: float = inf) -> Collection[str] | None:
+    """Each text once; with `numbers` also those, as JSON writes them. None when it has more than `at_most` parts.
 
     Raises StepFailed(invalid_value) for a value that is nested deeper than any record, or holds itself.
     """
     found: set[Any] = set()
     ways: list[Iterator[object]] = [iter((value,))]
     count = 0
-    while ways and (at_most is None or count <= at_most):
+    while ways:
         for item in ways[-1]:
             count += 1
             if isinstance(item, str):
@@ -40,6 +41,8 @@ def texts_of(value: object, numbers: bool = False, at_most: int | None = None) -
                 found.add(text)
         else:
             ways.pop()
+        if count > at_most:
+            return None
         if len(ways) > MAX_DEPTH + 3:
             raise StepFailed(ErrorType.INVALID_VALUE, f"a value is nested deeper than {MAX_DEPTH} levels: flatten it")
     return [text for text in found if isinstance(text, str)]
@@ -50,7 +53,7 @@ def is_light(value: object, characters: int, parts: int) -> bool:
     if isinstance(value, str):
         return len(value) <= characters
     texts = texts_of(value, at_most=parts)
-    return len(texts) <= parts and sum(map(len, texts)) <= characters
+    return texts is not None and sum(map(len, texts)) <= characters
 
 
 def number_text(item: object) -> str | None:

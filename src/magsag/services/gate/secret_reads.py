@@ -10,7 +10,7 @@ from typing import NamedTuple
 from magsag.domain.errors import Invalid
 from magsag.domain.secret import SecretReference, reference_of
 from magsag.ports.secrets import Secrets
-from magsag.services.steps.threads import in_thread
+from magsag.services.steps.threads import aside
 
 
 class Had(NamedTuple):
@@ -48,9 +48,7 @@ class SecretReads:
         slow = {text: one for text, one in references.items() if self._source.may_wait(one)}
         answers = {text: self._answer(one) for text, one in references.items() if text not in slow}
         if slow:
-            found = await in_thread(lambda: {text: self._answer(one) for text, one in slow.items()}, (), _drop)
-            assert isinstance(found, dict)
-            answers |= found
+            answers |= await aside(lambda: {text: self._answer(one) for text, one in slow.items()})
         return {text: self._newer(str(references[text]), number, one) for text, one in answers.items()}
 
     def _answer(self, reference: SecretReference) -> Answer:
@@ -66,7 +64,3 @@ class SecretReads:
             return known[1]
         self._newest[reference] = number, answer
         return answer
-
-
-def _drop(result: object, error: BaseException | None) -> None:
-    """Whoever wanted it was given up."""

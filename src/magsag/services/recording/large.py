@@ -60,14 +60,10 @@ class Values:
     def _require_no_secret(self, tree: Tree, bare: object, copy: object, what: str) -> None:
         """Large values that were looked into since a secret was learned last are not looked into again."""
         named, known = set[str](), RESOLVED.size
-
-        def name(id: str) -> None:
-            named.add(id)
-
-        lowered(bare, name)
-        if all(tree.clean.get(id) == known for id in named):
-            return require_no_secret(bare, what)
-        require_no_secret(copy, what)
+        if bare is not copy:
+            lowered(bare, named.add)
+        is_clean = all(tree.clean.get(id) == known for id in named)
+        require_no_secret(bare if is_clean else copy, what)
         tree.clean.update(dict.fromkeys(named, known))
 
     def _split(self, tree: Tree, run: Run, value: object) -> tuple[bytes, object]:

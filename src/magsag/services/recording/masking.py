@@ -84,7 +84,7 @@ class Mask:
             return None
         from magsag.domain.texts import BETWEEN, texts_of
 
-        texts = texts_of(value, self._has_numbers)
+        texts = texts_of(value, self._has_numbers) or ()
         return self._place(value) if self.holder(BETWEEN.join(texts)) is not None else None
 
     def is_light(self, value: object) -> bool:

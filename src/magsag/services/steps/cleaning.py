@@ -3,7 +3,7 @@
 from typing import Any
 
 from magsag.services.recording.masking import RESOLVED
-from magsag.services.steps.threads import in_thread
+from magsag.services.steps.threads import aside
 
 
 async def cleaned(value: Any) -> Any:
@@ -14,10 +14,6 @@ async def cleaned(value: Any) -> Any:
     if RESOLVED.is_light(value):
         return RESOLVED.cleaned(value)
     try:
-        return await in_thread(RESOLVED.cleaned, [value], _drop)
+        return await aside(RESOLVED.cleaned, value)
     except RuntimeError:
         return RESOLVED.cleaned(value)  # it was changed under our eyes: nobody changes it while the loop waits
-
-
-def _drop(result: object, error: BaseException | None) -> None:
-    """Whoever wanted it was given up."""
