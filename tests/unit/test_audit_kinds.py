@@ -11,7 +11,8 @@ from magsag.adapters.store.memory import MemoryStore
 from magsag.domain.facts import Decision
 from magsag.domain.sealed import Sealed
 from magsag.domain.wire import KINDS
-from magsag.services.insight.audit import Asked, Audit, Entry
+from magsag.services.insight.audit import Asked, Audit
+from magsag.services.insight.audit_entries import Entry
 from magsag.testing.clock import FrozenClock
 from magsag.testing.sample_runs import append, begin
 

@@ -139,6 +139,20 @@ def test_a_fault_has_its_place_and_leaves_nobody(tmp_path: Path, old: str, new: 
     assert found.policies.broken is None
 
 
+@pytest.mark.parametrize(
+    ("setters", "severity", "words"),
+    [
+        ("{roles: [fiance]}", "warning", 'nobody here has the role fiance; did you mean "finance"?'),
+        ("{people: [bo]}", "warning", "nobody here is bo"),
+        ("{}", "error", "nobody may set caps; name `roles` or `people`, or take the key out for everybody"),
+    ],
+)
+def test_who_may_set_caps_is_somebody(tmp_path: Path, setters: str, severity: str, words: str) -> None:
+    found = loaded(tmp_path, {"people.yaml": f"{PEOPLE}may_set_caps: {setters}\n"})
+    (finding,) = found.findings
+    assert (finding.severity, words in str(finding)) == (severity, True), finding
+
+
 def test_people_stand_in_one_file(tmp_path: Path) -> None:
     found = loaded(tmp_path, {"people.yaml": PEOPLE, "staff/more.yaml": PEOPLE})
     assert [str(one) for one in found.findings] == [

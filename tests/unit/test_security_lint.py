@@ -24,7 +24,7 @@ SHELLS: Final = "flows/shells.yaml"
 WRITES: Final = "open('x', 'w')\ndef run(p): ...\n"
 DESTROYS: Final = "import os, socket\ndef run(p):\n    os.remove(p)\n    os.execv('x', [])\n"
 OPEN: Final = swapped(SKILL, ("contracts: {input: question, output: answer}\n", ""))
-PEOPLE: Final = "kind: people\nschema: 1\npeople: [{id: ann, proof: %s}]\n"
+PEOPLE: Final = "kind: people\nschema: 1\npeople: [{id: ann, proof: %s}]\nmay_set_caps: {people: [ann]}\n"
 LOOK: Final = "postgres://me:hunter22@host/db"
 
 
@@ -77,7 +77,9 @@ def test_a_sound_catalog_has_no_finding(tmp_path: Path) -> None:
         ({"policies/p.yaml": POLICY.format(on="'tool:*'", verdict="allow")}, "policies/p.yaml:4", "by wildcard"),
         ({"policies/p.yaml": POLICY.format(on="'skill:s*'", verdict="allow")}, "policies/p.yaml:4", "skill:send"),
         ({"people.yaml": PEOPLE % "os_user" + "exclude_requester: false\n"},
-         "people.yaml:4", "may approve what it asks for"),
+         "people.yaml:5", "may approve what it asks for"),
+        ({"people.yaml": "kind: people\nschema: 1\npeople: [{id: ann, proof: os_user}]\n"},
+         "people.yaml:3", "may set the caps"),
         ({"people.yaml": PEOPLE % "claim"}, "people.yaml:3", "without a proof"),
         ({SHELLS: FLOW.format(run="npx, -y, some-package")}, f"{SHELLS}:9", "version of some-package"),
         ({SHELLS: FLOW.format(run="/usr/bin/docker, run, image:latest")}, f"{SHELLS}:9", "image:latest"),

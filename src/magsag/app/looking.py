@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from magsag.services.desk.scaffold import Scaffold
     from magsag.services.desk.shelf import Shelf
     from magsag.services.gate.objectives import Objectives
+    from magsag.services.insight.allowances import Allowances
     from magsag.services.insight.audit import Audit
     from magsag.services.insight.insight import Insight
     from magsag.services.insight.summary import Summary
@@ -138,6 +139,15 @@ class Looking(Running):
         from magsag.services.people.budgets import BudgetBook
 
         return BudgetBook(self._looked_at(), lambda: self.catalog.people, self.clock)
+
+    @property
+    def allowances(self) -> "Allowances":
+        """What runs may still spend."""
+        from magsag.services.insight.allowances import Allowances
+
+        store = self._looked_at()
+        find = self.bundles.find if self.has_ledger else self._bundles_of(store).find
+        return Allowances(store, find, self.budgets, self.clock)
 
     @property
     def caps(self) -> "BudgetBook":

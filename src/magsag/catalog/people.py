@@ -7,10 +7,12 @@ from typing import Final
 
 from magsag.catalog.findings import Notes
 from magsag.catalog.frozen import content_hash
+from magsag.catalog.references import did_you_mean
 from magsag.catalog.survey import Candidate, Survey
 from magsag.domain.approval import Proof
 from magsag.domain.manifests import People as Manifest
 from magsag.domain.manifests import Person
+from magsag.domain.manifests.people import CapSetters
 from magsag.policy.people import People
 
 _NOBODY: Final = "the catalog has no people.yaml; write one that names who may approve, see docs/approval.md"
@@ -35,10 +37,13 @@ def read_people(found: Survey, notes: Notes) -> People:
     if faults or not isinstance(manifest, Manifest):
         why = f"{faults[0] if faults else 'it is empty'}; see all with magsag catalog validate"
         return People({}, hash=hash, broken=f"people.yaml cannot be used: {why}")
-    return People({person.id: person for person in manifest.people}, manifest.exclude_requester, hash)
+    by_id = {person.id: person for person in manifest.people}
+    return People(by_id, manifest.exclude_requester, hash, may_set_caps=manifest.may_set_caps)
 
 
 def _check(candidate: Candidate, manifest: Manifest) -> None:
+    if manifest.may_set_caps is not None:
+        _check_setters(candidate, manifest, manifest.may_set_caps)
     seen: dict[str, int] = {}
     users: dict[str, str] = {}
     keys: dict[str, int] = {}
@@ -57,6 +62,19 @@ def _check(candidate: Candidate, manifest: Manifest) -> None:
             candidate.notes.add(
                 (*pointer, "key_sha256"), "somebody else has the same key", "give each person their own"
             )
+
+
+def _check_setters(candidate: Candidate, manifest: Manifest, setters: CapSetters) -> None:
+    """Whom nobody knows sets no caps, and a slip must not leave everybody without who may."""
+    held = {role for person in manifest.people for role in person.roles}
+    for key, named, known, what in (
+        ("roles", setters.roles, held, "nobody here has the role"),
+        ("people", setters.people, {person.id for person in manifest.people}, "nobody here is"),
+    ):
+        for index, name in enumerate(named):
+            if name not in known:
+                fix = did_you_mean(name, sorted(known)) or "name whom there is"
+                candidate.notes.add(("may_set_caps", key, index), f"{what} {name}", fix, severity="warning")
 
 
 def _check_proof(candidate: Candidate, pointer: tuple[str | int, ...], person: Person) -> None:

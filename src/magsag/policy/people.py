@@ -11,7 +11,7 @@ from typing import Final
 from magsag.domain.approval import Acting, Proof, RefusedFor
 from magsag.domain.errors import Refused
 from magsag.domain.frozen import frozen
-from magsag.domain.manifests.people import Person
+from magsag.domain.manifests.people import CapSetters, Person
 
 DEVELOPMENT: Final = "development"
 """the only environment in which somebody's word counts"""
@@ -32,6 +32,8 @@ class People:
     """of the file, for the record"""
     broken: str | None = None
     """why nobody can decide"""
+    may_set_caps: CapSetters | None = None
+    """None: everybody who may decide"""
 
     def person(self, acting: Acting) -> Person:
         """The person who acts, when they may decide anything at all. Raises Refused."""
@@ -43,6 +45,15 @@ class People:
             raise Refused(said, RefusedFor.STRANGER)
         if person.proof is not acting.proof:
             raise Refused(f"{acting.id} must prove it by {person.proof}, not by {acting.proof}", RefusedFor.PROOF)
+        return person
+
+    def cap_setter(self, acting: Acting) -> Person:
+        """The person who acts, when they may set caps that hold for everybody. Raises Refused."""
+        person, may = self.person(acting), self.may_set_caps
+        if may is not None and person.id not in may.people and not set(may.roles).intersection(person.roles):
+            wanted = [*(f"the role {role}" for role in may.roles), *may.people]
+            said = f"{person.id} may not set caps: by people.yaml it takes {' or '.join(wanted)} (`may_set_caps`)"
+            raise Refused(said, RefusedFor.ROLE)
         return person
 
 

@@ -54,8 +54,10 @@ def lint_security(files: Mapping[str, bytes], bundle: Bundle, shown: str) -> lis
     return notes.sorted()
 
 
-def _note(notes: Notes, candidate: Candidate, pointer: tuple[str | int, ...], what: str, fix: str) -> None:
-    at = candidate.document.place(pointer)
+def _note(
+    notes: Notes, candidate: Candidate, pointer: tuple[str | int, ...], what: str, fix: str, key: bool = False
+) -> None:
+    at = candidate.document.key_place(pointer) if key else candidate.document.place(pointer)
     notes.add(candidate.path, at, what, fix, subject=candidate.subject, severity="warning")
 
 
@@ -202,6 +204,9 @@ def _people(candidate: Candidate, people: People, notes: Notes) -> None:
         _note(
             notes, candidate, ("exclude_requester",), what, "take `exclude_requester: false` out; two people see more"
         )
+    if people.may_set_caps is None:
+        what = "everybody here may set the caps of the organisation and of its days"
+        _note(notes, candidate, ("people",), what, "say who may: `may_set_caps: {roles: [ROLE]}`", key=True)
     for index, person in enumerate(people.people):
         if person.proof is Proof.CLAIM:
             what = f"{person.id} is believed without a proof, and outside development by nobody"

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from magsag.domain.approval import Proof
 from magsag.domain.manifests.base import Manifest, Part
@@ -28,6 +28,21 @@ class Person(Part):
     """of `api_key`: SHA-256 of the key, as hex; the key itself stands nowhere"""
 
 
+class CapSetters(Part):
+    """Who of the people may set the caps of the organisation and of its days (`magsag budget set`)."""
+
+    roles: tuple[Role, ...] = Field(default=(), strict=False)
+    """people with any of these roles"""
+    people: tuple[PersonId, ...] = Field(default=(), strict=False)
+    """who else, by name"""
+
+    @model_validator(mode="after")
+    def _names_somebody(self) -> "CapSetters":
+        if not self.roles and not self.people:
+            raise ValueError("nobody may set caps: name `roles` or `people`, or take the key out for everybody")
+        return self
+
+
 class People(Manifest):
     """`catalog/people.yaml`."""
 
@@ -36,3 +51,5 @@ class People(Manifest):
     """everybody who may decide"""
     exclude_requester: bool = True
     """whoever started a run, or on whose behalf it runs, does not decide in it"""
+    may_set_caps: CapSetters | None = None
+    """who may set the caps of the organisation and of its days; without it everybody here"""

@@ -1,9 +1,9 @@
 """The record as a risk person reads it: every verdict, every word of a person, in the order of time.
 
-What counts as a decision: a fact with a verdict, a fact that names who brought it about, and a step that the gate
-itself refused: an approval that came too late, a budget, a limit. Beside them stand the secrets that runs used, and
-which of them had been changed, and the breakers that they moved. Reads the ledger only, so it answers for runs whose
-catalog is gone.
+What counts as a decision: a fact with a verdict, a fact that names who brought it about, a cap that somebody set, and
+a step that the gate itself refused: an approval that came too late, a budget, a limit. Beside them stand the secrets
+that runs used, and which of them had been changed, and the breakers that they moved. Reads the ledger only, so it
+answers for runs whose catalog is gone.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,40 +31,12 @@ from magsag.policy.refusals import SAID
 from magsag.policy.slo import RULE
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import RunQuery, RunRow, Store, Stored
+from magsag.services.insight.audit_entries import Entry, entry_of_cap
 from magsag.services.insight.audit_names import Names, refuse_unknown
 
 _BESIDE: Final = frozenset({SecretUsed.__name__, BreakerMoved.__name__})
 _REFUSALS: Final = frozenset({str(ErrorType.DENIED), str(ErrorType.BUDGET_EXHAUSTED), str(ErrorType.RATE_LIMIT)})
 _ANSWERS: Final = {str(Answer.APPROVE): str(Decision.ALLOW), str(Answer.DENY): str(Decision.DENY)}
-
-
-@frozen
-class Entry:
-    """One decision. `at` is microseconds since 1970."""
-
-    at: int
-    run: str
-    root: str
-    program: str
-    seq: int
-    kind: str
-    """of the fact"""
-    step: str | None
-    target: str | None
-    decision: str | None
-    """allow, ask, deny, by a rule or by the answer of a person; None for what else people did"""
-    rule: str | None
-    """its id; of what the gate itself refused, by what: rate, concurrency, breaker, budget, approval"""
-    place: str | None
-    """`file:line` of the rule"""
-    reason: str | None
-    policy: str | None
-    """content hash of the policies in force"""
-    by: str | None
-    """the person"""
-    said: str | None
-    """what the person said: approve, deny, approve with other arguments; how a doubt ended; of an ask that a standing
-    approval answered, which"""
 
 
 @frozen
@@ -98,7 +70,9 @@ class Audit:
         since = 0 if asked.last_seconds is None else self._clock.now() - int(asked.last_seconds * 1_000_000)
         root = None if asked.run is None else self._root(RunId(asked.run))
         rows = self._rows(since, root)
-        found = [entry for row in rows for entry in self._entries(row) if _is_meant(entry, asked, since)]
+        entries = (entry for row in rows for entry in self._entries(row))
+        caps = map(entry_of_cap, self._store.caps()) if root is None else ()
+        found = [entry for entry in (*entries, *caps) if _is_meant(entry, asked, since)]
         if not found:
             self._refuse_unknown(asked)
         found.sort(key=lambda entry: (entry.at, entry.run, entry.seq))

@@ -59,18 +59,16 @@ class BudgetBook:
         self._people = people
         self._clock = clock
 
-    def show(self, run: RunId | None = None, past: bool = False) -> list[BudgetView]:
-        """Where budgets stand, by id: of a run those that are its own; else all that are shared.
+    def show(self, past: bool = False) -> list[BudgetView]:
+        """Where the budgets stand that runs share, by id. Those of one run: `services.insight.allowances`.
 
         Those of days before today only when something is held back of them still, or with `past`.
 
         Caps that people set are the newest ones, also where nothing was taken from them yet.
         """
-        if run is not None:
-            return [_view(row) for row in self._store.budgets([run]) if row.run == run]
         today = day_of(self._clock.now())
         rows = self._store.budgets()
-        found = {row.id: _view(row) for row in rows if past or row.reserved or day_in(row) in (None, today)}
+        found = {row.id: view_of(row) for row in rows if past or row.reserved or day_in(row) in (None, today)}
         for (scope, unit), cap in self._newest().items():
             id = f"{scope}/{unit}" if scope == BudgetScope.ORGANISATION else f"{scope}/{today}/{unit}"
             row = found.get(id)
@@ -92,7 +90,7 @@ class BudgetBook:
         except ValueError as error:
             raise Invalid(f"{error}, or `none` to take the limit away") from None
         people = self._people()
-        people.person(by)
+        people.cap_setter(by)
         self._require_proof(by, scope, unit)
         while True:
             number = len(self._store.caps()) + 1
@@ -122,5 +120,6 @@ class BudgetBook:
         return {(cap.scope, cap.unit): cap for cap in self._store.caps()}
 
 
-def _view(row: BudgetRow) -> BudgetView:
+def view_of(row: BudgetRow) -> BudgetView:
+    """A budget as people see it."""
     return BudgetView(row.id, row.scope, row.unit, row.run, None if row.cap < 0 else row.cap, row.reserved, row.spent)

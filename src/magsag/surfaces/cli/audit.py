@@ -13,7 +13,7 @@ from magsag.surfaces.cli.verifying import verify
 from magsag.surfaces.cli.writing import put_json, put_table, say
 
 if TYPE_CHECKING:
-    from magsag.services.insight.audit import Entry
+    from magsag.services.insight.audit_entries import Entry
 
 
 @click.group("audit", cls=Noun)

@@ -1,6 +1,7 @@
 """`magsag budget`: where budgets stand, and the caps that people set."""
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -15,9 +16,18 @@ if TYPE_CHECKING:
 
 _AS = "Say who you are; counts in development, for entries with `proof: claim`."
 
-_NOTHING = (
-    "nothing was charged to a budget of this run itself: a `budget:` of its manifest shows once an act takes from it"
-)
+_NOTHING = "no budget is over this run: its manifest has no `budget:`, nor has one above or below it"
+_BELOW_ZERO: Final = re.compile(r"-\d[\d.,_]*")
+
+
+class SettingCaps(click.Command):
+    """A number below zero is no option: it is told what it is."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        for before, one in zip(["", *args], args, strict=False):
+            if _BELOW_ZERO.fullmatch(one) and before not in ("--reason", "--as"):
+                raise click.UsageError(f"a cap is not below zero, and {one} is; write 0 or more, or `none`", ctx)
+        return super().parse_args(ctx, args)
 
 
 @click.group("budget", cls=Noun)
@@ -34,9 +44,9 @@ def command() -> None:
 @click.option("--all", "past", is_flag=True, help="Those of past days too, as far as no vacuum has removed them.")
 @click.pass_obj
 def show(call: Call, run: str | None, past: bool) -> None:
-    """Show where budgets stand: those that runs share, or those of one run."""
-    insight = call.app.insight
-    found = call.app.budgets.show(insight.find(run) if run is not None else None, past)
+    """Show where budgets stand: those that runs share; or of one RUN all that bind it, and those of runs below it."""
+    app = call.app
+    found = app.allowances.of(app.insight.find(run)) if run is not None else app.budgets.show(past)
     if call.wants_json:
         put_json([_document(one) for one in found])
     elif not found:
@@ -45,7 +55,7 @@ def show(call: Call, run: str | None, past: bool) -> None:
         put_table(("budget", "cap", "reserved", "spent", "left", "state"), [_line(one) for one in found])
 
 
-@command.command("set")
+@command.command("set", cls=SettingCaps)
 @click.argument("scope")
 @click.argument("unit")
 @click.argument("cap")

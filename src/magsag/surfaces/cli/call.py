@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from magsag.services.driving.runs import Runs
     from magsag.services.driving.staying import Staying
     from magsag.services.gate.objectives import Objectives
+    from magsag.services.insight.allowances import Allowances
     from magsag.services.insight.audit import Audit
     from magsag.services.insight.insight import Insight
     from magsag.services.insight.summary import Summary
@@ -58,6 +59,8 @@ class Services(Protocol):
     def budgets(self) -> "BudgetBook": ...
     @property
     def caps(self) -> "BudgetBook": ...
+    @property
+    def allowances(self) -> "Allowances": ...
     @property
     def prices(self) -> "Prices": ...
     @property
