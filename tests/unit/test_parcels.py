@@ -17,6 +17,7 @@ from magsag.domain.ids import RunId
 from magsag.domain.sealed import Stored
 from magsag.engine.chain import link, seal, unseal
 from magsag.ports.ledger import Change, RunQuery, Store, Write
+from magsag.services.proofs.audit import alone_on
 from magsag.services.recording.parcel import Parcel, pack, unpack
 from magsag.services.steps.beginnings import new_run
 from tests.unit.world import KINDS, USES, WORLD, Bench, agent, contract, skill
@@ -198,3 +199,18 @@ def test_only_whole_trees_that_rest_are_exported(tmp_path: Path) -> None:
         made.app.parcels.export(RunId("r.sub-sag#1"))
     with pytest.raises(Invalid, match="is not in the ledger"):
         made.app.parcels.export(RunId("nobody"))
+
+
+def test_what_stayed_in_the_other_ledger_is_no_fault_where_a_run_arrives(tmp_path: Path) -> None:
+    """Records that its acts put, and its detached child runs."""
+    body = "await ctx.skill('trans', 1)\nreturn await ctx.delegate('sub-sag', 1, detached=True)"
+    WORLD.reset()
+    WORLD.on_act = lambda name, payload, ctx: name == "trans" and ctx.put_record("a", payload)
+    made = Bench(tmp_path, {**FILES, **agent("main", body, f"{USES}, agent:sub-sag")})
+    assert made.run(1).status is RunStatus.SUCCEEDED
+    assert made.store.record("local", "a") == b"1"
+    store, app = elsewhere(made)
+    app.parcels.take_in(made.app.parcels.export(R).encode(), "file")
+    assert [made.store.check(), store.check(), store.record("local", "a")] == [[], [], None]
+    told = [what for _, _, what in alone_on(list(store.evidence()))]
+    assert told == ["the anchors are missing, though runs have ended"]

@@ -60,7 +60,7 @@ class Evidence:
     """One row of the ledger, as it stands, whatever somebody made of it."""
 
     sort: str
-    """`run`, `fact`, `ticket`, `standing`, `blob`, `bundle`; `anchors` are the lines of the file; `owed`,
+    """`run`, `fact`, `ticket`, `standing`, `record`, `blob`, `bundle`; `anchors` are the lines of the file; `owed`,
     `vacuumed` are runs of which it need not tell the end, or anything"""
     values: dict[str, Any]
     root: RunId | None = None

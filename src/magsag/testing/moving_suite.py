@@ -43,6 +43,7 @@ from magsag.testing.sample_runs import (
     end,
     new_run,
     park,
+    putting,
     sealed,
     standing,
     started,
@@ -174,7 +175,8 @@ def furnish(store: Store) -> Store:
     blobs, records = {blob_id(b"s" * 16, b"large"): b"large"}, [Record("local", "key", b"1", at=2)]
     store.set_cap(Cap(1, "organisation", "usd", 9, 1, "ann", Proof.OS_USER, "0" * 64, ""))
     held, ticket = asked(lease.root)
-    first = Write(lease.root, lease.root, [done("a#1"), held], lease, blobs=blobs, records=records, tickets=[ticket])
+    facts = [done("a#1"), held, *putting("put#1", *records)]
+    first = Write(lease.root, lease.root, facts, lease, blobs=blobs, records=records, tickets=[ticket])
     first.standing = [standing(run=lease.root)]
     first.reserves = [Reserve(StepId("a#1"), Budget("organisation/usd", "organisation", "usd", None), 4)]
     store.write([first], WRITTEN)

@@ -19,6 +19,8 @@ from magsag.domain.facts import (
     RunStatus,
     StepDone,
     StepHeld,
+    StepStarted,
+    StepSucceeded,
     Verdict,
 )
 from magsag.domain.ids import RunId, StepId
@@ -26,6 +28,7 @@ from magsag.engine.chain import seal
 from magsag.policy.approval import binding, opened
 from magsag.ports.ledger import Change, Fault, Lease, NewRun, Record, Sealed, Store, TicketRow, Write, Written
 from magsag.ports.standing_approvals import StandingRow
+from magsag.services.steps.records import told_of
 from magsag.services.steps.tickets import Kept, Place, first_row
 
 OpenStore = Callable[[], Store]
@@ -64,6 +67,18 @@ def done(name: str, words: str = "found") -> Sealed:
             input=b"{}", output=f'"{words}"'.encode(),
         )
     )  # fmt: skip
+
+
+def putting(step: str, *records: Record, at: int = 2) -> list[Sealed]:
+    """An act that puts records, as the product tells of it: its intent and its outcome."""
+    proposal = Proposal("skill", "skill:record-put@1.0.0", Effect.TRANSACTIONAL)
+    intent = StepStarted(
+        at=at, step=StepId(step), proposal=proposal, verdict=_VERDICT, attempt=1, key="k", act_by=9, input=b"{}"
+    )
+    outcome = StepSucceeded(
+        at=at, step=StepId(step), took=1, input=told_of(Effect.TRANSACTIONAL, records), output=b"null"
+    )
+    return [sealed(intent), sealed(outcome)]
 
 
 def ended(status: RunStatus = RunStatus.SUCCEEDED) -> Sealed:

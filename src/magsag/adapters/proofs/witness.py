@@ -1,4 +1,4 @@
-"""The scene of the audit proof: a catalog with approvals, child runs and large values, and a ledger of its own."""
+"""The scene of the audit proof: a catalog with approvals, children, records and large values, and its own ledger."""
 
 import asyncio
 import shutil
@@ -23,13 +23,15 @@ PROGRAM: Final = "agent:teller-mag"
 _FILES: Final = {
     "agents/main/teller-mag/agent.yaml": (
         "kind: agent\nschema: 1\nslug: teller-mag\nversion: 1.0.0\nrole: main\nentrypoint: agent.py:run\n"
-        "uses: [skill:look, skill:pay, agent:helper-sag]\n"
+        "uses: [skill:look, skill:pay, skill:note, agent:helper-sag]\n"
     ),
     "agents/main/teller-mag/agent.py": (
         "async def run(payload, ctx):\n"
         '    found = await ctx.skill("look", {"size": payload.get("size", 1)})\n'
         '    if payload.get("child"):\n'
         '        await ctx.delegate("helper-sag", {"about": found})\n'
+        '    for key in payload.get("notes", []):\n'
+        '        await ctx.skill("note", {"key": key, "value": [key, len(found)]})\n'
         '    paid = [await ctx.skill("pay", {"cents": cents}) for cents in payload.get("pay", [])]\n'
         '    return {"paid": paid}\n'
     ),
@@ -48,9 +50,16 @@ _FILES: Final = {
         "kind: skill\nschema: 1\nslug: pay\nversion: 1.0.0\nentrypoint: skill.py:run\neffect: unrepeatable\n"
     ),
     "skills/pay/skill.py": "def run(payload):\n    return payload['cents']\n",
+    "skills/note/skill.yaml": (
+        "kind: skill\nschema: 1\nslug: note\nversion: 1.0.0\nentrypoint: skill.py:run\neffect: transactional\n"
+    ),
+    "skills/note/skill.py": (
+        'def run(payload, ctx):\n    ctx.put_record(payload["key"], payload["value"])\n    return payload["key"]\n'
+    ),
     "policies/pay.yaml": (
         "kind: policy\nschema: 1\nrules:\n"
         "  - {id: two-look, on: ['skill:pay'], verdict: ask, approval: {quorum: 2, roles: [approver]}}\n"
+        "  - {id: notes, on: ['skill:note'], verdict: allow}\n"
     ),
     "people.yaml": "kind: people\nschema: 1\npeople:\n"
     + "".join(f"  - {{id: {name}, roles: [approver], proof: os_user}}\n" for name in ("ann", "ben", "cleo")),
@@ -106,13 +115,13 @@ class WitnessScene:
 
     def stages(self) -> Iterator[str]:
         """Write, then erase, then vacuum: the anchors' last line tells that something may be gone."""
-        self._run("old", {"child": True})
-        self._run("plain", {})
+        self._run("old", {"child": True, "notes": ["old", "both"]})
+        self._run("plain", {"notes": ["both", "mine", "mine"]})
         self._run("family", {"child": True, "size": _LARGE})
         self._run("asked", {"pay": [5, 70]}, Answer.APPROVE, Answer.APPROVE)
         self._run("denied", {"pay": [9]}, Answer.DENY)
-        self._run("erased", {"child": True, "size": _LARGE, "pay": [1]}, Answer.APPROVE)
-        self._run("waiting", {"pay": [8]})
+        self._run("erased", {"child": True, "size": _LARGE, "pay": [1], "notes": ["gone"]}, Answer.APPROVE)
+        self._run("waiting", {"pay": [8], "notes": ["yours"]})
         yield "as it was written"
         self._desk.erasing.erase(RunId("erased"), REQUESTER)
         yield "after a run was erased"

@@ -12,6 +12,7 @@ from magsag.adapters.store.anchors import Anchors
 from magsag.adapters.store.claims import Claims
 from magsag.adapters.store.reading import Reads, run_row
 from magsag.adapters.store.rows import Seen, across, against_row, wrong_row
+from magsag.adapters.store.shelved import check_records
 from magsag.adapters.store.standing_approvals import standing_row
 from magsag.domain.errors import Broken
 from magsag.domain.ids import RunId
@@ -69,7 +70,10 @@ def examine(
     faults += _foreign(connection, sql, tickets)
     faults += _changed_bundles(connection, sql, seen)
     faults += check_budgets(connection.execute(sql["all_budgets"]), connection.execute(sql["reservations"]), charges)
+    records = connection.execute(sql["pieces_records"]).fetchall()
+    seen.shelf.note(records)
     faults += across(seen, _readable(connection.execute(sql["every_blob"])))
+    faults += check_records(records, seen.shelf, seen.rows, claims)
     faults += missing(seen.rows, claims, owed, anchors.path, copy is not None)
     lacking = sum(reach.run in owed and reach.anchored < reach.facts for reach in reaches)
     return Verified(faults, reaches, _vouching(claims, copy or anchors.path, lacking))

@@ -15,6 +15,7 @@ _RUN: Final = (
 )  # fmt: skip
 _FACT: Final = ("kind", "body", "digest", "salt", "input", "output", "seq", "head")
 _TICKET: Final = ("id", "run", "root", "step", "state", "version", "opened", "expires", "salt", "body")
+_RECORD: Final = ("tenant", "key", "value", "run", "updated")
 _STANDING: Final = ("id", "run", "root", "step", "target", "revoked", "version", "made", "until")
 
 
@@ -40,6 +41,7 @@ def evidence(
     yield from _beside(connection, sql, mine, rows, None if roots is None else meant)
     tickets = _by_run(_TICKET, connection.execute(sql["pieces_tickets"]))
     standing = _by_run(_STANDING, connection.execute(sql["pieces_standing_approvals"]))
+    records = _by_run(_RECORD, connection.execute(sql["pieces_records"]))
     runs: dict[RunId, list[dict[str, Any]]] = {}
     for row in rows:
         runs.setdefault(row["root"], []).append(row)
@@ -49,9 +51,10 @@ def evidence(
             yield from _facts(connection, sql, row["run"], root)
             yield from (Evidence("ticket", one, root) for one in tickets.pop(row["run"], ()))
             yield from (Evidence("standing", one, root) for one in standing.pop(row["run"], ()))
+            yield from (Evidence("record", one, root) for one in records.pop(row["run"], ()))
         yield from _blobs(connection, sql, root, root)
     if roots is None:
-        yield from _strayed(connection, sql, set(every), {"ticket": tickets, "standing": standing})
+        yield from _strayed(connection, sql, set(every), {"ticket": tickets, "standing": standing, "record": records})
 
 
 def _beside(

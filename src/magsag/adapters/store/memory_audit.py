@@ -6,11 +6,12 @@ from typing import Any
 
 from magsag.adapters.store.reading import ticket_values
 from magsag.adapters.store.rows import Seen, across, against_row
+from magsag.adapters.store.shelved import check_records
 from magsag.domain.ids import RunId
 from magsag.domain.sealed import Fault, Stored
 from magsag.engine.chain import verify
 from magsag.ports.auditing import Chosen, Evidence, Reach, Verified
-from magsag.ports.ledger import KeptBlob, KeptBundle, KeptRun, KeptTicket, Piece, RunRow, TicketRow
+from magsag.ports.ledger import KeptBlob, KeptBundle, KeptRecord, KeptRun, KeptTicket, Piece, RunRow, TicketRow
 from magsag.ports.standing_approvals import KeptStanding, StandingRow
 
 _RUN, _FACT, _TICKET, _STANDING = (
@@ -38,7 +39,11 @@ def verified(pieces: Sequence[Piece], heard: Callable[[int], None] | None) -> Ve
             looked_at += len(facts)
             if heard is not None:
                 heard(looked_at)
+    records = [piece for piece in pieces if isinstance(piece, KeptRecord)]
+    rows = [(one.record.tenant, one.record.key, one.record.value, one.run, one.record.at) for one in records]
+    seen.shelf.note(rows)
     faults += across(seen, [(piece.root, piece.id, piece.body) for piece in pieces if isinstance(piece, KeptBlob)])
+    faults += check_records(rows, seen.shelf, seen.rows, None)
     return Verified(faults, reaches, None)
 
 
@@ -50,7 +55,7 @@ def evidence_of(pieces: Sequence[Piece], chosen: Chosen | None) -> Generator[Evi
     meant = {row["root"] for row in rows} if roots is None else set(roots)
     wanted = {row["bundle"] for row in rows if row["root"] in meant}
     for one in found:
-        if one.root in meant or (one.root is None and (roots is None or one.values["hash"] in wanted)):
+        if one.root in meant or (one.root is None and (roots is None or one.values.get("hash") in wanted)):
             yield one
 
 
@@ -68,6 +73,9 @@ def _rows_of(pieces: Sequence[Piece]) -> Iterator[Evidence]:
             case KeptStanding(row=kept):
                 values = {name: getattr(kept, name) for name in _STANDING if name != "is_revoked"}
                 yield Evidence("standing", {**values, "revoked": kept.is_revoked}, trees[kept.run])
+            case KeptRecord(record, run):
+                values = {"tenant": record.tenant, "key": record.key, "value": record.value}
+                yield Evidence("record", {**values, "run": run, "updated": record.at}, trees.get(run))
             case KeptBlob(root, id, body):
                 yield Evidence("blob", {"root": root, "id": id, "body": body}, root)
             case KeptBundle(hash, body):

@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from magsag.adapters.store.shelved import Shelf
 from magsag.adapters.store.standing_approvals import check_standing
 from magsag.adapters.store.tickets import Told, check_tickets, requesters_of_ticket
 from magsag.domain.errors import Broken
@@ -33,8 +34,14 @@ class Seen:
     """a run, its fact that tells a child's head, the runs that it may be, the head"""
     requesters: list[tuple[RunId, RunId, str, tuple[str, ...]]] = field(default_factory=list)
     """a run, its root, a ticket of it, and who may not decide that"""
+    shelf: Shelf = field(default_factory=Shelf)
+    """what they tell of records"""
     marks: dict[RunId, set[str]] = field(default_factory=dict)
     """the large values that payloads of a tree name"""
+
+    def stayed(self, run: RunId, children: set[RunId]) -> bool:
+        """Whether the child runs of one that was imported stayed in the ledger that it came from: detached ones do."""
+        return self.rows[run].root in self.shelf.imported and not self.rows.keys() & children
 
 
 def wrong_row(row: tuple[Any, ...]) -> Fault | None:
@@ -87,7 +94,7 @@ def across(seen: Seen, blobs: Iterable[tuple[str, str, bytes]]) -> Iterator[Faul
         if row.root != row.run and (above is None or above.root != row.root):
             yield Fault(f"run {row.run}", f"its parent {row.parent} is not in the tree of {row.root}", row.run)
     for run, stored, children, head in seen.children:
-        if not any(head in seen.ends.get(child, ()) for child in children):
+        if not any(head in seen.ends.get(child, ()) for child in children) and not seen.stayed(run, children):
             said = "its child run is not there, or did not end with the chain that this fact tells: it was rewritten"
             yield Fault(f"run {run}, fact {stored.seq}", said, run, stored.seq, stored.kind)
     for run, tree, ticket, requesters in seen.requesters:
@@ -107,6 +114,7 @@ def across(seen: Seen, blobs: Iterable[tuple[str, str, bytes]]) -> Iterator[Faul
 
 def _note(seen: Seen, row: RunRow, run: Run, stored: Stored, fact: Fact) -> None:
     """Keep what other runs tell about this one, and it about them."""
+    seen.shelf.hear(run, row.root, stored, fact)
     if run.ended is not None and row.parent is not None:
         seen.ends.setdefault(row.run, set()).add(stored.head.hex())
     if isinstance(fact, StepSucceeded | StepFailed) and fact.child_head is not None:

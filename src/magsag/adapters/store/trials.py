@@ -21,6 +21,7 @@ TABLES: Final[Mapping[str, str]] = {
     "ticket": "approvals",
     "blob": "blobs",
     "bundle": "bundles",
+    "record": "records",
 }
 _EXCUSES: Final = ("insert or ignore into unanchored(run) values (?)",)
 

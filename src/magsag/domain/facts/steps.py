@@ -104,6 +104,8 @@ class StepSucceeded:
     """true of a child run that ended `partial`"""
     adopted: bool | None = None
     """true of an outcome that a lookup found after a crash"""
+    input: bytes | None = None
+    """of a transactional act: the records that it put (`domain.puts`); absent in what earlier versions wrote"""
     output: bytes
 
 

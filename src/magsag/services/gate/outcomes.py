@@ -29,6 +29,7 @@ from magsag.services.recording.masking import RESOLVED
 from magsag.services.recording.recorder import Recorder
 from magsag.services.steps.attempt import Acted, Attempt, HeldTicket, Switches, Told
 from magsag.services.steps.budgeting import Charge, priced_by, spent, warn
+from magsag.services.steps.records import told_of
 from magsag.services.steps.targets import WaitAct
 
 
@@ -145,6 +146,7 @@ class Outcomes:
                 child_head=acted.head,
                 partial=acted.partial,
                 adopted=acted.adopted,
+                input=told_of(target.proposal.effect, acted.records),
                 output=output,
             )
         else:

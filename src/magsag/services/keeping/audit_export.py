@@ -25,6 +25,7 @@ from pydantic_core import to_json
 from magsag.domain.errors import Broken, Invalid, Refused
 from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId
+from magsag.domain.puts import IMPORTED, hash_of
 from magsag.domain.sealed import Stored
 from magsag.engine.chain import verify
 from magsag.ports.auditing import Evidence
@@ -164,7 +165,9 @@ def lines_of(found: Iterable[Evidence], withheld: Iterable[RunId] = ()) -> Itera
     wrong = _unmatched(found, {run for run, root in trees.items() if root in hidden})
     for one in found:
         values = {name: _told(name, value) for name, value in one.values.items()}
-        if one.sort == "fact" and trees.get(one.values["run"], one.values["run"]) in hidden:
+        if one.sort == "record":
+            values = _record(one.values, trees.get(one.values["run"]) in hidden)
+        elif one.sort == "fact" and trees.get(one.values["run"], one.values["run"]) in hidden:
             gone = {"salt": None, "input": None, "output": None, "withheld": True}
             values |= {**gone, "matches": (one.values["run"], one.values["seq"]) not in wrong}
         elif one.sort == "ticket" and trees.get(one.values["run"]) in hidden:
@@ -173,6 +176,16 @@ def lines_of(found: Iterable[Evidence], withheld: Iterable[RunId] = ()) -> Itera
             values |= {"body": None, "withheld": True}
         if one.sort != "anchors":
             yield {"sort": one.sort, **values}
+
+
+def _record(row: Mapping[str, Any], is_hidden: bool) -> Row:
+    """A record as an export tells it: the hash of its value, and nothing of a tree that goes without payloads."""
+    if row["tenant"] == IMPORTED:
+        return {"run": row["key"], "imported": bytes(row["value"]).decode("ascii", "replace")}
+    if is_hidden:
+        return {"run": row["run"], "withheld": True}
+    values = {name: value for name, value in row.items() if name != "value"}
+    return {**values, "sha256": hash_of(bytes(row["value"]))}
 
 
 def _unmatched(found: Iterable[Evidence], runs: set[RunId]) -> set[tuple[RunId, int | None]]:

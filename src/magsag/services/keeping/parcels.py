@@ -15,12 +15,13 @@ from magsag.domain.errors import Broken, Invalid, Refused
 from magsag.domain.facts import ENDS, RunStatus, StepStatus
 from magsag.domain.ids import RunId, StepId, is_given_run_id
 from magsag.domain.large import lowered
+from magsag.domain.puts import IMPORTED
 from magsag.domain.sealed import Stored
 from magsag.domain.values import decode
 from magsag.engine.chain import unseal
 from magsag.engine.charging import Charges
 from magsag.engine.run import Run
-from magsag.ports.ledger import Change, Declined, Lease, RunQuery, Store, Write
+from magsag.ports.ledger import Change, Declined, Lease, Record, RunQuery, Store, Write
 from magsag.ports.secrets import Secrets
 from magsag.services.keeping.open_secrets import require_no_secret
 from magsag.services.past.difference import difference
@@ -119,6 +120,8 @@ class Parcels:
         self._store.put_bundle(parcel.bundle_hash, parcel.bundle)
         order = sorted(parcel.runs, key=lambda run: (run != parcel.root, len(run)))
         writes = [self._one(parcel, run, lease) for run in order]
+        last = unseal(parcel.runs[parcel.root][-1])
+        writes[0].records = [Record(IMPORTED, parcel.root, b"%d" % len(parcel.runs[parcel.root]), last.at)]
         writes += _spent(parcel, lease)
         answers = self._store.write(writes, Level.SYNCED)
         if any(isinstance(answer, Declined) for answer in answers):

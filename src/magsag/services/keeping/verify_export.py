@@ -52,6 +52,8 @@ ASIDE = {
     "owed": "ended without a line among the anchors, owed by the word of the export alone: {owed} runs",
 }
 """what only the word of the export excuses"""
+HOUR = 3_600_000_000
+"""microseconds: clocks of machines differ, so what another run put is later from an hour on"""
 MARK = '{"\\u0000blob":'
 BLOB = re.compile(r"[0-9a-f]{32}-[0-9a-f]{64}")
 HASH = re.compile(r"[0-9a-f]{64}")
@@ -116,7 +118,11 @@ class Ledger:
         self.owed: set[str] = set()
         self.vacuumed: set[str] = set()
         self.ends: dict[str, set[str]] = {}
-        self.children: list[tuple[str, int, set[str], str]] = []
+        self.children: list[tuple[str, int, set[str], str, bool]] = []
+        self.records: list[Row] = []
+        self.puts: dict[tuple[str, str], list[Row]] = {}
+        self.silent: set[str] = set()
+        self.imported: dict[str, int] = {}
         self.marks: dict[str, set[str]] = {}
         self.late: set[str] = set()
         self.whole = True
@@ -129,6 +135,11 @@ class Ledger:
             elif sort in ("fact", "ticket", "standing"):
                 kept = {"fact": self.facts, "ticket": self.tickets, "standing": self.standing}[sort]
                 kept.setdefault(row["run"], []).append(row)
+            elif sort == "record":
+                if "imported" in row:
+                    self.imported[row["run"]] = int(row["imported"])
+                else:
+                    self.records.append(row)
             elif sort == "blob":
                 self.blobs.setdefault(row["root"], {})[row["id"]] = row
             elif sort == "bundle":
@@ -206,7 +217,7 @@ def against_row(ledger: Ledger, row: Row, facts: list[Row]) -> Iterator[Fault]:
     seq, head = (facts[-1]["seq"], facts[-1]["head"]) if facts else (0, "")
     if (row["seq"], row["head"]) != (seq, head):
         yield run, min(row["seq"], seq) + 1, "its row ends elsewhere than its facts: facts were cut or added"
-    state: Row = {"started": None, "ended": None, "parked": None, "steps": {}, "attempts": {}, "effects": {}}
+    state: Row = {"started": None, "ended": None, "parked": None, "steps": {}, "attempts": {}, "proposals": {}}
     asks: dict[str, Row] = {}
     approved: dict[str, Row] = {}
     last: Row = {}
@@ -271,14 +282,14 @@ def move(state: Row, body: Row, kind: str, step: Any) -> str | None:
     to = MOVES[status].get(kind)
     if to is None:
         return f"{kind} cannot follow {status}"
-    if kind == "StepCancelled" and status == "started" and state["effects"].get(step) in EFFECTFUL:
+    if kind == "StepCancelled" and status == "started" and state["proposals"].get(step, {}).get("effect") in EFFECTFUL:
         return "a started step with an effect cannot be cancelled"
     if kind == "StepResolved":
         to = body.get("how")
         if to not in ("succeeded", "failed", "waiting"):
             return "a doubt cannot be resolved so"
     if isinstance(proposal, dict):
-        state["effects"][step] = proposal.get("effect")
+        state["proposals"][step] = proposal
     if isinstance(body.get("attempt"), int):
         state["attempts"][step] = max(body["attempt"], state["attempts"].get(step, 0))
     state["steps"][step] = to
@@ -303,10 +314,27 @@ def note(ledger: Ledger, row: Row, fact: Row, body: Row, state: Row) -> None:
         base = "{}.{}".format(run, body["step"])
         attempts = range(1, max(1, state["attempts"].get(body["step"], 1)) + 1)
         names = {base if attempt == 1 else f"{base}~{attempt}" for attempt in attempts}
-        ledger.children.append((run, fact["seq"], names, body["child_head"]))
+        detached = state["proposals"].get(body["step"], {}).get("call") == "detach"
+        ledger.children.append((run, fact["seq"], names, body["child_head"], detached))
+    if body.get("kind") == "StepSucceeded":
+        put(ledger, row, fact, body, state)
     for payload in (fact["input"], fact["output"]):
         if isinstance(payload, str) and MARK in payload:
             ledger.marks.setdefault(row["root"], set()).update(marks(value_of(payload)))
+
+
+def put(ledger: Ledger, row: Row, fact: Row, body: Row, state: Row) -> None:
+    """Keep what an outcome tells of the records that its act put."""
+    if state["proposals"].get(body["step"], {}).get("effect") != "transactional":
+        return
+    told = value_of(fact["input"]) if isinstance(fact["input"], str) else None
+    if not isinstance(told, list):
+        ledger.silent.add(row["run"])
+        return
+    for one in told:
+        if isinstance(one, dict) and isinstance(one.get("key"), str):
+            known = {"run": row["run"], "root": row["root"], "seq": fact["seq"], "at": body["at"], "put": one}
+            ledger.puts.setdefault((str(one.get("tenant")), one["key"]), []).append(known)
 
 
 def hear(fact: Row, body: Row, asks: dict[str, Row], last: Row, inputs: Row) -> None:
@@ -471,8 +499,11 @@ def across(ledger: Ledger, claims: Row) -> Iterator[Fault]:
         above = runs.get(row["parent"])
         if row["root"] != run and (above is None or above["root"] != row["root"]):
             yield run, None, "its parent is not in its tree"
-    for run, seq, children, head in ledger.children:
+    for run, seq, children, head, detached in ledger.children:
         if not any(head in ledger.ends.get(child, ()) for child in children):
+            is_elsewhere = not ledger.whole or runs[run]["root"] in ledger.imported
+            if detached and is_elsewhere and not children & set(runs):
+                continue
             yield run, seq, "its child run is not there, or did not end with the chain that this fact tells"
     for run in runs:
         for ticket in ledger.tickets.get(run, []):
@@ -481,10 +512,51 @@ def across(ledger: Ledger, claims: Row) -> Iterator[Fault]:
     for sort, rows in kept.items():
         yield from ((run, None, f"{sort} of a run that is not there") for run in rows if run not in runs)
     yield from beside(ledger)
+    yield from records(ledger, claims)
     if not ledger.whole:
         return
     if not claims["exists"] and any(row["status"] in ENDS and run not in ledger.owed for run, row in runs.items()):
         yield None, None, "the anchors are missing, though runs have ended"
+
+
+def records(ledger: Ledger, claims: Row) -> Iterator[Fault]:
+    """What acts put is as their outcomes tell, as far as these do."""
+    found = set()
+    for row in ledger.records:
+        if not row.get("withheld"):
+            found.add((row["tenant"], row["key"]))
+            yield from wrong_record(ledger, row, claims)
+    for tenant, key in sorted(set(ledger.puts) - found):
+        told = [one for one in ledger.puts[tenant, key] if not is_foreign(ledger, one)]
+        if told and ledger.whole and not any(row.get("withheld") for row in ledger.records):
+            yield told[-1]["run"], told[-1]["seq"], f"the record {key} that it put is gone"
+
+
+def wrong_record(ledger: Ledger, row: Row, claims: Row) -> Iterator[Fault]:
+    run, at, told = row["run"], row["updated"], ledger.puts.get((row["tenant"], row["key"]), [])
+    mine = [one for one in told if one["run"] == run]
+    name = "record {}".format(row["key"])
+    if mine:
+        if (mine[-1]["put"].get("at"), mine[-1]["put"].get("sha256")) != (at, row["sha256"]):
+            yield run, mine[-1]["seq"], f"{name} is not what its act put"
+            return
+    elif run in ledger.runs:
+        if run not in ledger.silent:
+            yield run, None, f"{name} says that this run put it, whose acts did not"
+            return
+    elif claims["exists"] and run not in claims["vacuumed"] | ledger.vacuumed:
+        yield run, None, f"{name} says that this run put it, which is not there"
+        return
+    for one in told:
+        is_later = one["at"] >= mine[-1]["at"] + HOUR if mine else one["put"].get("at") == at
+        if one["run"] != run and is_later and not is_foreign(ledger, one):
+            yield one["run"], one["seq"], f"{name} is not what this act put, but what came before"
+
+
+def is_foreign(ledger: Ledger, told: Row) -> bool:
+    """Whether it was put in another ledger, from which the run was imported."""
+    upto = ledger.imported.get(told["root"])
+    return upto is not None and (told["run"] != told["root"] or told["seq"] <= upto)
 
 
 def beside(ledger: Ledger) -> Iterator[Fault]:

@@ -80,6 +80,8 @@ class Copies:
             step = copy.steps[fact.step]
             head = self._tree.heads.get(child_run_id(copy.id, step.id, max(1, step.attempt)))
             fact = replace(fact, child_head=head.hex() if head is not None else fact.child_head)
+        if isinstance(fact, facts.StepSucceeded):
+            fact = replace(fact, input=None)  # the records are the other run's
         changed: dict[str, Any] = {}
         for name in ("input", "output"):
             data = getattr(fact, name, None)

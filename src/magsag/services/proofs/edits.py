@@ -75,6 +75,9 @@ class Grounds:
             rows.get(sort, []) for sort in ("run", "ticket", "blob", "bundle")
         )
         self.facts = rows.get("fact", [])
+        told = {fact["run"] for fact in self.facts if fact["kind"] == "StepSucceeded" and fact["input"] is not None}
+        self.records = [row for row in rows.get("record", []) if row["run"] in told]
+        """those of which facts tell"""
         self.anchors: bytes = next((row["lines"] for row in rows.get("anchors", [])), b"")
         self.of: dict[str, list[Row]] = {}
         for fact in self.facts:

@@ -119,6 +119,24 @@ def _ticket(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, ...]]:
     return f"approval {row['id']}: another {name}", (Change("ticket", key_of(row, "id"), {name: other}),)
 
 
+def _record(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, ...]]:
+    row = chance.pick(grounds.records)
+    name = chance.pick(("value", "key", "run", "updated"))
+    other: Any = f"{row[name]}x"
+    if name == "value":
+        other = flipped(row["value"], chance)
+    elif name == "run":
+        other = chance.pick([one["run"] for one in grounds.runs if one["run"] != row["run"]])
+    elif name == "updated":
+        other = row["updated"] + 1 + chance.below(99)
+    return f"record {row['key']}: another {name}", (Change("record", key_of(row, "tenant", "key"), {name: other}),)
+
+
+def _record_gone(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, ...]]:
+    row = chance.pick(grounds.records)
+    return f"record {row['key']}: deleted", (Drop("record", key_of(row, "tenant", "key")),)
+
+
 def _fact_gone(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, ...]]:
     facts = chance.pick([facts for facts in grounds.of.values() if len(facts) > 2])
     fact = chance.pick(facts[:-1])
@@ -237,8 +255,18 @@ def _anchors(grounds: Grounds, chance: Chance) -> tuple[str, tuple[Edit, ...]]:
 
 
 WAYS: Final[Mapping[str, tuple[Way, ...]]] = {
-    "edits": (_fact_bytes, _fact_bytes, _fact_kind, _fact_with_digest, _run_row, _large_value, _bundle, _ticket),
-    "deletions": (_fact_gone, _payload_gone, _fact_gone_rewritten, _run_gone, _other_gone),
+    "edits": (
+        _fact_bytes,
+        _fact_bytes,
+        _fact_kind,
+        _fact_with_digest,
+        _run_row,
+        _large_value,
+        _bundle,
+        _ticket,
+        _record,
+    ),
+    "deletions": (_fact_gone, _payload_gone, _fact_gone_rewritten, _run_gone, _other_gone, _record_gone),
     "swaps": (_swapped,),
     "tail cuts": (_cut,),
     "rewrites": (_rewritten_from, _rewritten_and_excused),

@@ -9,6 +9,7 @@ from typing import Final
 from magsag.domain.effects import Effect
 from magsag.domain.errors import ErrorType, StepFailed
 from magsag.domain.ids import TENANT
+from magsag.domain.puts import Put, hash_of, told
 from magsag.domain.values import decode, encode
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Record
@@ -16,6 +17,13 @@ from magsag.services.recording.large import Values
 from magsag.services.recording.masking import RESOLVED
 
 LONGEST_KEY: Final = 512
+
+
+def told_of(effect: Effect, records: Sequence[Record]) -> bytes | None:
+    """What the outcome of an act says of the records that it put; None for an act that can put none."""
+    if effect is not Effect.TRANSACTIONAL:
+        return None
+    return told(Put(one.tenant, one.key, one.at, hash_of(one.value)) for one in records)
 
 
 class RecordShelf:

@@ -24,8 +24,9 @@ from magsag.surfaces.cli.writing import put_json, say
 def audit(call: Call, mutations: int, store: str, dsn: str | None, seed: int) -> int:
     """Tamper with a ledger in many ways, one after the other: every one must be found, and nothing else.
 
-    Real runs write it, with approvals, child runs, large values, one erased and one vacuumed. Then rows and anchors
-    are edited, deleted, swapped, cut off and written anew with digests and chains to match; approvers are changed.
+    Real runs write it, with approvals, child runs, records, large values, one erased and one vacuumed. Then rows and
+    anchors are edited, deleted, swapped, cut off and written anew with digests and chains to match; approvers are
+    changed.
     Each is judged by `audit verify` and by the verifier of an export, which shares no code with it, and undone. It
     happens in a temporary folder, or in a schema of the database that is dropped again, on a catalog of its own.
 

@@ -1,0 +1,127 @@
+"""Records that acts put are bound by the facts that tell of them: whoever edits one is found, and nobody else."""
+
+import json
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from magsag.adapters.store.memory import MemoryStore
+from magsag.adapters.store.sqlite import SqliteStore
+from magsag.domain.facts import StepSucceeded
+from magsag.domain.ids import RunId, StepId
+from magsag.domain.sealed import Fault
+from magsag.ports.ledger import Record, Store, Write
+from magsag.services.keeping.erasing import Erasing
+from magsag.services.keeping.verify_export import judged
+from magsag.services.proofs.audit import alone_on
+from magsag.testing.clock import FrozenClock
+from magsag.testing.sample_runs import RUN, SYNCED, begin, end, putting, sealed
+
+OTHER, HOUR = RunId("other"), 3_600_000_000
+
+
+def put(store: Store, run: RunId, key: str, value: bytes, at: int, *, is_told: bool = True) -> None:
+    """A run whose act puts one record; `is_told`: as this version does it."""
+    lease, record = begin(store, run), Record("local", key, value, at)
+    intent, outcome = putting("put#1", record, at=at)
+    if not is_told:
+        outcome = sealed(StepSucceeded(at=at, step=StepId("put#1"), took=1, output=b"null"))
+    store.write([Write(run, run, [intent, outcome], lease, records=[record])], SYNCED)
+    end(store, lease)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Two runs that put the same key, an hour apart, and one that put its own."""
+    path = tmp_path / "ledger.db"
+    with closing(SqliteStore(path)) as store:
+        put(store, RUN, "shared", b"1", 5)
+        put(store, OTHER, "shared", b"2", 5 + HOUR)
+        put(store, RunId("third"), "own", b'{"sum":7}', 9)
+    return path
+
+
+def change(path: Path, statement: str) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute(statement).rowcount, statement
+        connection.commit()
+
+
+def found(path: Path) -> tuple[list[Fault], list[str]]:
+    """By the product, and by the verifier of an export."""
+    with closing(SqliteStore(path)) as store:
+        return store.check(), [what for _, _, what in alone_on(list(store.evidence()))]
+
+
+CHANGES = {
+    "another value": ("update records set value = '{\"sum\":8}' where key = 'own'", "third", "it was changed"),
+    "another time": ("update records set updated = 10 where key = 'own'", "third", "it was changed"),
+    "another run": ("update records set run = 'other' where key = 'own'", "other", "whose acts did not"),
+    "a run that is not there": ("update records set run = 'ghost' where key = 'own'", "ghost", "is not in the ledger"),
+    "deleted": ("delete from records where key = 'own'", "third", "it was deleted"),
+    "another key": ("update records set key = 'mine' where key = 'own'", "third", "it was deleted"),
+    "added": ("insert into records values('local', 'new', '1', 'third', 9)", "third", "whose acts did not"),
+    "put back": (
+        f"update records set value = '1', run = '{RUN}', updated = 5 where key = 'shared'", "other", "changed back",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_it_finds(path: Path, name: str) -> None:
+    assert found(path) == ([], [])
+    statement, run, what = CHANGES[name]
+    change(path, statement)
+    faults, alone = found(path)
+    assert any(fault.run == run and what in fault.what for fault in faults), faults
+    assert alone
+
+
+@pytest.mark.parametrize(
+    "take",
+    [
+        lambda store: Erasing(store, FrozenClock()).erase(RunId("third"), "ann"),
+        lambda store: store.vacuum(1 << 60, dry_run=False),
+    ],
+    ids=["erased", "vacuumed"],
+)
+def test_records_of_runs_that_were_erased_or_vacuumed_are_no_fault(path: Path, take: Callable[[Store], object]) -> None:
+    with closing(SqliteStore(path)) as store:
+        take(store)
+    assert found(path) == ([], [])
+    change(path, "update records set value = '9' where key = 'own'")
+    assert found(path) == ([], []), "nothing tells of it any more"
+
+
+def test_records_of_earlier_versions_are_no_fault(tmp_path: Path) -> None:
+    with closing(SqliteStore(tmp_path / "ledger.db")) as store:
+        put(store, RUN, "key", b"1", 5, is_told=False)
+    assert found(tmp_path / "ledger.db") == ([], [])
+
+
+def test_who_puts_first_and_commits_last_is_no_fault() -> None:
+    store = MemoryStore()
+    lease, record = begin(store), Record("local", "key", b"1", 5)
+    put(store, OTHER, "key", b"2", 5 + HOUR)
+    intent, outcome = putting("put#1", record, at=6 + HOUR)
+    store.write([Write(RUN, RUN, [intent, outcome], lease, records=[record])], SYNCED)
+    assert store.check() == []
+
+
+def test_a_part_of_a_ledger_lacks_records_that_others_put_since(path: Path) -> None:
+    from magsag.services.keeping.audit_export import lines_of
+
+    with closing(SqliteStore(path)) as store:
+        lines = [*lines_of(store.evidence(lambda rows: {RUN})), {"sort": "about", "whole": False}]
+    assert judged(json.loads(json.dumps(lines)), path.with_name("anchors.log").read_bytes())[0] == []
+
+
+def test_no_value_of_a_record_is_in_an_export(path: Path) -> None:
+    from magsag.services.keeping.audit_export import lines_of
+
+    with closing(SqliteStore(path)) as store:
+        told = [line for line in lines_of(store.evidence()) if line["sort"] == "record"]
+    assert [sorted(line) for line in told] == [["key", "run", "sha256", "sort", "tenant", "updated"]] * 2
