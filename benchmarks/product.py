@@ -10,7 +10,8 @@ from magsag.adapters.store.memory import MemoryStore
 from magsag.app import App, build
 from magsag.domain.facts import RunStatus
 from magsag.domain.settings import Limits, Settings
-from magsag.services.driving.runs import Order, RunResult
+from magsag.services.driving.results import RunResult
+from magsag.services.driving.runs import Order
 
 CATALOG = Path(__file__).parent / "catalog"
 

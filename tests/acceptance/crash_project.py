@@ -16,7 +16,8 @@ from magsag.adapters.store.postgres.store import PostgresStore
 from magsag.adapters.store.sqlite import SqliteStore
 from magsag.domain.ids import RunId
 from magsag.ports.ledger import Store
-from magsag.services.driving.runs import Order, RunResult
+from magsag.services.driving.results import RunResult
+from magsag.services.driving.runs import Order
 from magsag.testing import When, build_app, dying
 
 _ACT: Final = """

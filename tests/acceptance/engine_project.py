@@ -14,7 +14,8 @@ from magsag.adapters.store.sqlite import SqliteStore
 from magsag.app import App
 from magsag.domain.ids import RunId
 from magsag.domain.settings import Limits
-from magsag.services.driving.runs import Order, RunResult
+from magsag.services.driving.results import RunResult
+from magsag.services.driving.runs import Order
 from magsag.testing import build_app
 
 _SKILL: Final = """

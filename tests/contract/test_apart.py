@@ -18,7 +18,8 @@ from magsag.domain.ids import RunId
 from magsag.domain.manifests.isolation import Isolation
 from magsag.ports.ledger import Store
 from magsag.ports.sandbox import Confines, NoAnswer
-from magsag.services.driving.runs import Order, RunResult
+from magsag.services.driving.results import RunResult
+from magsag.services.driving.runs import Order
 from magsag.testing import build_app
 from magsag.testing.sandbox_suite import act
 from tests.unit.world import ALLOW, agent, skill

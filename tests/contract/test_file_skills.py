@@ -12,7 +12,8 @@ from magsag.adapters.store.memory import MemoryStore
 from magsag.app import App
 from magsag.domain.errors import Invalid
 from magsag.domain.facts import RunStatus
-from magsag.services.driving.runs import Order, RunResult
+from magsag.services.driving.results import RunResult
+from magsag.services.driving.runs import Order
 from magsag.testing import build_app
 from tests.unit.world import agent
 

@@ -17,7 +17,8 @@ from magsag.domain.ids import RunId, StepId, child_run_id
 from magsag.engine.chain import seal, unseal
 from magsag.ports.ledger import Declined, Lease, RunQuery, Store, Write, Written
 from magsag.ports.runner import Busy, Finished, Parked, Yielded
-from magsag.services.driving.runs import Order, RunResult
+from magsag.services.driving.results import RunResult
+from magsag.services.driving.runs import Order
 from magsag.services.steps.beginnings import read_run
 from magsag.testing import breaking, build_app, forgetful
 from magsag.testing.breaking import BreakingStore

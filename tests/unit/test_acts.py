@@ -14,7 +14,8 @@ from magsag.domain.errors import ErrorType
 from magsag.domain.facts import LateOutcome, RunStatus
 from magsag.domain.ids import RunId
 from magsag.engine.chain import unseal
-from magsag.services.driving.runs import Order, RunResult
+from magsag.services.driving.results import RunResult
+from magsag.services.driving.runs import Order
 from magsag.testing import build_app
 from tests.unit.world import ALLOW, agent, skill
 

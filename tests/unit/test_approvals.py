@@ -14,7 +14,8 @@ from magsag.domain.errors import ErrorType, Invalid, Refused, Retryable
 from magsag.domain.facts import ApprovalDecided, ParkedOn, RunStatus, StepHeld, StepStarted, StepStatus
 from magsag.domain.ids import RunId
 from magsag.ports.ledger import TicketQuery
-from magsag.services.driving.runs import Order, RunResult
+from magsag.services.driving.results import RunResult
+from magsag.services.driving.runs import Order
 from magsag.services.people.approvals import Decision, TicketView
 from tests.unit.world import KINDS, WORLD, Bench, Files, agent, contract, skill
 

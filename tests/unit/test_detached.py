@@ -14,7 +14,8 @@ from magsag.domain.facts import ParkedOn, RunStatus, StepStatus
 from magsag.domain.ids import RunId
 from magsag.ports.ledger import Declined, Lease, Store, Write, Written
 from magsag.ports.runner import Parked
-from magsag.services.driving.runs import Order, RunResult
+from magsag.services.driving.results import RunResult
+from magsag.services.driving.runs import Order
 from magsag.services.people.doubts import Said
 from magsag.testing import breaking
 from tests.unit.world import KINDS, USES, WORLD, Bench, agent, skill

@@ -9,7 +9,7 @@ from magsag.domain.errors import Invalid
 from magsag.domain.facts import RunStatus
 from magsag.domain.ids import RunId
 from magsag.ports.ledger import RunQuery
-from magsag.services.driving.runs import RunResult
+from magsag.services.driving.results import RunResult
 from magsag.services.past.setting import parse_setting
 from tests.unit.world import KINDS, USES, WORLD, Bench, agent, contract, skill
 

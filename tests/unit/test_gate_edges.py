@@ -13,7 +13,8 @@ from magsag.domain.errors import Retryable, StepFailed
 from magsag.domain.facts import ParkedOn, RunStatus, StepSkipped, StepStatus
 from magsag.domain.ids import RunId, StepId
 from magsag.ports.ledger import Declined, Store, Write, Written
-from magsag.services.driving.runs import Order, RunResult
+from magsag.services.driving.results import RunResult
+from magsag.services.driving.runs import Order
 from magsag.testing import History
 from tests.unit.world import KINDS, USES, WORLD, Bench, agent, skill
 

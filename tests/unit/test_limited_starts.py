@@ -18,7 +18,8 @@ from magsag.domain.verdicts import START
 from magsag.engine.chain import seal
 from magsag.ports.ledger import Change, Write
 from magsag.ports.throttles import ThrottleRow
-from magsag.services.driving.runs import Order, RunResult
+from magsag.services.driving.results import RunResult
+from magsag.services.driving.runs import Order
 from magsag.services.gate.objectives import Objectives
 from magsag.services.steps.beginnings import new_run
 from magsag.services.steps.throttles import ThrottleStates, throttle_of

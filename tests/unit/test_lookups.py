@@ -9,7 +9,8 @@ import pytest
 
 from magsag.domain.facts import ParkedOn, RunStatus, StepStatus
 from magsag.domain.ids import RunId
-from magsag.services.driving.runs import Order, RunResult
+from magsag.services.driving.results import RunResult
+from magsag.services.driving.runs import Order
 from magsag.testing import History
 from tests.unit.world import ALLOW, WORLD, Bench, agent, skill
 

@@ -19,7 +19,8 @@ from magsag.policy.breaker import state_of
 from magsag.ports.ledger import TicketQuery
 from magsag.ports.measures import EndedRun
 from magsag.ports.throttles import ThrottleRow
-from magsag.services.driving.runs import Order, RunResult
+from magsag.services.driving.results import RunResult
+from magsag.services.driving.runs import Order
 from magsag.services.gate.objectives import Objectives
 from magsag.services.people.approvals import Decision as Says
 from magsag.services.steps.throttles import throttle_of

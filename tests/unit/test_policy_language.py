@@ -139,7 +139,7 @@ def test_conditions_see_what_is_declared(tmp_path: Path, when: str, traits: Trai
 
 
 def test_labels_risk_and_capabilities_come_from_the_manifests(tmp_path: Path) -> None:
-    from magsag.services.steps.targets import traits_of
+    from magsag.services.steps.target import traits_of
 
     skill = "capabilities: [network, shell]\nrisk: high\ncategories: [mail]\n"
     question = '{"type": "object", "properties": {"text": {"x-labels": ["personal", "mail"]}, "level": {}}}'

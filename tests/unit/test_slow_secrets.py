@@ -15,7 +15,8 @@ from magsag.app import App
 from magsag.domain.facts import RunStatus
 from magsag.domain.ids import RunId
 from magsag.domain.secret import SecretReference
-from magsag.services.driving.runs import Order, RunResult
+from magsag.services.driving.results import RunResult
+from magsag.services.driving.runs import Order
 from magsag.services.gate.secret_reads import Had, SecretReads
 from magsag.testing import build_app
 from tests.unit.test_secrets import files, keep, told, used

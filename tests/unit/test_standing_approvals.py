@@ -16,7 +16,8 @@ from magsag.policy.people import People
 from magsag.policy.standing_approval import Wanted, answers
 from magsag.ports.ledger import TicketQuery, Write
 from magsag.ports.standing_approvals import Leaning
-from magsag.services.driving.runs import Order, RunResult
+from magsag.services.driving.results import RunResult
+from magsag.services.driving.runs import Order
 from magsag.services.insight.audit import Asked
 from magsag.services.people.approvals import Decision
 from magsag.services.people.standing_approvals import Beforehand, StandingView

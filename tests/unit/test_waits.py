@@ -16,7 +16,8 @@ from magsag.domain.ids import RunId
 from magsag.domain.settings import Features
 from magsag.engine.chain import seal
 from magsag.ports.ledger import Change, Write
-from magsag.services.driving.runs import Order, RunResult
+from magsag.services.driving.results import RunResult
+from magsag.services.driving.runs import Order
 from magsag.services.past.replay import Replayed
 from magsag.services.steps.beginnings import new_run
 from magsag.testing import History

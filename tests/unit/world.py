@@ -18,7 +18,8 @@ from magsag.domain.ids import RunId, StepId
 from magsag.engine.chain import unseal
 from magsag.engine.run import Run
 from magsag.ports.ledger import Store
-from magsag.services.driving.runs import Order, RunResult
+from magsag.services.driving.results import RunResult
+from magsag.services.driving.runs import Order
 from magsag.services.steps.beginnings import read_run
 from magsag.testing import VirtualTime, build_app
 

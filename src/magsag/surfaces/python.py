@@ -23,7 +23,8 @@ from magsag.surfaces.python_result import Result
 from magsag.surfaces.python_services import UNCHANGED, OpenApp, Services
 
 if TYPE_CHECKING:
-    from magsag.services.driving.runs import Order, RunResult
+    from magsag.services.driving.results import RunResult
+    from magsag.services.driving.runs import Order
 
 __all__ = ["Project", "Result"]
 

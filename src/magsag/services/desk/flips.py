@@ -32,7 +32,8 @@ from magsag.services.gate.judging import APPROVALS_OFF, concluded, record_of
 from magsag.services.gate.notes import is_note
 from magsag.services.insight.lineage import Lineages
 from magsag.services.recording.large import plain
-from magsag.services.steps.targets import SHELL, Targets, traits_of
+from magsag.services.steps.target import traits_of
+from magsag.services.steps.targets import SHELL, Targets
 
 NO_POLICY: Final = frozenset({"durable-off", CYCLE, DEPTH, CHILDREN})
 """built-in refusals that no policy can lift"""

@@ -26,7 +26,8 @@ from magsag.policy.rules import CompiledRule
 from magsag.ports.clock import Clock
 from magsag.services.gate.judging import concluded
 from magsag.services.steps.moment import moment
-from magsag.services.steps.targets import SHELL, Targets, traits_of
+from magsag.services.steps.target import traits_of
+from magsag.services.steps.targets import SHELL, Targets
 
 NOON: Final = datetime(2026, 1, 5, 12, tzinfo=UTC)
 """the moment of a question that names none: a Monday"""

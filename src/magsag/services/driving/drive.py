@@ -24,6 +24,7 @@ from magsag.services.gate.outcomes import error_bytes
 from magsag.services.programs.programs import Programs
 from magsag.services.recording.driven import Tree
 from magsag.services.recording.keeper import Keeper
+from magsag.services.recording.known import known_row
 from magsag.services.recording.recorder import Recorder
 from magsag.services.steps.beginnings import parked, read_run, started_of
 from magsag.services.steps.bundles import Bundles
@@ -97,9 +98,7 @@ class Drive:
 
     def _take(self, id: RunId) -> tuple[Tree, Run] | Occupied | RunStatus:
         """Take the lease and fold the ledger."""
-        row = self._store.row(id)
-        if row is None:
-            raise Invalid(f"run {id} is not in the ledger: `magsag run list` shows those that are")
+        row = known_row(self._store, id)
         if row.root != id:
             raise Invalid(f"run {id} is a part of run {row.root}: drive that")
         if row.status not in _OPEN:

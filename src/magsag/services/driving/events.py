@@ -14,6 +14,7 @@ from magsag.engine.chain import seal
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Declined, RunRow, Store, Write
 from magsag.services.driving.drive import Drive
+from magsag.services.recording.known import known_row
 from magsag.services.recording.large import set_apart
 
 
@@ -45,9 +46,7 @@ class Events:
         return row.root
 
     def _row(self, run: RunId) -> RunRow:
-        row = self._store.row(run)
-        if row is None:
-            raise Invalid(f"run {run} is not in the ledger: `magsag run list` shows those that are")
+        row = known_row(self._store, run)
         if row.status in ENDS:
             raise Invalid(f"run {run} has ended already: {row.status}; nothing in it waits any more")
         return row

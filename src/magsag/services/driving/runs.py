@@ -1,17 +1,17 @@
 """Starting, resuming and cancelling runs: what every surface calls."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from magsag.catalog.bundle import Entry
 from magsag.domain import facts
 from magsag.domain.breaking import BreakerMoved, BreakerState
 from magsag.domain.effects import Level
 from magsag.domain.errors import ErrorType, Invalid, StepFailed
-from magsag.domain.facts import ParkReason, RunStatus
+from magsag.domain.facts import RunStatus
 from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId, is_given_run_id, run_id
 from magsag.domain.large import LARGE_BYTES
@@ -20,16 +20,18 @@ from magsag.domain.settings import Settings
 from magsag.domain.values import decode, encode, encode_known
 from magsag.domain.verdicts import START
 from magsag.domain.waits import LONGEST_SECONDS
-from magsag.engine.chain import seal, unseal
+from magsag.engine.chain import seal
 from magsag.engine.run import Run
 from magsag.ports.clock import Clock
-from magsag.ports.ledger import Lease, RunRow, Store, Write
+from magsag.ports.ledger import Lease, Store, Write
 from magsag.ports.runner import Busy, Runner, Told
 from magsag.services.driving.drive import Drive
+from magsag.services.driving.results import RunResult, result_of
 from magsag.services.gate.objectives import Objectives
 from magsag.services.gate.outcomes import breach
 from magsag.services.gate.secrets import SecretDesk
 from magsag.services.recording.driven import Tree
+from magsag.services.recording.known import known_row
 from magsag.services.recording.large import Values, plain, require_no_secret
 from magsag.services.recording.recorder import Recorder, RunExists
 from magsag.services.steps.beginnings import new_run, read_run
@@ -50,17 +52,6 @@ class Order:
     """on whose behalf; the actor's own when left out"""
     select: tuple[str, ...] | None = None
     continues: RunId | None = None
-
-
-@frozen
-class RunResult:
-    """How a run stands: ended with an output or an error, parked with reasons, or running."""
-
-    run: RunId
-    status: RunStatus
-    output: Any = None
-    error: StepFailed | None = None
-    reasons: tuple[ParkReason, ...] = ()
 
 
 class Runs:
@@ -161,7 +152,8 @@ class Runs:
         bundle = self._bundles.current()
         entry: Entry[Agent] | Entry[Flow] = bundle.find(order.program, order.program.partition(":")[0])
         what = f"input of {entry.ref}"
-        data, value = _in_json(order.payload, what)
+        with _asked_right():
+            data, value = encode(order.payload, what)
         name = entry.manifest.contracts.input
         if name is not None:
             contract = bundle.contract(name)
@@ -170,7 +162,8 @@ class Runs:
             if contract.redacts:
                 data = encode_known(value := contract.redact(value))
         await self._secrets.learn_declared(bundle)
-        _require_no_secret(value, what)
+        with _asked_right():
+            require_no_secret(value, what)
         self._bundles.require_enforceable(bundle, entry.ref)
         return entry, data
 
@@ -185,7 +178,7 @@ class Runs:
 
         A child run is driven with the tree it is in.
         """
-        return await self._driven(run, self._row(run).root)
+        return await self._driven(run, known_row(self._store, run).root)
 
     async def _driven(self, run: RunId, root: RunId) -> RunResult:
         while True:
@@ -196,9 +189,9 @@ class Runs:
 
     async def cancel(self, run: RunId, by: str) -> RunResult:
         """Cancel a run and all below it: at once when nobody drives it, else its driver does within a second."""
-        row = self._row(run)
+        row = known_row(self._store, run)
         current = self.result(row.root)
-        if current.status in _ENDED:
+        if current.status in facts.ENDS:
             raise Invalid(f"run {row.root} has ended already: {current.status}")
         fact = facts.CancelRequested(at=self._clock.now(), by=by)
         write = Write(row.root, row.root, [seal(fact, self._clock.chance(16))], wake=fact.at)
@@ -206,41 +199,13 @@ class Runs:
         self._drive.forget(row.root)
         return await self.resume(row.root)
 
-    def status(self, run: RunId) -> RunStatus:
-        """Where a run is now. Raises Invalid for an unknown run."""
-        return self._row(run).status
-
     def result(self, run: RunId) -> RunResult:
         """How a run stands. Raises Invalid for an unknown run."""
-        row = self._row(run)
-        return self._result(row, self._rest(run, row.seq - 1) or self._rest(run, 0))
+        return result_of(self._store, run)
 
-    def _row(self, run: RunId) -> RunRow:
-        row = self._store.row(run)
-        if row is None:
-            raise Invalid(f"run {run} is not in the ledger: `magsag run list` shows those that are")
-        return row
-
-    def _rest(self, run: RunId, after: int) -> facts.RunEnded | facts.RunParked | None:
-        """The last fact by which it came to rest; others may be appended behind it."""
-        rest: facts.RunEnded | facts.RunParked | None = None
-        for stored in self._store.read(run, after):
-            if stored.kind in _RESTS and isinstance(fact := unseal(stored), facts.RunEnded | facts.RunParked):
-                rest = fact
-        return rest
-
-    def _result(self, row: RunRow, last: facts.RunEnded | facts.RunParked | None) -> RunResult:
-        """What it says; a parked run that is driven again waits for nothing."""
-        if not isinstance(last, facts.RunEnded):
-            waits = last is not None and row.status is RunStatus.PARKED
-            return RunResult(row.run, row.status, reasons=last.reasons if last and waits else ())
-        if last.output is None:
-            raise Invalid(f"run {row.run} ended {row.status}; what it gave was erased: `magsag run show {row.run}`")
-        value: Any = plain(self._store, row.root, last.output)
-        if row.status in (RunStatus.SUCCEEDED, RunStatus.PARTIAL):
-            return RunResult(row.run, row.status, output=value)
-        error = StepFailed(value["type"], value["message"], value["details"], value["step"])
-        return RunResult(row.run, row.status, error=error)
+    def status(self, run: RunId) -> RunStatus:
+        """Where a run is now. Raises Invalid for an unknown run."""
+        return known_row(self._store, run).status
 
     def _known(self, order: Order, entry: Entry[Agent] | Entry[Flow], data: bytes) -> RunId | None:
         """The run of that id, when it was asked the same before."""
@@ -278,16 +243,11 @@ def _moved(moves: list[facts.Fact], ref: str, now: int, name: str, state: Breake
     moves.append(BreakerMoved(at=now, step=START, name=name, state=state, reason=reason))
 
 
-def _in_json(payload: object, what: str) -> tuple[bytes, object]:
+@contextmanager
+def _asked_right() -> Iterator[None]:
+    """What a step would fail of is here a question that is wrong."""
     try:
-        return encode(payload, what)
-    except StepFailed as error:
-        raise Invalid(error.message) from None
-
-
-def _require_no_secret(value: object, what: str) -> None:
-    try:
-        require_no_secret(value, what)
+        yield
     except StepFailed as error:
         raise Invalid(error.message) from None
 
@@ -296,7 +256,3 @@ def _deadline(entry: Entry[Agent] | Entry[Flow], now: int) -> int | None:
     """When the run of an agent that has a `timeout` must have ended; flows have none."""
     seconds = entry.manifest.timeout if isinstance(entry.manifest, Agent) else None
     return None if seconds is None else now + int(min(seconds, LONGEST_SECONDS) * 1e6)
-
-
-_ENDED = frozenset(RunStatus) - {RunStatus.RUNNING, RunStatus.PARKED}
-_RESTS = frozenset({facts.RunEnded.__name__, facts.RunParked.__name__})

@@ -11,7 +11,8 @@ from magsag.domain.facts import ParkedOn, RunStatus
 from magsag.domain.ids import RunId
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Store
-from magsag.services.driving.runs import RunResult, Runs
+from magsag.services.driving.results import RunResult
+from magsag.services.driving.runs import Runs
 
 LOOK_SECONDS: Final = 0.25
 """how often a parked run is looked at"""

@@ -28,7 +28,7 @@ from magsag.services.steps.attempt import Attempt
 from magsag.services.steps.budgeting import count_tokens, report
 from magsag.services.steps.raised import raised
 from magsag.services.steps.records import RecordShelf
-from magsag.services.steps.targets import ApartAct, FunctionAct, ModelAct, ShellAct
+from magsag.services.steps.target import ApartAct, FunctionAct, ModelAct, ShellAct
 from magsag.services.steps.threads import in_thread
 from magsag.services.steps.whereabouts import WHEREABOUTS
 

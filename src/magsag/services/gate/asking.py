@@ -18,7 +18,7 @@ from magsag.policy.rules import Policies
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import TicketRow, Tickets
 from magsag.services.steps.attempt import Attempt, HeldTicket
-from magsag.services.steps.targets import QuestionAct
+from magsag.services.steps.target import QuestionAct
 from magsag.services.steps.tickets import Kept, Place, first_row, next_row, recorded, requesters_of
 
 

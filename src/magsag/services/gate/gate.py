@@ -41,7 +41,7 @@ from magsag.services.recording.recorder import Recorder
 from magsag.services.steps.attempt import Acted, Attempt, Children, HeldTicket, Switches, Told
 from magsag.services.steps.budgeting import Budgeting
 from magsag.services.steps.seat import Scope, Seat
-from magsag.services.steps.targets import ONCE, Target, for_input
+from magsag.services.steps.target import ONCE, Target, for_input
 
 ALWAYS_STARTS: Final = EFFECTFUL | {Effect.DELEGATE, Effect.WAIT}
 """kinds whose intent is a fact of its own"""

@@ -25,7 +25,7 @@ from magsag.services.steps.beginnings import started_of
 from magsag.services.steps.moment import moment
 from magsag.services.steps.seat import Seat
 from magsag.services.steps.tally import Tally
-from magsag.services.steps.targets import ChildAct, QuestionAct, WaitAct
+from magsag.services.steps.target import ChildAct, QuestionAct, WaitAct
 
 Moved = Callable[[Seat, StepId, str, BreakerState, str], None]
 APPROVALS_OFF: Final = "approvals are switched off: an ask is a deny"

@@ -19,7 +19,7 @@ from magsag.ports.clock import Clock
 from magsag.ports.sandbox import Escaped
 from magsag.services.gate.outcomes import breach
 from magsag.services.steps.attempt import Attempt
-from magsag.services.steps.targets import ApartAct, FunctionAct
+from magsag.services.steps.target import ApartAct, FunctionAct
 
 
 @frozen

@@ -30,7 +30,7 @@ from magsag.services.recording.recorder import Recorder
 from magsag.services.steps.attempt import Acted, Attempt, HeldTicket, Switches, Told
 from magsag.services.steps.budgeting import Charge, priced_by, spent, warn
 from magsag.services.steps.records import told_of
-from magsag.services.steps.targets import WaitAct
+from magsag.services.steps.target import WaitAct
 
 
 class Outcomes:

@@ -25,7 +25,7 @@ from magsag.services.steps.cleaning import cleaned
 from magsag.services.steps.overseer import Overseer
 from magsag.services.steps.records import RecordShelf
 from magsag.services.steps.seat import Scope
-from magsag.services.steps.targets import ChildAct, QuestionAct, Target, WaitAct
+from magsag.services.steps.target import ChildAct, QuestionAct, Target, WaitAct
 
 T = TypeVar("T")
 _LOOK_AGAIN: Final = 1_000_000

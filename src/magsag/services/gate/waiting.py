@@ -13,7 +13,7 @@ from magsag.ports.clock import Clock
 from magsag.services.recording.large import Values
 from magsag.services.steps.attempt import Attempt
 from magsag.services.steps.moment import spoken
-from magsag.services.steps.targets import WaitAct
+from magsag.services.steps.target import WaitAct
 
 
 class Waits:

@@ -14,7 +14,7 @@ from pydantic_core import from_json
 
 from magsag.domain.approval import Answer, RefusedFor
 from magsag.domain.breaking import BreakerMoved
-from magsag.domain.errors import ErrorType, Invalid
+from magsag.domain.errors import ErrorType
 from magsag.domain.facts import (
     ENDS,
     Decision,
@@ -33,6 +33,7 @@ from magsag.ports.clock import Clock
 from magsag.ports.ledger import RunQuery, RunRow, Store, Stored
 from magsag.services.insight.audit_entries import Entry, entry_of_cap
 from magsag.services.insight.audit_names import Names, refuse_unknown
+from magsag.services.recording.known import known_row
 
 _BESIDE: Final = frozenset({SecretUsed.__name__, BreakerMoved.__name__})
 _REFUSALS: Final = frozenset({str(ErrorType.DENIED), str(ErrorType.BUDGET_EXHAUSTED), str(ErrorType.RATE_LIMIT)})
@@ -68,7 +69,7 @@ class Audit:
     def log(self, asked: Asked) -> list[Entry]:
         """The decisions asked for, oldest first. Raises Invalid for a run, a reference or a rule that nothing knows."""
         since = 0 if asked.last_seconds is None else self._clock.now() - int(asked.last_seconds * 1_000_000)
-        root = None if asked.run is None else self._root(RunId(asked.run))
+        root = None if asked.run is None else known_row(self._store, RunId(asked.run)).root
         rows = self._rows(since, root)
         entries = (entry for row in rows for entry in self._entries(row))
         caps = map(entry_of_cap, self._store.caps()) if root is None else ()
@@ -78,11 +79,6 @@ class Audit:
         found.sort(key=lambda entry: (entry.at, entry.run, entry.seq))
         found = list(_with_rotations(found))
         return found if asked.limit is None else found[-asked.limit :]
-
-    def _root(self, run: RunId) -> RunId:
-        if (row := self._store.row(run)) is None:
-            raise Invalid(f"run {run} is not in the ledger: `magsag run list` shows those that are")
-        return row.root
 
     def _refuse_unknown(self, asked: Asked) -> None:
         """Nothing was found: because nothing was decided, or because what was asked about does not exist?"""

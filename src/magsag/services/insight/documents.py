@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from magsag.domain.facts import DecisionRefused, ParkReason, Verdict
 from magsag.policy.slo import SloReport
 from magsag.ports.ledger import Hit, RunRow
-from magsag.services.insight.insight import FactView, RunView, StepView
 from magsag.services.insight.tree import ErrorView, TreeNode
+from magsag.services.insight.views import FactView, RunView, StepView
 
 if TYPE_CHECKING:
     from magsag.services.people.approvals import TicketView

@@ -4,7 +4,7 @@ It needs neither catalog nor policies, so it answers for runs whose catalog is g
 some questions need is imported where they are asked. Times are microseconds since 1970.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -17,22 +17,16 @@ from magsag.domain.facts import (
     ENDS,
     DecisionRefused,
     LateOutcome,
-    ParkReason,
     RunScored,
-    RunStarted,
-    RunStatus,
     SecretUsed,
     StepStatus,
-    Verdict,
 )
-from magsag.domain.frozen import frozen
-from magsag.domain.ids import RunId, StepId
+from magsag.domain.ids import RunId
 from magsag.engine.chain import unseal
 from magsag.engine.run import Run, Step
 from magsag.ports.ledger import Closure, Hit, RunQuery, RunRow, Store, Stored
 from magsag.services.insight.tree import (
     FAILURES,
-    ErrorView,
     TreeNode,
     child_of,
     elapsed,
@@ -41,90 +35,8 @@ from magsag.services.insight.tree import (
     step_name,
     tree_of,
 )
-
-
-@frozen
-class StepView:
-    """One step of a run, as far as it has come."""
-
-    id: StepId
-    name: str
-    """what it is called over all runs"""
-    status: StepStatus
-    call: str | None
-    target: str | None
-    effect: str | None
-    verdict: Verdict | None
-    attempts: int
-    started: int | None
-    updated: int
-    """the time of its last fact"""
-    ms: float | None
-    error: ErrorView | None
-    child: RunId | None
-    """the run that it started"""
-    late: tuple[Any, ...] = ()
-    """outcomes that came after the step was given up; never adopted"""
-    spent: Mapping[str, int] | None = None
-    """by unit, in its smallest part, what its attempts are charged"""
-    assumed: bool = False
-    """a part of that is not known: it is the most that it can have been"""
-    approved_by: tuple[str, ...] = ()
-    """who approved its ticket"""
-    denied_by: tuple[str, ...] = ()
-    standing: str | None = None
-    """the standing approval that answered in their place"""
-
-
-@frozen
-class ScoreView:
-    """What one metric gave for a run's input or output."""
-
-    evaluation: str
-    on: str
-    metric: str
-    score: float
-    threshold: float
-    weight: float
-    passed: bool
-    details: Any
-    """what the metric said about it"""
-
-
-@frozen
-class RunView:
-    """One run, with its steps in the order in which they came up."""
-
-    row: RunRow
-    started: RunStarted
-    status: RunStatus
-    input: Any
-    output: Any
-    error: ErrorView | None
-    reasons: tuple[ParkReason, ...]
-    """what a parked run waits for"""
-    cancel_by: str | None
-    ended: int | None
-    erased_by: str | None
-    """who had its payloads taken away: inputs, outputs and errors of it are None then"""
-    scores: tuple[ScoreView, ...]
-    steps: tuple[StepView, ...]
-    secrets: tuple[SecretUsed, ...] = ()
-    """which it used, by reference; of each version the first use"""
-    refused: tuple[DecisionRefused, ...] = ()
-    """words of people that did not count"""
-
-
-@frozen
-class FactView:
-    """One fact as it is recorded. A payload that the body has a hash of and that is None here was erased."""
-
-    seq: int
-    kind: str
-    at: int
-    body: dict[str, Any]
-    input: Any
-    output: Any
+from magsag.services.insight.views import FactView, RunView, ScoreView, StepView
+from magsag.services.recording.known import known_row, unknown_run
 
 
 class Insight:
@@ -158,19 +70,19 @@ class Insight:
         if len(found) == 1:
             return found[0]
         if not prefix or not found:
-            raise Invalid(f"run {prefix!r} is not in the ledger: `magsag run list` shows those that are")
+            raise unknown_run(repr(prefix))
         raise Invalid(f"run {prefix!r} could be any of {', '.join(found)}: write more of its id")
 
     def show(self, run: RunId) -> RunView:
         """How a run stands. Raises Invalid for an unknown run."""
-        row, folded = self._row(run), self.fold(run)
+        row, folded = known_row(self._store, run), self.fold(run)
         if folded is None:
-            raise _unknown(run)
+            raise unknown_run(run)
         return self._view(row, folded)
 
     def show_at(self, run: RunId, step: str) -> RunView:
         """How a run stood when a step had just come as far as it ever came. Raises Invalid for an unknown one."""
-        row, recorded = self._row(run), self._store.read(run)
+        row, recorded = known_row(self._store, run), self._store.read(run)
         ids = dict.fromkeys(id for stored in recorded if (id := _step_of(stored)) is not None)
         meant = next((id for id in (step, f"{step}#1") if id in ids), None)
         if meant is None:
@@ -206,9 +118,9 @@ class Insight:
 
     def tree(self, run: RunId, now: int | None = None) -> TreeNode:
         """The run with all below it. `now` counts the time of what has not ended. Raises Invalid."""
-        row, folded = self._row(run), self.fold(run)
+        row, folded = known_row(self._store, run), self.fold(run)
         if folded is None:
-            raise _unknown(run)
+            raise unknown_run(run)
         own = self._value(row)
 
         def value(data: bytes | None) -> Any:
@@ -221,7 +133,7 @@ class Insight:
 
     def facts(self, run: RunId) -> Sequence[FactView]:
         """The facts of a run in their order. Raises Invalid for an unknown run."""
-        value = self._value(self._row(run))
+        value = self._value(known_row(self._store, run))
         return [_fact(stored, value(stored.input), value(stored.output)) for stored in self._store.read(run)]
 
     def search(self, words: str, limit: int = 20) -> Sequence[Hit]:
@@ -236,12 +148,6 @@ class Insight:
         for stored in self._store.read(run):
             follow(folded, unseal(stored))
         return folded if folded.started is not None else None
-
-    def _row(self, run: RunId) -> RunRow:
-        row = self._store.row(run)
-        if row is None:
-            raise _unknown(run)
-        return row
 
     def _value(self, row: RunRow) -> Any:
         """Reads recorded bytes of this run, large values in full."""
@@ -298,7 +204,3 @@ def _step_of(stored: Stored) -> str | None:
     """The step that a fact is about; what came late, and what it was handed, changed nothing."""
     step: str | None = from_json(stored.body).get("step") if stored.kind not in _CHANGES_NO_STEP else None
     return step
-
-
-def _unknown(run: RunId) -> Invalid:
-    return Invalid(f"run {run} is not in the ledger: `magsag run list` shows those that are")

@@ -33,6 +33,7 @@ from magsag.ports.clock import Clock
 from magsag.ports.ledger import Store
 from magsag.services.insight.documents import iso
 from magsag.services.keeping import verify_export
+from magsag.services.recording.known import unknown_run
 from magsag.services.recording.parcel import Parcel
 
 Row = dict[str, Any]
@@ -234,7 +235,7 @@ def _roots(rows: Sequence[Row], run: str | None, since: int | None) -> set[RunId
     if run is not None:
         roots: set[RunId] = {row["root"] for row in rows if row["run"] == run}
         if not roots:
-            raise Invalid(f"run {run} is not in the ledger: `magsag run list` shows those that are")
+            raise unknown_run(run)
         return roots
     return None if since is None else {row["root"] for row in rows if row["updated"] >= since}
 

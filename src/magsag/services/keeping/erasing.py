@@ -15,6 +15,7 @@ from magsag.domain.sealed import Sealed
 from magsag.engine.chain import seal, unseal
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import RunQuery, Store
+from magsag.services.recording.known import known_row
 
 
 @frozen
@@ -41,9 +42,7 @@ class Erasing:
 
     def erase(self, run: RunId, by: str) -> Erased:
         """Erase a whole run tree; a second time finds nothing. Raises Invalid for a part of a tree and an open one."""
-        row = self._store.row(run)
-        if row is None:
-            raise Invalid(f"run {run} is not in the ledger: `magsag run list` shows those that are")
+        row = known_row(self._store, run)
         if row.root != run:
             raise Invalid(f"run {run} is a part of run {row.root}: erase that")
         rows = self._store.rows(RunQuery(root=run, roots_only=False, limit=None))

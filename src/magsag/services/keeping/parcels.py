@@ -26,6 +26,7 @@ from magsag.ports.secrets import Secrets
 from magsag.services.keeping.open_secrets import require_no_secret
 from magsag.services.past.difference import difference
 from magsag.services.programs.detached import waits_for_detached
+from magsag.services.recording.known import known_row
 from magsag.services.recording.parcel import Parcel, faults, folded, marks, pack, payloads, unpack
 from magsag.services.steps.beginnings import new_run, started_of
 
@@ -46,9 +47,7 @@ class Parcels:
 
     def export(self, run: RunId) -> str:
         """The file's text. Raises Invalid for a run that is not there or under way, Refused for an open secret."""
-        row = self._store.row(run)
-        if row is None:
-            raise Invalid(f"run {run} is not in the ledger: `magsag run list` shows those that are")
+        row = known_row(self._store, run)
         if row.parent is not None and row.root == run:
             raise Invalid(f"run {run} is a detached child run: export {row.parent}, which holds what became of it")
         if row.parent is not None:
@@ -57,9 +56,7 @@ class Parcels:
 
     def parcel(self, run: RunId) -> Parcel:
         """A tree that is at rest, looked through for open secrets. Raises as `export`."""
-        row = self._store.row(run)
-        if row is None:
-            raise Invalid(f"run {run} is not in the ledger: `magsag run list` shows those that are")
+        row = known_row(self._store, run)
         if row.status is RunStatus.RUNNING:
             raise Invalid(f"run {run} is under way: export it when it has ended or parked")
         bundle = self._store.bundle(row.bundle)

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
-from magsag.domain.errors import Invalid
 from magsag.domain.facts import RunStatus, StepStatus
 from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId
@@ -11,6 +10,7 @@ from magsag.engine.run import Run, Step
 from magsag.ports.ledger import RunRow, Store
 from magsag.services.insight.tree import child_of
 from magsag.services.past.difference import What, at, difference, error_parts
+from magsag.services.recording.known import unknown_run
 from magsag.services.recording.large import plain
 from magsag.services.steps.beginnings import read_run, started_of
 
@@ -61,7 +61,7 @@ class Compare:
     def _side(self, id: RunId) -> _Side:
         row, run = self._store.row(id), read_run(self._store, id)
         if row is None or run is None:
-            raise Invalid(f"run {id} is not in the ledger: `magsag run list` shows those that are")
+            raise unknown_run(id)
         return _Side(self._store, row, run)
 
 

@@ -31,6 +31,7 @@ from magsag.services.past.leave import require_leave
 from magsag.services.past.setting import INPUT, Setting, parse_setting
 from magsag.services.programs.detached import waits_for_detached
 from magsag.services.programs.starting import refusal
+from magsag.services.recording.known import known_row
 from magsag.services.recording.large import plain
 from magsag.services.steps.bundles import Bundles
 from magsag.services.steps.throttles import log_moved
@@ -121,9 +122,7 @@ class Forks:
             raise Refused(refusal(program, verdict).message)
 
     def _original(self, origin: RunId, step: str) -> _Original:
-        row = self._store.row(origin)
-        if row is None:
-            raise Invalid(f"run {origin} is not in the ledger: `magsag run list` shows those that are")
+        row = known_row(self._store, origin)
         if row.parent is not None:
             raise Invalid(f"run {origin} is a child run: fork {row.root}, from one of its own steps")
         run, found = self._read(origin)

@@ -30,7 +30,7 @@ from magsag.services.recording.notebook import Notebook
 from magsag.services.steps.attempt import Children, Told
 from magsag.services.steps.beginnings import read_run
 from magsag.services.steps.seat import Ended, Scope, Seat
-from magsag.services.steps.targets import Target
+from magsag.services.steps.target import Target
 
 _LEFT_OPEN: Final = frozenset({StepStatus.NEW, StepStatus.STARTED, StepStatus.WAITING, StepStatus.CANCELLED})
 

@@ -24,6 +24,7 @@ from magsag.services.past.difference import Difference, What, difference, error_
 from magsag.services.past.reading import NoModels, Reading, RecordedClock
 from magsag.services.programs.programs import Programs
 from magsag.services.recording.driven import Tree
+from magsag.services.recording.known import known_row
 from magsag.services.recording.large import Values
 from magsag.services.recording.notebook import Notebook
 from magsag.services.steps.beginnings import read_run, started_of
@@ -61,9 +62,7 @@ class Replay:
         Raises Invalid for an unknown run and an erased one, and for a folder that is no catalog or lacks the program.
         """
         today = self._load(_catalog_root(catalog)) if catalog is not None else None
-        row = self._store.row(run)
-        if row is None:
-            raise Invalid(f"run {run} is not in the ledger: `magsag run list` shows those that are")
+        row = known_row(self._store, run)
         rows = self._store.rows(RunQuery(root=row.root, roots_only=False, limit=None))
         below = [one.run for one in rows if one.run.startswith(f"{run}.")]
         runs = steps = 0

@@ -19,14 +19,14 @@ from magsag.domain.values import encode, encode_known
 from magsag.engine.chain import seal, unseal
 from magsag.engine.run import Run, Step
 from magsag.ports.clock import Clock
-from magsag.ports.ledger import Declined, Lease, Occupied, RunRow, Store, Write
+from magsag.ports.ledger import Declined, Lease, Occupied, Store, Write
 from magsag.services.gate.outcomes import breach, error_bytes
+from magsag.services.recording.known import known_row, unknown_run
 from magsag.services.recording.large import plain, set_apart
 from magsag.services.steps.beginnings import read_run, started_of
 from magsag.services.steps.bundles import Bundles
 
 _LOOK_SECONDS: Final = 0.2
-_UNKNOWN: Final = "is not in the ledger: `magsag run list` shows those that are"
 
 
 @frozen
@@ -68,7 +68,7 @@ class Doubts:
     def find(self, run: RunId, path: str) -> Doubt:
         """The doubt of a step; `path` may lead into child runs: `step/child-step`. Raises Invalid."""
         owner, step = self._step(run, path)
-        row = self._row(owner.id)
+        row = known_row(self._store, owner.id)
         stored = [unseal(fact) for fact in self._store.read(owner.id)]
         doubts = [fact for fact in stored if isinstance(fact, facts.StepInDoubt) and fact.step == step.id]
         late = [fact for fact in stored if isinstance(fact, facts.LateOutcome) and fact.step == step.id]
@@ -82,7 +82,7 @@ class Doubts:
 
         Raises Invalid for a step that is not in doubt and for an output that its contract does not take.
         """
-        root = self._row(self._step(run, path)[0].id).root
+        root = known_row(self._store, self._step(run, path)[0].id).root
         while isinstance(lease := self._store.acquire(root, self._store.owner(), self._lease_seconds), Occupied):
             self._step(run, path)
             await asyncio.sleep(min(_LOOK_SECONDS, lease.seconds))
@@ -91,7 +91,7 @@ class Doubts:
             self._write(root, owner, step, said, lease)
         finally:
             self._store.release(lease)
-        return self._row(run).root
+        return known_row(self._store, run).root
 
     def _write(self, root: RunId, owner: Run, step: Step, said: Said, lease: Lease) -> None:
         blobs: dict[str, bytes] = {}
@@ -129,16 +129,10 @@ class Doubts:
         name = manifest.contracts.output if isinstance(manifest, Skill) else None
         return bundle.contract(name) if name is not None else None
 
-    def _row(self, run: RunId) -> RunRow:
-        row = self._store.row(run)
-        if row is None:
-            raise Invalid(f"run {run} {_UNKNOWN}")
-        return row
-
     def _step(self, run: RunId, path: str) -> tuple[Run, Step]:
         """The step that is meant, in its own run. Raises Invalid when it is not in doubt."""
         found = self._followed(run, path)
-        root = read_run(self._store, self._row(run).root)
+        root = read_run(self._store, known_row(self._store, run).root)
         if root is not None and root.ended is not None:
             raise Invalid(f"run {root.id} has ended already: {root.ended.status}")
         if found is None:
@@ -152,7 +146,7 @@ class Doubts:
         """Step ids may hold slashes, so the longest beginning that is a step with a child run is gone into."""
         run = read_run(self._store, id)
         if run is None:
-            raise Invalid(f"run {id} {_UNKNOWN}")
+            raise unknown_run(id)
         if (step := run.steps.get(StepId(path))) is not None:
             return run, step
         for step in sorted(run.steps.values(), key=lambda step: -len(step.id)):

@@ -11,7 +11,7 @@ from magsag.policy.delegation import Handed, handed_down
 from magsag.ports.clock import Clock
 from magsag.services.steps.attempt import ChildPlace
 from magsag.services.steps.beginnings import started_of
-from magsag.services.steps.targets import ChildAct
+from magsag.services.steps.target import ChildAct
 
 
 def started_below(

@@ -25,7 +25,7 @@ from magsag.services.programs.branching import Branching
 from magsag.services.programs.crew import close_unused
 from magsag.services.recording.masking import RESOLVED
 from magsag.services.steps.seat import Scope, Seat
-from magsag.services.steps.targets import Target
+from magsag.services.steps.target import Target
 
 _log = logging.getLogger("magsag.agent")
 

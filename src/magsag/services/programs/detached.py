@@ -26,7 +26,7 @@ from magsag.services.recording.large import plain, set_apart
 from magsag.services.recording.recorder import Recorder
 from magsag.services.steps.attempt import ChildEnd, ChildPlace
 from magsag.services.steps.beginnings import new_run
-from magsag.services.steps.targets import ChildAct
+from magsag.services.steps.target import ChildAct
 
 _ENDED: Final = "ended"
 """what a strand that waits for a child run listens for"""

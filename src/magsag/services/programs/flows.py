@@ -21,7 +21,7 @@ from magsag.services.gate.gate import Gate
 from magsag.services.programs.crew import Crew, End
 from magsag.services.steps.seat import Scope, Seat
 from magsag.services.steps.strands import Strands
-from magsag.services.steps.targets import Target, for_step
+from magsag.services.steps.target import Target, for_step
 
 CONCURRENCY: Final = 10
 """items of a `for_each` step at once, when the step does not say"""

@@ -19,7 +19,7 @@ from magsag.services.gate.gate import Gate
 from magsag.services.gate.leaves import limits_of_start
 from magsag.services.steps.beginnings import started_of
 from magsag.services.steps.seat import Ended, Seat
-from magsag.services.steps.targets import ONCE, FunctionAct, Target
+from magsag.services.steps.target import ONCE, FunctionAct, Target
 
 
 async def watched(gate: Gate, seat: Seat, program: Awaitable[Ended]) -> Ended:

@@ -9,7 +9,8 @@ from typing import Any, Final, Protocol
 from magsag.domain.facts import ParkedOn, ParkReason, SignalReceived
 from magsag.domain.ids import RunId
 from magsag.engine.chain import unseal
-from magsag.services.driving.runs import Order, RunResult
+from magsag.services.driving.results import RunResult
+from magsag.services.driving.runs import Order
 from magsag.services.proofs.bench import Desk, Said
 
 BY: Final = "proof"

@@ -14,7 +14,7 @@ from magsag.policy.approval import Ticket
 from magsag.ports.ledger import Record, TicketRow
 from magsag.ports.standing_approvals import Leaning
 from magsag.services.steps.seat import Scope, Seat
-from magsag.services.steps.targets import Target
+from magsag.services.steps.target import Target
 
 if TYPE_CHECKING:
     from magsag.services.steps.budgeting import Charge

@@ -21,7 +21,7 @@ from magsag.policy.budget import WARN_AT, asked, budget_of, reserves, show, wors
 from magsag.policy.pricing import asking_of, has_only_text
 from magsag.ports.budgets import Budgets
 from magsag.services.steps.attempt import Attempt
-from magsag.services.steps.targets import ChildAct, ModelAct, QuestionAct, WaitAct
+from magsag.services.steps.target import ChildAct, ModelAct, QuestionAct, WaitAct
 
 _log = logging.getLogger("magsag.budget")
 _FRESH: Final = 1_000_000

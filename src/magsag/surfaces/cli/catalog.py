@@ -9,7 +9,7 @@ from magsag.surfaces.cli.failing import NO, YES
 from magsag.surfaces.cli.groups import Noun
 from magsag.surfaces.cli.making import put_made
 from magsag.surfaces.cli.reading import read_bytes
-from magsag.surfaces.cli.writing import json_text, note, put_json, put_pairs, put_table, say
+from magsag.surfaces.cli.writing import counted, json_text, note, put_json, put_pairs, put_table, say
 
 if TYPE_CHECKING:
     from magsag.catalog.findings import Finding
@@ -55,7 +55,7 @@ def lint(call: Call, security: bool) -> int:
         return NO if findings else YES
     for finding in findings:
         say(str(finding))
-    say(f"{len(findings)} finding{'s' * (len(findings) != 1)}" if findings else "no findings")
+    say(counted(len(findings), "finding") if findings else "no findings")
     return NO if findings else YES
 
 
@@ -153,5 +153,5 @@ def finding_document(finding: "Finding") -> dict[str, object]:
 def _count(errors: int, warnings: int) -> str:
     if not errors and not warnings:
         return "no findings"
-    said = f"{errors} finding{'s' * (errors != 1)}"
-    return f"{said}, {warnings} warning{'s' * (warnings != 1)}" if warnings else said
+    said = counted(errors, "finding")
+    return f"{said}, {counted(warnings, 'warning')}" if warnings else said

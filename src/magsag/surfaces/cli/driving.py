@@ -16,10 +16,11 @@ from magsag.surfaces.cli.call import Call
 from magsag.surfaces.cli.failing import INTERRUPTED, NO, PARKED, WRONG, YES
 from magsag.surfaces.cli.parked import wake_of
 from magsag.surfaces.cli.signals import Signals
-from magsag.surfaces.cli.writing import complain, json_text, note, write_file
+from magsag.surfaces.cli.writing import complain, counted, json_text, note, write_file
 
 if TYPE_CHECKING:
-    from magsag.services.driving.runs import Order, RunResult
+    from magsag.services.driving.results import RunResult
+    from magsag.services.driving.runs import Order
     from magsag.services.insight.tree import TreeNode
 
 
@@ -61,7 +62,7 @@ def refuse_findings(call: Call, ref: str, is_proof: bool = False) -> int | None:
         for finding in found:
             note(str(finding))
         where = "in what it reaches" + " or in what stands in for it" * is_proof
-        note(f"magsag: {ref} is not run: {len(found)} finding{'s' * (len(found) != 1)} {where}")
+        note(f"magsag: {ref} is not run: {counted(len(found), 'finding')} {where}")
     return WRONG
 
 

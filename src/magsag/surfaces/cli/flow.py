@@ -9,7 +9,7 @@ from magsag.surfaces.cli.call import Call
 from magsag.surfaces.cli.failing import NO, YES
 from magsag.surfaces.cli.groups import Noun
 from magsag.surfaces.cli.making import put_made
-from magsag.surfaces.cli.writing import json_text, put_json, put_pairs, say, write_file
+from magsag.surfaces.cli.writing import counted, json_text, put_json, put_pairs, say, write_file
 
 CAPABILITIES = ("agents", "skills", "shell", "for-each", "loops", "fallbacks", "dry-run", "only", "continue-from")
 
@@ -47,7 +47,7 @@ def validate(call: Call, name: str) -> int:
     else:
         for finding in findings:
             say(str(finding))
-        say(f"{len(findings)} finding{'s' * (len(findings) != 1)}" if findings else "OK")
+        say(counted(len(findings), "finding") if findings else "OK")
     return NO if findings else YES
 
 

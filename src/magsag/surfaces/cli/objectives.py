@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from magsag.policy.slo import Judged, SloReport, number
-from magsag.surfaces.cli.writing import put_table, say
+from magsag.surfaces.cli.writing import counted, put_table, say
 
 _HEADS = ("objective", "target", "observed", "of", "error budget", "burn rate", "newest", "")
 
@@ -21,7 +21,7 @@ def in_short(report: SloReport | None) -> dict[str, str]:
 
 
 def _kept(report: SloReport) -> str:
-    over = f"{report.runs} run{'s' * (report.runs != 1)} in the last {_span(report.window)}"
+    over = f"{counted(report.runs, 'run')} in the last {_span(report.window)}"
     if report.runs < report.min_runs:
         return f"{over}, too few to tell ({report.min_runs} are asked for)"
     return f"{over}; " + (f"missed, so: {report.action}" if report.missed else "kept")

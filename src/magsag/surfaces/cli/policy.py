@@ -9,7 +9,7 @@ from magsag.domain.errors import Invalid
 from magsag.surfaces.cli.call import Call
 from magsag.surfaces.cli.failing import NO, PARKED, YES
 from magsag.surfaces.cli.groups import Noun
-from magsag.surfaces.cli.writing import put_json, put_pairs, put_table, say
+from magsag.surfaces.cli.writing import counted, put_json, put_pairs, put_table, say
 
 if TYPE_CHECKING:
     from magsag.catalog.findings import Finding
@@ -92,8 +92,8 @@ def test(call: Call) -> int:
         say(str(fault))
     for one in failed:
         say(f"{one.place}: {one.case}: {_told(one)}")
-    found = f", {len(faults)} finding{'s' * (len(faults) != 1)}" if faults else ""
-    say(f"{len(results)} case{'s' * (len(results) != 1)}, {len(failed)} failed{found}")
+    found = f", {counted(len(faults), 'finding')}" if faults else ""
+    say(f"{counted(len(results), 'case')}, {len(failed)} failed{found}")
     return NO if failed or faults else YES
 
 

@@ -14,7 +14,7 @@ from magsag.surfaces.cli.call import Call
 from magsag.surfaces.cli.failing import NO, YES
 from magsag.surfaces.cli.groups import Leaf
 from magsag.surfaces.cli.reading import read_bytes, stdin_bytes
-from magsag.surfaces.cli.writing import note, put_json, put_table, say, write_file
+from magsag.surfaces.cli.writing import counted, note, put_json, put_table, say, write_file
 
 
 @click.command("replay", cls=Leaf)
@@ -31,14 +31,14 @@ def replay(call: Call, run: str, catalog: str | None) -> int:
     app = call.app
     id = app.insight.find(run)
     found = asyncio.run(app.replay.replay(id, catalog))
-    counted = f"{found.steps} steps in {found.runs} run{'s' * (found.runs != 1)}"
+    steps = f"{found.steps} steps in {counted(found.runs, 'run')}"
     if call.wants_json:
         different = asdict(found.difference) if found.difference is not None else None
         put_json({"run": id, "runs": found.runs, "steps": found.steps, "difference": different})
     elif found.difference is None:
-        say(f"run {id} replays to the same facts: {counted}")
+        say(f"run {id} replays to the same facts: {steps}")
     else:
-        say(f"run {id} replays differently, after {counted}: {found.difference}")
+        say(f"run {id} replays differently, after {steps}: {found.difference}")
     return YES if found.difference is None else NO
 
 
@@ -148,7 +148,7 @@ def erase(call: Call, run: str, yes: bool) -> None:
     if call.wants_json:
         put_json(asdict(gone))
         return
-    say(f"run {id} is erased: the payloads of {gone.facts} facts in {gone.runs} run{'s' * (gone.runs != 1)}")
+    say(f"run {id} is erased: the payloads of {gone.facts} facts in {counted(gone.runs, 'run')}")
     if not gone.is_overwritten:
         if is_postgres(call.app.settings.ledger):
             note("old bytes stand in the server's files until its vacuum has passed: docs/storage.md")

@@ -12,8 +12,9 @@ from magsag.surfaces.cli.writing import json_text, put_pairs, put_table, say
 
 if TYPE_CHECKING:
     from magsag.domain.facts import DecisionRefused
-    from magsag.services.insight.insight import FactView, Insight, RunView, ScoreView, StepView
+    from magsag.services.insight.insight import Insight
     from magsag.services.insight.tree import ErrorView
+    from magsag.services.insight.views import FactView, RunView, ScoreView, StepView
 
 
 SCORED_RUNS: Final = 200

@@ -52,6 +52,11 @@ def put_pairs(pairs: Mapping[str, object]) -> None:
         say(f"{name.ljust(width)}  {value}")
 
 
+def counted(number: int, what: str) -> str:
+    """`1 run`, `2 runs`."""
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
 def write_file(path: str, text: str) -> None:
     """Write a result to a file in one move, so that nobody reads half of it. `-` is stdout. Raises Invalid."""
     if path == "-":
