@@ -5,8 +5,9 @@ The worst case is what the act declares (`cost`), one call, and its whole timeou
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import date, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final
 
 from magsag.domain.budget import (
@@ -23,8 +24,12 @@ from magsag.domain.budget import (
     Unit,
 )
 from magsag.domain.errors import ErrorType, StepFailed
+from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId, StepId
 
+_FIRST_DAY: Final = date(1970, 1, 1)
+_DAY: Final = 86_400_000_000
+"""in microseconds"""
 WARN_AT: Final = 0.8
 """the part of a cap from which on people are warned, unless a manifest says otherwise"""
 
@@ -36,23 +41,48 @@ def worst_case(declared: Amounts, seconds: float) -> dict[str, int]:
     return {unit: amount for unit, amount in worst.items() if amount <= MOST}
 
 
-def asked(bounds: Sequence[Bound], caps: Iterable[tuple[str, str]], worst: Amounts, at: int, what: str) -> list[Budget]:
-    """The budgets that an attempt must be reserved in, each once; those that it costs nothing in are left out.
+@frozen
+class Binding:
+    """The budgets that bind a run on one day."""
 
-    `caps` are scope and unit of the limits that people have set. Raises StepFailed for an act without a bound.
-    """
+    day: int
+    """days since 1970"""
+    caps: tuple[tuple[str, str], ...]
+    """scope and unit of the limits that people have set"""
+    budgets: tuple[Budget, ...]
+    """each once"""
+    warn_at: Mapping[str, float]
+    """by budget, the part from which on people are warned"""
+
+    def is_of(self, caps: tuple[tuple[str, str], ...], at: int) -> bool:
+        """Whether it holds at this time, with these caps."""
+        return self.day == at // _DAY and self.caps == caps
+
+
+def binding(bounds: Sequence[Bound], caps: tuple[tuple[str, str], ...], at: int) -> Binding:
+    """What binds whoever has these limits at that time."""
     day = day_of(at)
     found: dict[str, Budget] = {}
+    warn_at: dict[str, float] = {}
     for bound in bounds:
         budget = budget_of(bound, at)
         found.setdefault(budget.id, budget)
+        warn_at[budget.id] = bound.warn_at
     for scope, unit in sorted(caps):
         name = f"{scope}/{unit}" if scope == BudgetScope.ORGANISATION else f"{scope}/{day}/{unit}"
-        found[name] = Budget(name, scope, unit, None)
-    for budget in found.values():
+        found[name], warn_at[name] = Budget(name, scope, unit, None), WARN_AT
+    return Binding(at // _DAY, caps, tuple(found.values()), warn_at)
+
+
+def asked(budgets: Sequence[Budget], worst: Amounts, what: str) -> list[Budget]:
+    """Those that an attempt must be reserved in; the ones that it costs nothing in are left out.
+
+    Raises StepFailed for an act without a bound.
+    """
+    for budget in budgets:
         if budget.unit not in worst:
             raise unbounded(budget, what)
-    return [budget for budget in found.values() if worst[budget.unit]]
+    return [budget for budget in budgets if worst[budget.unit]]
 
 
 def budget_of(bound: Bound, at: int) -> Budget:
@@ -133,7 +163,12 @@ def unit_of(budget: str) -> str:
 
 def day_of(at: int) -> str:
     """The day of a time (microseconds since 1970), UTC."""
-    return datetime.fromtimestamp(at / 1e6, UTC).strftime("%Y-%m-%d")
+    return _day(at // _DAY)
+
+
+@lru_cache(maxsize=16)
+def _day(number: int) -> str:
+    return (_FIRST_DAY + timedelta(number)).isoformat()
 
 
 def day_in(row: BudgetRow) -> str | None:

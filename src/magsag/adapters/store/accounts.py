@@ -36,14 +36,15 @@ class Accounts:
 
     def pay(self, item: Write) -> Shortfall | None:
         """Settle and reserve; why the reservations do not fit, and then nothing has changed."""
-        short = shortfall(item.reserves, {one.budget.id: self._standing(one.budget) for one in item.reserves})
-        if short is not None:
-            return short
+        if item.reserves:
+            short = shortfall(item.reserves, {one.budget.id: self._standing(one.budget) for one in item.reserves})
+            if short is not None:
+                return short
         for one in item.settles:
             self._settle((item.run, one.step, one.budget), one.spent)
         for taken in item.reserves:
             row = self._standing(taken.budget)
-            self._put(replace(row, reserved=row.reserved + taken.amount))
+            self._put(row, row.reserved + taken.amount, row.spent)
             self._held[item.run, taken.step, taken.budget.id] = taken.amount
         return None
 
@@ -68,7 +69,7 @@ class Accounts:
         row = self._rows.get(place[2]) or self._row(place[2])
         self._held[place] = None
         if row is not None:
-            self._put(replace(row, reserved=row.reserved - held, spent=row.spent + spent))
+            self._put(row, row.reserved - held, row.spent + spent)
 
     def _standing(self, budget: Budget) -> BudgetRow:
         """The budget with the cap in force."""
@@ -77,7 +78,9 @@ class Accounts:
         cap = NO_CAP if cap is None else cap
         if row is None:
             row = BudgetRow(budget.id, budget.scope, budget.unit, budget.run, cap, 0, 0)
-        self._rows[budget.id] = row = row if row.cap == cap else replace(row, cap=cap)
+        elif row.cap != cap:
+            row = replace(row, cap=cap)
+        self._rows[budget.id] = row
         return row
 
     def _shared_cap(self, scope: str, unit: str) -> int | None:
@@ -86,8 +89,8 @@ class Accounts:
             self._caps[scope, unit] = self._cap(scope, unit)
         return self._caps[scope, unit]
 
-    def _put(self, row: BudgetRow) -> None:
-        self._rows[row.id] = row
+    def _put(self, row: BudgetRow, reserved: int, spent: int) -> None:
+        self._rows[row.id] = BudgetRow(row.id, row.scope, row.unit, row.run, row.cap, reserved, spent)
         self._changed[row.id] = None
 
 

@@ -10,12 +10,10 @@ from dataclasses import dataclass
 
 from pydantic_core import to_json
 
-from magsag.adapters.store.accounts import Accounts, Place
 from magsag.adapters.store.anchors import Rest
-from magsag.adapters.store.budgeting import budget_values
+from magsag.adapters.store.paying import Paying
 from magsag.adapters.store.reading import ticket_values
 from magsag.adapters.store.standing_approvals import StandingChecks
-from magsag.domain.budget import BudgetRow, Shortfall
 from magsag.domain.facts import RunStatus
 from magsag.domain.ids import RunId
 from magsag.engine.chain import link
@@ -51,7 +49,7 @@ class Batch:
         self._beside: list[Write] = []
         self._versions: dict[str, int] = {}
         self._standing = StandingChecks(connection, sql)
-        self._accounts: Accounts | None = None
+        self._paying: Paying | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -60,10 +58,9 @@ class Batch:
 
     def write(self, writes: Sequence[Write]) -> list[Written | Declined]:
         """Accept or decline each, in order, and write the rows of those accepted."""
-        names = to_json([item.run for item in writes])
-        for run, root, seq, head, owner, fence in self._connection.execute(self._sql["runs_to_extend"], (names,)):
-            self._runs[run] = _State(seq, head)
-            self._holders[root] = (owner, fence)
+        self._read(list({item.run: None for item in writes}))
+        if any(item.reserves or item.settles for item in writes):
+            self._paying = Paying(self._connection, self._sql, writes)
         answers = [self._add(item) for item in writes]
         self._flush()
         return answers
@@ -71,6 +68,14 @@ class Batch:
     def standing(self, runs: Iterable[RunId]) -> list[Rest]:
         """Where these runs stand after this batch."""
         return [(run, self._touched[run].seq, self._touched[run].head) for run in runs]
+
+    def _read(self, runs: Sequence[RunId]) -> None:
+        """Where these runs stand and who drives their trees; of one run without the price of a list."""
+        one, many = self._sql["run_to_extend"], self._sql["runs_to_extend"]
+        asked = (one, (runs[0],)) if len(runs) == 1 else (many, (to_json(runs),))
+        for seq, head, owner, fence, run, root in self._connection.execute(*asked):
+            self._runs[run] = _State(seq, head)
+            self._holders[root] = (owner, fence)
 
     def _add(self, item: Write) -> Written | Declined:
         run, state = item.run, self._runs.get(item.run)
@@ -105,13 +110,13 @@ class Batch:
             self._beside.append(item)
             if item.release and item.lease is not None:
                 self._holders[item.lease.root] = _NOBODY
-        return Written(state.seq, state.head, self._accounts.balances(item) if self._accounts else ())
+        return Written(state.seq, state.head, self._paying.balances(item) if self._paying and item.reserves else ())
 
     def _refused(self, item: Write) -> Declined | None:
         """By approvals that were changed, or budgets that have too little left; else what it takes is taken."""
         if not self._standing.allow(item) or (item.tickets and not self._follow(item.tickets)):
             return Declined("approval")
-        if (short := self._pays(item)) is not None:
+        if self._paying is not None and (short := self._paying.pay(item)) is not None:
             return Declined("budget", short)
         self._versions.update((ticket.id, ticket.version) for ticket in item.tickets)
         return None
@@ -123,13 +128,6 @@ class Batch:
                 row = self._connection.execute(self._sql["ticket_version"], (ticket.id,)).fetchone()
                 self._versions[ticket.id] = 0 if row is None else row[0]
         return all(self._versions[ticket.id] == ticket.version - 1 for ticket in tickets)
-
-    def _pays(self, item: Write) -> Shortfall | None:
-        """Settle and reserve; why the reservations do not fit, and then nothing has changed."""
-        if not item.reserves and not item.settles:
-            return None
-        accounts = self._accounts = self._accounts or Accounts(self._budget, self._cap, self._held_back)
-        return accounts.pay(item)
 
     def _holder(self, root: RunId) -> _Holder:
         """Who drives the tree; asked for here when none of its runs was there before this batch."""
@@ -156,8 +154,8 @@ class Batch:
         self._many("change_run", changed)
         for item in self._beside:
             self._write_beside(item)
-        if self._accounts is not None:
-            self._write_budgets(self._accounts)
+        if self._paying is not None:
+            self._paying.flush()
 
     def _write_beside(self, item: Write) -> None:
         """Leases, large values, records, tickets and wakes."""
@@ -172,24 +170,6 @@ class Batch:
         if item.release and lease is not None:
             self._many("release_lease", [(lease.root, lease.owner, lease.fence)])
 
-    def _write_budgets(self, accounts: Accounts) -> None:
-        held = accounts.reservations()
-        self._many("put_budget", [budget_values(row) for row in accounts.rows()])
-        self._many("drop_reservation", [place for place, amount in held if amount is None])
-        self._many("put_reservation", [(*place, amount) for place, amount in held if amount is not None])
-
-    def _budget(self, id: str) -> BudgetRow | None:
-        row = self._connection.execute(self._sql["budget"], (id,)).fetchone()
-        return None if row is None else BudgetRow(*row)
-
-    def _cap(self, scope: str, unit: str) -> int | None:
-        row = self._connection.execute(self._sql["cap_in_force"], (scope, unit)).fetchone()
-        return None if row is None else row[0]
-
-    def _held_back(self, place: Place) -> int | None:
-        row = self._connection.execute(self._sql["held_back"], place).fetchone()
-        return None if row is None else row[0]
-
     def _many(self, name: str, rows: Sequence[_Values]) -> None:
         if rows:
             self._connection.executemany(self._sql[name], rows)
@@ -200,7 +180,7 @@ def append(connection: sqlite3.Connection, sql: Mapping[str, str], item: Write) 
     found = connection.execute(sql["run_to_extend"], (item.run,)).fetchone()
     if found is None:
         return Batch(connection, sql).write([item])[0]
-    seq, head, owner, fence = found
+    seq, head, owner, fence, _, _ = found
     if item.lease is not None and not is_held(item, (owner, fence)):
         return Declined("lease")
     rows: list[tuple[object, ...]] = []

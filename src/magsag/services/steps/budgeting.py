@@ -17,7 +17,7 @@ from magsag.domain.manifests import Agent, Flow
 from magsag.domain.manifests.budget import smallest
 from magsag.domain.values import encode_known
 from magsag.domain.verdicts import START
-from magsag.policy.budget import WARN_AT, asked, budget_of, reserves, show, worst_case
+from magsag.policy.budget import WARN_AT, asked, binding, reserves, show, worst_case
 from magsag.policy.pricing import asking_of, has_only_text
 from magsag.ports.budgets import Budgets
 from magsag.services.steps.attempt import Attempt
@@ -65,7 +65,9 @@ class Budgeting:
         if not seat.bounds and not caps:
             return None
         worst = worst_case(declared(attempt), target.timeout_seconds or self._step_seconds)
-        budgets = asked(seat.bounds, caps, worst, attempt.began, target.proposal.target)
+        if seat.binding is None or not seat.binding.is_of(caps, attempt.began):
+            seat.binding = binding(seat.bounds, caps, attempt.began)
+        budgets = asked(seat.binding.budgets, worst, target.proposal.target)
         return Charge(tuple(reserves(attempt.id, budgets, worst))) if budgets else None
 
     def _in_force(self, now: int) -> tuple[tuple[str, str], ...]:
@@ -148,7 +150,8 @@ def _underestimated(attempt: Attempt, cost: Mapping[str, int], worst: Mapping[st
 
 def warn(attempt: Attempt, charge: Charge, balances: Sequence[Balance]) -> None:
     """Log each budget of which this reservation has passed the warn threshold."""
-    parts = {budget_of(bound, attempt.began).id: bound.warn_at for bound in attempt.seat.bounds}
+    assert attempt.seat.binding is not None
+    parts = attempt.seat.binding.warn_at
     for one, balance in zip(charge.reserves, balances, strict=True):
         line = balance.cap * parts.get(one.budget.id, WARN_AT)
         if balance.cap >= 0 and balance.used - one.amount < line <= balance.used:

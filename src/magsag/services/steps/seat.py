@@ -9,6 +9,7 @@ from magsag.domain.facts import ParkedOn, ParkReason, RunStatus
 from magsag.domain.frozen import frozen
 from magsag.domain.ids import StepId
 from magsag.engine.run import Run
+from magsag.policy.budget import Binding
 from magsag.services.recording.driven import Tree
 from magsag.services.steps.strands import Strands
 from magsag.services.steps.tally import Tally
@@ -104,6 +105,8 @@ class Seat:
     """of a root run whose program is limited: its leave to have begun, when it took it in this leg"""
     bounds: tuple[Bound, ...] = ()
     """the budgets that bind it: its own and those of the runs above it"""
+    binding: Binding | None = None
+    """the budgets that these limits were, when a step last asked"""
     recorded: int = 0
     """the order of the last fact that earlier legs have left"""
     partial: bool = False

@@ -1,10 +1,10 @@
 -- run_to_extend: where a run's chain stands and who drives its tree
-select r.seq, r.head, l.owner, l.fence
+select r.seq, r.head, l.owner, l.fence, r.run, r.root
 from runs r left join leases l on l.root = r.root
 where r.run = ?;
 
 -- runs_to_extend: the same for many; the parameter is a JSON array of their ids
-select r.run, r.root, r.seq, r.head, l.owner, l.fence
+select r.seq, r.head, l.owner, l.fence, r.run, r.root
 from json_each(?) j cross join runs r on r.run = j.value left join leases l on l.root = r.root;
 
 -- lease_holder: who drives a tree
@@ -463,14 +463,15 @@ insert into measures(run, shown, ended, took, nano_usd, waits)
 select :run, :shown, :ended, :took, :nano_usd, :waits
 where exists (select 1 from runs where run = :run) on conflict do nothing;
 
--- budget: as it stands
-select id, scope, unit, run, cap, reserved, spent from budgets where id = ?;
+-- budgets_named: as they stand; the parameter is a JSON array of their ids
+select b.id, b.scope, b.unit, b.run, b.cap, b.reserved, b.spent
+from json_each(?) j cross join budgets b on b.id = j.value;
 
 -- cap_in_force: of a scope and unit
 select cap from caps where scope = ? and unit = ? order by n desc limit 1;
 
--- held_back: by a step that has begun
-select amount from reservations where run = ? and step = ? and budget = ?;
+-- held_back: by a step that has begun, from each budget
+select budget, amount from reservations where run = ? and step = ?;
 
 -- put_budget: as it stands now
 insert into budgets(id, scope, unit, run, cap, reserved, spent) values(?, ?, ?, ?, ?, ?, ?)
