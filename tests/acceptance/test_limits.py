@@ -104,6 +104,8 @@ def project(folder: Path) -> Path:
     (agent / "agent.yaml").write_text(dedent(AGENT), encoding="utf-8")
     (agent / "agent.py").write_text(dedent(CALLER), encoding="utf-8")
     (folder / "magsag.toml").touch()
+    people = "kind: people\nschema: 1\npeople:\n  - {id: maria, proof: claim}\n"
+    (folder / "catalog" / "people.yaml").write_text(people, encoding="utf-8")
     return folder
 
 
@@ -135,7 +137,10 @@ def test_a_tool_that_fails_is_spared_until_one_call_finds_that_it_works(
     assert outside.contacts["lasting"] == 5
     assert "skill:lasting  open until 20" in look("agent", "show", "caller")
     assert "skill:lasting is open; it failed at 20" in look("doctor")
-    assert look("agent", "close-breaker", "skill:lasting") == "the breaker of skill:lasting is closed\n"
+    assert magsag("agent", "close-breaker", "skill:lasting", cwd=folder, **place).code == 1
+    close = ("agent", "close-breaker", "skill:lasting", "--as", "maria", "--reason", "they are back")
+    assert look(*close) == "the breaker of skill:lasting is closed; run first says by whom\n"
+    assert "maria" in look("audit", "log", "--person", "maria")
     assert call("lasting", 1, "closed").value == ["fine"]
 
     outside.works = False

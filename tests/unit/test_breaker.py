@@ -28,7 +28,7 @@ def failing(times: int) -> Breaker:
 
 def test_so_many_failures_of_the_last_calls_open_it() -> None:
     assert failing(1) == Breaker(recent=(Call(SECOND, True),))
-    assert failing(2) == Breaker(1, since=2 * SECOND, until=12 * SECOND)
+    assert failing(2) == Breaker(1, since=2 * SECOND, until=12 * SECOND, opened_by="c")
 
 
 def test_successes_push_a_failure_out_of_what_is_looked_at() -> None:
@@ -80,7 +80,8 @@ def test_a_probe_whose_process_died_is_waited_for_no_longer_than_its_time() -> N
 
 def test_a_probe_that_works_closes_it_and_one_that_fails_opens_it_again() -> None:
     assert hear(PROBED, RULE, "p", 1, False, 16 * SECOND) == Breaker(2)
-    assert hear(PROBED, RULE, "p", 1, True, 16 * SECOND) == Breaker(2, since=5 * SECOND, until=26 * SECOND)
+    again = Breaker(2, since=5 * SECOND, until=26 * SECOND, opened_by="p")
+    assert hear(PROBED, RULE, "p", 1, True, 16 * SECOND) == again
     assert hear(PROBED, RULE, "p", 1, None, 16 * SECOND) == OPEN
 
 

@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from magsag.services.past.compare import Compare
     from magsag.services.past.replay import Replay
     from magsag.services.people.approvals import Approvals
+    from magsag.services.people.breakers import Breakers
     from magsag.services.people.budgets import BudgetBook
     from magsag.services.people.standing_approvals import StandingApprovals
-    from magsag.services.steps.throttles import ThrottleStates
 
 
 class Looking(Running):
@@ -127,13 +127,6 @@ class Looking(Running):
         return Agents(lambda: self.catalog.bundle, self._looked_at(), limits)
 
     @property
-    def throttles(self) -> "ThrottleStates":
-        """How breakers stand."""
-        from magsag.services.steps.throttles import ThrottleStates
-
-        return ThrottleStates(self._looked_at())
-
-    @property
     def budgets(self) -> "BudgetBook":
         """Budgets of this ledger, for those who look."""
         from magsag.services.people.budgets import BudgetBook
@@ -152,11 +145,23 @@ class Looking(Running):
     @property
     def caps(self) -> "BudgetBook":
         """The same, for those who set caps."""
-        from magsag.adapters.settings import is_of_the_process
         from magsag.services.people.budgets import BudgetBook
 
-        claims_count = not is_of_the_process(self.settings.sources.get("environment", ""))
-        return BudgetBook(self.store, lambda: self.catalog.people, self.clock, claims_count)
+        return BudgetBook(self.store, lambda: self.catalog.people, self.clock, self._claims_count)
+
+    @property
+    def breakers(self) -> "Breakers":
+        """Breakers of this ledger, for those who close them."""
+        from magsag.services.people.breakers import Breakers
+
+        return Breakers(self.store, lambda: self.catalog.people, self.clock, self._claims_count)
+
+    @property
+    def _claims_count(self) -> bool:
+        """Whether somebody's word counts for what holds for everybody: the project says that this is development."""
+        from magsag.adapters.settings import is_of_the_process
+
+        return not is_of_the_process(self.settings.sources.get("environment", ""))
 
     @property
     def insight(self) -> "Insight":

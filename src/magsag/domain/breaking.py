@@ -2,6 +2,7 @@
 
 from enum import StrEnum
 
+from magsag.domain.approval import Proof
 from magsag.domain.frozen import frozen
 from magsag.domain.ids import StepId
 
@@ -16,7 +17,10 @@ class BreakerState(StrEnum):
 
 @frozen(kw_only=True)
 class BreakerMoved:
-    """A step of the run, or its start, changed a breaker, which all runs share. It says nothing of how that ended."""
+    """A step of the run, or its start, changed a breaker, which all runs share. It says nothing of how that ended.
+
+    Somebody who closes it by hand stands in the run whose call had opened it.
+    """
 
     at: int
     step: StepId
@@ -24,3 +28,8 @@ class BreakerMoved:
     """whose breaker, e.g. `skill:send-offer`"""
     state: BreakerState
     reason: str
+    by: str | None = None
+    """the person who closed it by hand"""
+    proof: Proof | None = None
+    people: str | None = None
+    """content hash of the people in force"""

@@ -43,6 +43,8 @@ class Breaker:
     """the call that tries; empty for none"""
     probe_until: int = 0
     """when it is not waited for any longer"""
+    opened_by: str = ""
+    """of an open one: the call that opened it last; empty where no single one did"""
 
 
 @frozen
@@ -90,7 +92,7 @@ def hear(breaker: Breaker, rule: BreakerRule, caller: str, epoch: int, failed: b
     if epoch != breaker.epoch:
         return breaker
     if breaker.since:
-        return _after_probe(breaker, rule, failed, now) if breaker.probe == caller else breaker
+        return _after_probe(breaker, rule, caller, failed, now) if breaker.probe == caller else breaker
     if failed is None:
         return breaker
     oldest = now - _micros(rule.within)
@@ -100,12 +102,13 @@ def hear(breaker: Breaker, rule: BreakerRule, caller: str, epoch: int, failed: b
         del recent[0]  # before the first failure a success moves nothing, so a healthy thing costs no write
     if sum(call.failed for call in recent) < rule.failures:
         return replace(breaker, recent=tuple(recent))
-    return opened(breaker, rule, now)
+    return opened(breaker, rule, caller, now)
 
 
-def opened(breaker: Breaker, rule: BreakerRule, now: int) -> Breaker:
+def opened(breaker: Breaker, rule: BreakerRule, caller: str, now: int) -> Breaker:
     """Nothing is tried for a while."""
-    return Breaker(breaker.epoch + 1, since=breaker.since or now, until=now + _micros(rule.open))
+    until = now + _micros(rule.open)
+    return Breaker(breaker.epoch + 1, since=breaker.since or now, until=until, opened_by=caller)
 
 
 def closed(breaker: Breaker) -> Breaker:
@@ -122,10 +125,10 @@ def earlier(breaker: Breaker, by: int) -> Breaker:
     return replace(breaker, recent=recent, since=since, until=until, probe_until=breaker.probe_until - by)
 
 
-def _after_probe(breaker: Breaker, rule: BreakerRule, failed: bool | None, now: int) -> Breaker:
+def _after_probe(breaker: Breaker, rule: BreakerRule, caller: str, failed: bool | None, now: int) -> Breaker:
     if failed is None:
         return replace(breaker, probe="", probe_until=0)
-    return opened(breaker, rule, now) if failed else closed(breaker)
+    return opened(breaker, rule, caller, now) if failed else closed(breaker)
 
 
 def _micros(seconds: float) -> int:

@@ -20,7 +20,7 @@ from magsag.policy.slo import stricter
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Store
 from magsag.services.gate.objectives import Objectives
-from magsag.services.steps.attempt import Attempt, Switches
+from magsag.services.steps.attempt import Attempt, Switches, caller_of
 from magsag.services.steps.beginnings import started_of
 from magsag.services.steps.moment import moment
 from magsag.services.steps.seat import Seat
@@ -46,7 +46,9 @@ class Judging:
         judged, approvals = self._verdict(attempt, now), self._switches.approvals
         if isinstance(target.act, ChildAct) and judged.decision is not Decision.DENY:
             moved = partial(self._moved, attempt.seat, attempt.id)
-            judged = stricter(judged, self._objectives.of_delegation(target.act.entry, judged.policy, moved))
+            caller = caller_of(attempt.seat.run.id, attempt.id, attempt.number)
+            objectives = self._objectives.of_delegation(target.act.entry, judged.policy, moved, caller)
+            judged = stricter(judged, objectives)
         verdict = concluded(judged, attempt.seat.mode, target.proposal, target.found.traits, approvals)
         if attempt.seat.tally is not None and verdict.decision is not Decision.DENY:
             attempt.seat.tally.reserve(attempt.id, target.proposal.target)

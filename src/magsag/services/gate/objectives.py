@@ -65,13 +65,13 @@ class Objectives:
         verdict = self._said(entry, self.report(entry), policy_hash)
         if verdict is None or (rule := _breaker_to_open(entry)) is None:
             return verdict
-        shut = self._trip(entry, rule, verdict.reason, moved, caller_of(run, START, 1))
+        shut = self._trip(entry, rule, verdict.reason, moved, caller_of(run, START, 1), tries=True)
         if shut is None:
             return verdict
         said = f"{verdict.reason}; its breaker is open, the next run may try at {moment(shut.until)['iso']}"
         return replace(verdict, decision=Decision.DENY, reason=said)
 
-    def of_delegation(self, entry: AgentOrFlow, policy_hash: str, moved: Moved) -> Verdict | None:
+    def of_delegation(self, entry: AgentOrFlow, policy_hash: str, moved: Moved, caller: str) -> Verdict | None:
         """The same of a child run, by a glance at the ledger that other delegations may share."""
         wanted, now = entry.manifest.slo, self._clock.now()
         if wanted is None:
@@ -85,7 +85,7 @@ class Objectives:
             self._glances[entry.ref] = (now, wanted, report)
             verdict = self._said(entry, report, policy_hash)
         if verdict is not None and (rule := _breaker_to_open(entry)) is not None:
-            self._trip(entry, rule, verdict.reason, moved)  # the gate asks it next, and hears how the call went
+            self._trip(entry, rule, verdict.reason, moved, caller)  # the gate asks it next, and hears how the call went
         return verdict
 
     def _said(self, entry: AgentOrFlow, report: slo.SloReport | None, policy_hash: str) -> Verdict | None:
@@ -94,17 +94,20 @@ class Objectives:
             logging.getLogger("magsag.slo").warning("%s (%s)", verdict.reason, verdict.place)
         return verdict
 
-    def _trip(self, entry: AgentOrFlow, rule: BreakerRule, why: str, moved: Moved, caller: str = "") -> Shut | None:
-        """Open the breaker of a program unless it is open; why this caller may not try, None when it may."""
+    def _trip(
+        self, entry: AgentOrFlow, rule: BreakerRule, why: str, moved: Moved, caller: str, tries: bool = False
+    ) -> Shut | None:
+        """Open the breaker of a program unless it is open; why this caller may not try, None when it may, or does not
+        try here."""
         answers: list[Passes | Shut] = []
 
         def tripped(throttle: Throttle, now: int) -> Throttle:
             before = throttle.breaker
             if state_of(before, now) is BreakerState.CLOSED:
-                after = opened(before, rule, now)
+                after = opened(before, rule, caller, now)
                 answers.append(Shut(BreakerState.OPEN, after.since, after.until))
                 return replace(throttle, breaker=after)
-            answer = ask(before, caller, now, now + int(rule.open * 1e6)) if caller else Passes(before)
+            answer = ask(before, caller, now, now + int(rule.open * 1e6)) if tries else Passes(before)
             answers.append(answer)
             return replace(throttle, breaker=answer.breaker) if isinstance(answer, Passes) else throttle
 
@@ -112,7 +115,7 @@ class Objectives:
         before, after = change(self._store, name, tripped)
         if before.breaker.epoch != after.breaker.epoch:
             moved(name, BreakerState.OPEN, why)
-        elif caller and after.breaker.probe == caller:
+        elif tries and after.breaker.probe == caller:
             moved(name, BreakerState.HALF_OPEN, "its time is over: this run tries")
         return answers[-1] if isinstance(answers[-1], Shut) else None
 

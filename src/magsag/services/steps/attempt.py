@@ -161,6 +161,12 @@ def caller_of(run: RunId, step: StepId, attempt: int) -> str:
     return f"{run} {step} {attempt}"
 
 
+def called_by(caller: str) -> tuple[RunId, StepId]:
+    """The run and the step of a caller."""
+    run, _, rest = caller.partition(" ")
+    return RunId(run), StepId(rest.rpartition(" ")[0])
+
+
 def idempotency_key(run: RunId, step: StepId) -> str:
     """32 hex digits that name a step's effect."""
     return sha256(f"{run}\n{step}".encode()).hexdigest()[:32]

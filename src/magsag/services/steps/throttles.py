@@ -82,6 +82,13 @@ def _closed(row: ThrottleRow) -> Throttle:
     return replace(throttle, breaker=closed(throttle.breaker))
 
 
+def _before(row: ThrottleRow) -> Breaker:
+    try:
+        return throttle_of(row).breaker
+    except StoreBroken:
+        return Breaker()
+
+
 def _hurried(name: str) -> StoreBroken:
     return StoreBroken(f"throttle {name}: others changed it {_TRIES} times in a row; try again")
 
@@ -121,8 +128,9 @@ class ThrottleStates:
         """One of them; None for one that was never used."""
         return next((view for view in self._views() if view.name == name), None)
 
-    def reset(self, name: str, by: str) -> None:
-        """Close a breaker by hand. Of a damaged throttle all is forgotten. Raises Invalid for an unknown one."""
+    def reset(self, name: str, by: str) -> Breaker:
+        """Close a breaker by hand; as it was. Of a damaged throttle all is forgotten. Raises Invalid for an unknown
+        one."""
         for _ in range(_TRIES):
             now, row = self._store.throttle(name)
             if row is None:
@@ -131,7 +139,7 @@ class ThrottleStates:
             fresh = replace(rewound(_closed(row), now), closed_by=by, closed_at=now, at=now)
             if self._store.put_throttle(ThrottleRow(name, row.version + 1, to_json(fresh))):
                 _log.warning("breaker %s closed: by %s", name, by)
-                return
+                return _before(row)
         raise _hurried(name)
 
     def _views(self) -> Iterator[ThrottleView]:

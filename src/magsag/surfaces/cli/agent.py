@@ -7,7 +7,7 @@ import click
 from magsag.domain.errors import Invalid
 from magsag.domain.ids import RunId
 from magsag.surfaces.cli.call import Call
-from magsag.surfaces.cli.groups import Noun
+from magsag.surfaces.cli.groups import AS, Noun
 from magsag.surfaces.cli.making import put_made
 from magsag.surfaces.cli.writing import put_json, put_pairs, put_table, say
 
@@ -101,14 +101,20 @@ def show(call: Call, slug: str) -> None:
 
 @command.command("close-breaker")
 @click.argument("name")
+@click.option("--reason", default="", metavar="TEXT", help="Why; it stands in the record.")
+@click.option("--as", "claim", metavar="NAME", help=AS)
 @click.pass_obj
-def close_breaker(call: Call, name: str) -> None:
-    """Close the breaker of NAME by hand, for all processes: skill:SLUG, agent:SLUG or provider:NAME."""
-    call.app.throttles.reset(name, call.app.settings.actor)
+def close_breaker(call: Call, name: str, reason: str, claim: str | None) -> None:
+    """Close the breaker of NAME by hand, for all processes: skill:SLUG, agent:SLUG or provider:NAME.
+
+    For people who stand in people.yaml; it is on record in the run whose call had opened the breaker.
+    """
+    app = call.app
+    run = app.breakers.close(name, app.identity.acting(claim), reason)
     if call.wants_json:
-        put_json({"name": name, "state": "closed"})
+        put_json({"name": name, "state": "closed", "run": run})
     else:
-        say(f"the breaker of {name} is closed")
+        say(f"the breaker of {name} is closed" + (f"; run {run} says by whom" if run is not None else ""))
 
 
 @command.command("new")

@@ -5,13 +5,12 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from magsag.surfaces.cli.call import Call
-from magsag.surfaces.cli.groups import Noun
+from magsag.surfaces.cli.groups import AS, Noun
 from magsag.surfaces.cli.writing import put_json, put_table, say
 
 if TYPE_CHECKING:
     from magsag.ports.ledger import TicketQuery
 
-_AS: Final = "Say who you are; counts in development, for entries with `proof: claim`."
 _DETACH: Final = "Record it and leave the run to whoever drives next."
 
 
@@ -68,7 +67,7 @@ def show(call: Call, id: str) -> None:
 @click.option("--standing", type=click.Choice(["run", "agent"]), help="Approve the same, asked again, beforehand.")
 @click.option("--for", "span", metavar="TIME", help="With --standing: for how long, e.g. 1h; at most 30d.")
 @click.option("--when", metavar="CEL", help="With --standing: only acts of which this holds, as in a rule.")
-@click.option("--as", "claim", metavar="NAME", help=_AS)
+@click.option("--as", "claim", metavar="NAME", help=AS)
 @click.option("--detach", is_flag=True, help=_DETACH)
 @click.pass_obj
 def approve(
@@ -100,7 +99,7 @@ def approve(
 @command.command("deny")
 @click.argument("id")
 @click.option("--reason", default="", metavar="TEXT", help="Why; the step fails with it.")
-@click.option("--as", "claim", metavar="NAME", help=_AS)
+@click.option("--as", "claim", metavar="NAME", help=AS)
 @click.option("--detach", is_flag=True, help=_DETACH)
 @click.pass_obj
 def deny(call: Call, id: str, reason: str, claim: str | None, detach: bool) -> int:
@@ -141,7 +140,7 @@ def list_standing(call: Call, every: bool, limit: int) -> None:
 @standing.command("revoke")
 @click.argument("id")
 @click.option("--reason", default="", metavar="TEXT", help="Why; it stands in the record.")
-@click.option("--as", "claim", metavar="NAME", help=_AS)
+@click.option("--as", "claim", metavar="NAME", help=AS)
 @click.pass_obj
 def revoke(call: Call, id: str, reason: str, claim: str | None) -> None:
     """End a standing approval now. Anybody in people.yaml may; 1 when you may not, or it is over already."""

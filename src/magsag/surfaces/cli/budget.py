@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from magsag.surfaces.cli.call import Call
-from magsag.surfaces.cli.groups import Noun
+from magsag.surfaces.cli.groups import AS, Noun
 from magsag.surfaces.cli.writing import put_json, put_table, say
 
 if TYPE_CHECKING:
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from magsag.domain.price import Priced, Rate
     from magsag.services.people.budgets import BudgetView
 
-_AS = "Say who you are; counts in development, for entries with `proof: claim`."
 
 _NOTHING = "no budget is over this run: its manifest has no `budget:`, nor has one above or below it"
 _BELOW_ZERO: Final = re.compile(r"-\d[\d.,_]*")
@@ -60,7 +59,7 @@ def show(call: Call, run: str | None, past: bool) -> None:
 @click.argument("unit")
 @click.argument("cap")
 @click.option("--reason", default="", metavar="TEXT", help="Why; it stands in the record.")
-@click.option("--as", "claim", metavar="NAME", help=_AS)
+@click.option("--as", "claim", metavar="NAME", help=AS)
 @click.pass_obj
 def set_cap(call: Call, scope: str, unit: str, cap: str, reason: str, claim: str | None) -> None:
     """Set the CAP of a SCOPE (organisation, day) in a UNIT (usd, tokens, calls, seconds); `none` takes it away.

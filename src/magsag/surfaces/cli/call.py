@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from magsag.services.past.fork import Forks
     from magsag.services.past.replay import Replay
     from magsag.services.people.approvals import Approvals
+    from magsag.services.people.breakers import Breakers
     from magsag.services.people.budgets import BudgetBook
     from magsag.services.people.doubts import Doubts
     from magsag.services.people.people import Identity
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
     from magsag.services.proofs.crash import CrashProof
     from magsag.services.proofs.gate import GateProof
     from magsag.services.steps.prices import Prices
-    from magsag.services.steps.throttles import ThrottleStates
 
 
 class Services(Protocol):
@@ -84,7 +84,7 @@ class Services(Protocol):
     @property
     def agents(self) -> "Agents": ...
     @property
-    def throttles(self) -> "ThrottleStates": ...
+    def breakers(self) -> "Breakers": ...
     @property
     def approvals(self) -> "Approvals": ...
     @property

@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+AS = "Say who you are; counts in development, for entries with `proof: claim`."
+"""help of `--as`"""
 _WIDTH = {"max_content_width": 120}
 Resolved = tuple[str | None, click.Command | None, list[str]]
 _Resolve = Callable[[click.Context, list[str]], Resolved]
