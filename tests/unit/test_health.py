@@ -10,7 +10,8 @@ from magsag.domain.errors import Invalid, StoreBroken
 from magsag.domain.location import is_postgres
 from magsag.domain.settings import Features, Settings
 from magsag.ports.ledger import Store
-from magsag.services.desk.health import Health, Line, Machine, Openers
+from magsag.services.desk.health import Health, Machine, Openers
+from magsag.services.desk.looks import Line
 from magsag.testing import FrozenClock
 from tests.unit.catalogs import loaded
 from tests.unit.ledgers import began, put

@@ -1,6 +1,5 @@
 """`data check` and `audit verify`: everything the ledger claims, held against itself and its anchors. Reads only."""
 
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from magsag.adapters.store.accounting import charging, check_budgets
 from magsag.adapters.store.anchored import against_anchors, missing, reach
 from magsag.adapters.store.anchors import Anchors
 from magsag.adapters.store.claims import Claims
+from magsag.adapters.store.glance import can_be_written
 from magsag.adapters.store.reading import Reads, run_row
 from magsag.adapters.store.rows import Seen, across, against_row, wrong_row
 from magsag.adapters.store.shelved import check_records
@@ -119,8 +119,7 @@ def _changed_bundles(connection: Reads, sql: Mapping[str, str], seen: Seen) -> I
 
 
 def _vouching(claims: Claims, path: Path, lacking: int) -> Vouching:
-    place = path if path.exists() else path.parent
-    is_writable = os.access(place, os.W_OK) or os.access(path.parent, os.W_OK)
+    is_writable = can_be_written(path)
     accepted = tuple(claims.accepted)
     excused = len(claims.excused & claims.runs.keys())
     counts = (claims.lines, claims.head, claims.at, len(claims.vacuumed), excused, accepted, is_writable, lacking)

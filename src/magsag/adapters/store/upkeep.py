@@ -9,6 +9,7 @@ from magsag.adapters.store.auditing import AuditingPart
 from magsag.adapters.store.behind import BehindPart
 from magsag.adapters.store.budgeting import first_day_kept
 from magsag.adapters.store.failures import broken, no_access
+from magsag.adapters.store.glance import glance
 from magsag.adapters.store.kin import kin_of
 from magsag.adapters.store.part import Part
 from magsag.adapters.store.statements import migrations
@@ -34,7 +35,7 @@ class UpkeepPart(AuditingPart, BehindPart, Part):
         return {
             "backend": "sqlite",
             "location": str(self._database.path),
-            "anchors": str(self._anchors.path),
+            **glance(self._anchors.path),
             "schema": len(migrations()),
             "written_by": version,
             "sqlite": sqlite3.sqlite_version,

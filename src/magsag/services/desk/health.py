@@ -6,7 +6,6 @@ made, chains are not verified (`data check` does that).
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +19,7 @@ from magsag.domain.secret import SecretReference, reference_of
 from magsag.domain.settings import Settings
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Store
+from magsag.services.desk.looks import Line, State, anchors_line
 from magsag.services.steps.moment import spoken
 from magsag.services.steps.throttles import ThrottleStates, ThrottleView
 
@@ -29,23 +29,6 @@ if TYPE_CHECKING:
 MEGABYTE: Final = 1_000_000
 LOW_DISK: Final = 1000 * MEGABYTE
 NO_DISK: Final = 50 * MEGABYTE
-
-
-class State(StrEnum):
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-@frozen
-class Line:
-    """One thing that was looked at."""
-
-    name: str
-    state: State
-    text: str
-    mend: str = ""
-    """the command, or the move, that mends it"""
 
 
 @frozen
@@ -157,6 +140,8 @@ class Health:
             yield Line("journal", State.WARN, text, "put the ledger on a local disk: magsag config show")
         elif "journal_mode" in about:
             yield Line("journal", State.OK, "write-ahead log")
+        if (anchors := anchors_line(store, about, self._settings.environment)) is not None:
+            yield anchors
         yield self._locks(store)
         yield from map(_breaker, (one for one in throttles if one.since is not None))
         for run in stranded:

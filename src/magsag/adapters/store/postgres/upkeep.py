@@ -8,6 +8,7 @@ from typing import Final
 from magsag.adapters.store.auditing import AuditingPart
 from magsag.adapters.store.behind import BehindPart
 from magsag.adapters.store.budgeting import first_day_kept
+from magsag.adapters.store.glance import glance
 from magsag.adapters.store.kin import kin_of
 from magsag.adapters.store.postgres.statements import migrations
 from magsag.adapters.store.postgres.waking import WakingPart
@@ -33,7 +34,7 @@ class UpkeepPart(AuditingPart, BehindPart, WakingPart):
         return {
             "backend": "postgres",
             "location": self._database.location,
-            "anchors": str(self._anchors.path),
+            **glance(self._anchors.path),
             "schema": len(migrations()),
             "written_by": version,
             "postgres": server,
