@@ -6,8 +6,10 @@ usage: python -m ops.tools.write_docs [--check]
 import inspect
 import re
 import sys
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +17,7 @@ from ops.tools import described
 from ops.tools.config_page import config_reference
 
 ROOT: Final = Path(__file__).parents[2]
-_DIAGRAM: Final = re.compile(r"(<!-- generated: step statuses -->\n).*?(<!-- end -->)", re.DOTALL)
+_DIAGRAM: Final = re.compile(r"(<!-- generated: ([a-z ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def main(arguments: list[str]) -> int:
@@ -40,9 +42,30 @@ def drift(root: Path) -> dict[str, str]:
 
 
 def architecture(old: str) -> str:
-    """The page as it is, with the picture of the step statuses drawn anew."""
-    picture = "\n".join(["```mermaid", "stateDiagram-v2", *(f"    {line}" for line in _moves()), "```", ""])
-    return _DIAGRAM.sub(lambda match: match[1] + picture + match[2], old)
+    """The page as it is, with its pictures drawn anew: the rooms, and the step statuses."""
+    pictures = {"rooms": ("flowchart TD", _rooms), "step statuses": ("stateDiagram-v2", _moves)}
+
+    def drawn(match: re.Match[str]) -> str:
+        kind, lines = pictures[match[2]]
+        return "\n".join([f"{match[1]}```mermaid", kind, *(f"    {line}" for line in lines()), "```", match[3]])
+
+    return _DIAGRAM.sub(drawn, old)
+
+
+def _rooms() -> Iterator[str]:
+    """The layers that import-linter holds the code to."""
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    contracts = [one for one in tools["importlinter"]["contracts"] if one["type"] == "layers"]
+    layers = {one["containers"][0]: one["layers"] for one in contracts}
+    yield from _stairs(["app", *layers["magsag"]])
+    yield "subgraph services"
+    yield from (f"    {line}" for line in _stairs(layers["magsag.services"]))
+    yield "end"
+
+
+def _stairs(layers: list[str]) -> Iterator[str]:
+    rooms = [layer.replace("|", "&") for layer in layers]
+    yield from (f"{above} --> {below}" for above, below in pairwise(rooms))
 
 
 def _moves() -> Iterator[str]:

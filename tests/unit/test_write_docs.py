@@ -31,3 +31,10 @@ def test_the_picture_is_drawn_from_the_table(tmp_path: Path) -> None:
     copied(tmp_path)
     page.write_text(page.read_text(encoding="utf-8").replace("in_doubt --> failed: Resolved", ""), encoding="utf-8")
     assert "    in_doubt --> failed: Resolved\n" in drift(tmp_path)["docs/architecture.md"]
+
+
+def test_the_rooms_are_drawn_from_what_imports_are_checked_by(tmp_path: Path) -> None:
+    page = tmp_path / "docs/architecture.md"
+    copied(tmp_path)
+    page.write_text(page.read_text(encoding="utf-8").replace("people --> gate", "gate --> people"), encoding="utf-8")
+    assert "        people --> gate\n" in drift(tmp_path)["docs/architecture.md"]
