@@ -15,7 +15,7 @@ from types import MappingProxyType, ModuleType
 from typing import Any, Final
 
 from magsag.catalog.contracts import Contract
-from magsag.catalog.document import read
+from magsag.catalog.reading import read
 from magsag.domain.context import Collected
 from magsag.domain.errors import StepFailed
 from magsag.domain.manifests import KINDS, Agent, Manifest, Skill

@@ -8,7 +8,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from magsag.catalog.document import Document, Fault, read
+from magsag.catalog.document import Document, Fault
+from magsag.catalog.reading import read
 
 
 def of(text: str, name: str = "a.yaml") -> Document:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from jsonschema_rs import Draft202012Validator
 
-from magsag.catalog.document import read
 from magsag.catalog.graph_view import as_json, as_mermaid, as_text, edges, of_catalog, of_flow
+from magsag.catalog.reading import read
 from magsag.catalog.schemas import FOLDER, render
 from tests.unit.catalogs import AGENT, FLOW, SKILL, loaded, swapped
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from magsag.catalog.document import read
 from magsag.catalog.findings import Notes
+from magsag.catalog.reading import read
 from magsag.catalog.survey import survey
 from magsag.domain.context import Context
 from magsag.domain.effects import DECLARABLE

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from magsag.catalog.document import read
+from magsag.catalog.reading import read
 from tests.unit.pages import ROOT, Block, blocks, pages
 
 KINDS: Final = ("policy", "people", "policy_test")

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from magsag.catalog.document import Document, read
+from magsag.catalog.document import Document
 from magsag.catalog.findings import Finding
+from magsag.catalog.reading import read
 from magsag.domain.errors import Invalid
 from magsag.domain.frozen import frozen
 

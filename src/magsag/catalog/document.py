@@ -1,6 +1,6 @@
 """A manifest or contract as plain values, with the line and column of each.
 
-Decides which reader a file gets and where a value stands in it; not what the values mean. A pointer is the
+Decides where a value stands in its file; not how a file is read (`reading`), nor what the values mean. A pointer is the
 path of keys and indexes from the top, e.g. `("steps", 0, "with", "salary")`.
 """
 
@@ -12,7 +12,6 @@ from magsag.domain.frozen import frozen
 
 Pointer = tuple[str | int, ...]
 
-MAX_BYTES: Final = 1_000_000
 MAX_DEPTH: Final = 100
 """levels of nesting; a manifest of people's hands has fewer than ten"""
 
@@ -85,34 +84,6 @@ class Document:
                 return node, depth
             node = child
         return node, len(pointer)
-
-
-def read(name: str, data: bytes) -> Document:
-    """Read a file's bytes; JSON by its suffix, all else as YAML."""
-    if len(data) > MAX_BYTES:
-        text = data[:MAX_BYTES].decode("utf-8", "replace")
-        return _hopeless(text, Fault(1, 1, f"the file has {len(data):,} bytes", f"keep it below {MAX_BYTES:,} bytes"))
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        before = data[: error.start]
-        column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8", "replace")) + 1
-        fault = Fault(before.count(b"\n") + 1, column, "the file is not UTF-8", "save it as UTF-8")
-        return _hopeless(data.decode("utf-8", "replace"), fault)
-    try:
-        if name.endswith(".json"):
-            from magsag.catalog.json_text import read_json
-
-            return read_json(text)
-        from magsag.catalog.yaml_text import read_yaml
-
-        return read_yaml(text)
-    except Unreadable as error:
-        return _hopeless(text, error.fault)
-
-
-def _hopeless(text: str, fault: Fault) -> Document:
-    return Document(text, None, (fault,), lambda: None)
 
 
 def _child(node: Node, part: str | int) -> Node | None:

@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from magsag.catalog.references import ANY_VERSION, BadReference, Reference, did_you_mean
-from magsag.catalog.versions import Range, SemVer
+from magsag.catalog.versions import Range
 from magsag.domain.frozen import frozen
 from magsag.domain.verdicts import QUESTION
 
@@ -50,14 +50,7 @@ class Glob:
     def matches(self, target: str) -> bool:
         """Whether an exact reference is meant."""
         name, _, version = target.partition("@")
-        if self.form.fullmatch(name) is None:
-            return False
-        if not self.range.alternatives:
-            return True
-        try:
-            return self.range.matches(SemVer.parse(version))
-        except ValueError:
-            return False
+        return self.form.fullmatch(name) is not None and self.range.admits(version)
 
 
 Named = Reference | Exact | Glob

@@ -8,7 +8,7 @@ import re
 from difflib import get_close_matches
 from typing import Final, Self
 
-from magsag.catalog.versions import Range, SemVer
+from magsag.catalog.versions import Range
 from magsag.domain.errors import Invalid
 from magsag.domain.frozen import frozen
 
@@ -76,14 +76,7 @@ class Reference:
     def matches(self, target: str) -> bool:
         """Whether an exact reference (`skill:send-offer@1.2.3`, `model:smart`) is meant."""
         name, _, version = target.partition("@")
-        if name != self.name:
-            return False
-        if not self.range.alternatives:
-            return True
-        try:
-            return self.range.matches(SemVer.parse(version))
-        except ValueError:
-            return False
+        return name == self.name and self.range.admits(version)
 
 
 def did_you_mean(word: str, known: list[str]) -> str:

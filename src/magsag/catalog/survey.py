@@ -11,8 +11,9 @@ from posixpath import basename, dirname
 from typing import Any, Final, NamedTuple
 
 from magsag.catalog.check.schema import Shape, check_shape
-from magsag.catalog.document import Document, Pointer, read
+from magsag.catalog.document import Document, Pointer
 from magsag.catalog.findings import Notebook, Notes
+from magsag.catalog.reading import read
 from magsag.catalog.references import did_you_mean
 from magsag.catalog.subschemas import contract_name
 from magsag.domain.frozen import frozen

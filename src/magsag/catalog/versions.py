@@ -73,6 +73,15 @@ class Range:
             return True
         return any(_fits(version, comparators) for comparators in self.alternatives)
 
+    def admits(self, version: str) -> bool:
+        """Whether an exact version in a reference fits; one that is none fits where any would."""
+        if not self.alternatives:
+            return True
+        try:
+            return self.matches(SemVer.parse(version))
+        except ValueError:
+            return False
+
     def best(self, versions: list[SemVer]) -> SemVer | None:
         """The newest version that fits; without a range the newest release, else the newest of all."""
         fitting = [version for version in versions if self.matches(version)]

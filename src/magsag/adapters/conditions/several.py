@@ -7,7 +7,7 @@ in. When the list cannot be evaluated each is asked alone, so that every one ans
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from magsag.adapters.conditions.cel import CelCondition, PathCondition
+from magsag.adapters.conditions.condition import CelCondition, PathCondition
 from magsag.domain.condition import Condition, ConditionFailed, ConditionInvalid
 
 _Compile = Callable[[str, Mapping[str, object]], CelCondition | PathCondition]

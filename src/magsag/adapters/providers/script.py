@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from magsag.catalog.document import Document, Pointer, read
+from magsag.catalog.document import Document, Pointer
+from magsag.catalog.reading import read
 from magsag.catalog.references import did_you_mean
 from magsag.domain.errors import ErrorType, Invalid
 from magsag.domain.frozen import frozen

@@ -64,7 +64,7 @@ class Shelf:
     def convert(self, name: str, data: bytes) -> tuple[str, list[str]]:
         """A permission file of an earlier system as a policy, and what is not in it. Raises Invalid."""
         from magsag.catalog.convert import convert_permissions
-        from magsag.catalog.document import read
+        from magsag.catalog.reading import read
 
         document = read(name, data)
         if document.faults:

@@ -5,15 +5,15 @@ is the run's own matter (`services.gate.waiting`). Driving the run on is the cal
 """
 
 from magsag.domain.effects import Level
-from magsag.domain.errors import Invalid, StepFailed
+from magsag.domain.errors import Invalid
 from magsag.domain.facts import ENDS, SignalReceived
 from magsag.domain.ids import RunId
-from magsag.domain.values import encode
 from magsag.domain.waits import event_named
 from magsag.engine.chain import seal
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Declined, RunRow, Store, Write
 from magsag.services.driving.drive import Drive
+from magsag.services.gate.given import encoded
 from magsag.services.recording.known import known_row
 from magsag.services.recording.large import set_apart
 
@@ -32,10 +32,7 @@ class Events:
         Raises Invalid for an unknown or ended run, a name that is none, and a payload that is no JSON.
         """
         row = self._row(run)
-        try:
-            data, _ = encode(payload, f"payload of the signal {event_named(event)}")
-        except StepFailed as error:
-            raise Invalid(error.message) from None
+        data, _ = encoded(payload, f"payload of the signal {event_named(event)}")
         data, blobs = set_apart(data, self._clock)
         fact = SignalReceived(at=self._clock.now(), event=event, by=by, input=data)
         write = Write(run, row.root, [seal(fact, self._clock.chance(16))], blobs=blobs, wake=fact.at)

@@ -1,8 +1,7 @@
 """Starting, resuming and cancelling runs: what every surface calls."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -10,14 +9,14 @@ from magsag.catalog.bundle import Entry
 from magsag.domain import facts
 from magsag.domain.breaking import BreakerMoved, BreakerState
 from magsag.domain.effects import Level
-from magsag.domain.errors import ErrorType, Invalid, StepFailed
+from magsag.domain.errors import ErrorType, Invalid
 from magsag.domain.facts import RunStatus
 from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId, is_given_run_id, run_id
 from magsag.domain.large import LARGE_BYTES
 from magsag.domain.manifests import Agent, Flow
 from magsag.domain.settings import Settings
-from magsag.domain.values import decode, encode, encode_known
+from magsag.domain.values import decode
 from magsag.domain.verdicts import START
 from magsag.domain.waits import LONGEST_SECONDS
 from magsag.engine.chain import seal
@@ -27,8 +26,8 @@ from magsag.ports.ledger import Lease, Store, Write
 from magsag.ports.runner import Busy, Runner, Told
 from magsag.services.driving.drive import Drive
 from magsag.services.driving.results import RunResult, result_of
+from magsag.services.gate.given import asked_right, encoded, fitting
 from magsag.services.gate.objectives import Objectives
-from magsag.services.gate.outcomes import breach
 from magsag.services.gate.secrets import SecretDesk
 from magsag.services.recording.driven import Tree
 from magsag.services.recording.known import known_row
@@ -152,17 +151,11 @@ class Runs:
         bundle = self._bundles.current()
         entry: Entry[Agent] | Entry[Flow] = bundle.find(order.program, order.program.partition(":")[0])
         what = f"input of {entry.ref}"
-        with _asked_right():
-            data, value = encode(order.payload, what)
         name = entry.manifest.contracts.input
-        if name is not None:
-            contract = bundle.contract(name)
-            if (fault := breach(contract, value, ErrorType.INPUT_CONTRACT)) is not None:
-                raise Invalid(f"{what} {fault.message}")
-            if contract.redacts:
-                data = encode_known(value := contract.redact(value))
+        contract = bundle.contract(name) if name is not None else None
+        data, value = fitting(*encoded(order.payload, what), contract, what, ErrorType.INPUT_CONTRACT)
         await self._secrets.learn_declared(bundle)
-        with _asked_right():
+        with asked_right():
             require_no_secret(value, what)
         self._bundles.require_enforceable(bundle, entry.ref)
         return entry, data
@@ -241,15 +234,6 @@ def _moved(moves: list[facts.Fact], ref: str, now: int, name: str, state: Breake
     """A breaker that a start has changed: told in the logs, and with the first facts of the run."""
     log_moved(name, state, reason, f"a start of {ref}")
     moves.append(BreakerMoved(at=now, step=START, name=name, state=state, reason=reason))
-
-
-@contextmanager
-def _asked_right() -> Iterator[None]:
-    """What a step would fail of is here a question that is wrong."""
-    try:
-        yield
-    except StepFailed as error:
-        raise Invalid(error.message) from None
 
 
 def _deadline(entry: Entry[Agent] | Entry[Flow], now: int) -> int | None:

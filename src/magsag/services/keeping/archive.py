@@ -8,7 +8,6 @@
 A folder has its name only once it is whole, and an existing one is left alone.
 """
 
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import RunQuery, RunRow, Store
+from magsag.services.keeping.folders import new_folder
 from magsag.services.keeping.parcels import Parcels
 from magsag.services.recording.parcel import Parcel, bundle_of, document_of
 
@@ -76,24 +76,12 @@ class Archives:
         folder = Path(destination).absolute()
         if "://" in destination:
             raise Invalid(f"{destination}: an archive is written to a folder on this machine")
-        if folder.exists():
-            raise Invalid(f"{destination} exists; choose a new name for the archive")
         self._store()
         now = self._clock.now()
         since = max(0, now - now % _DAY - since_days * _DAY)
-        part = folder.with_name(f".{folder.name}.part")
-        try:
-            shutil.rmtree(part, ignore_errors=True)
-            part.mkdir(mode=0o700, parents=True)
+        with new_folder(destination, "archive") as part:
             archived = self._written(_Writing(part), str(folder), since, heard)
             (part / MANIFEST).write_bytes(_manifest(archived, now))
-            for file in part.iterdir():
-                file.chmod(0o600)
-            part.rename(folder)
-        except OSError as error:
-            raise Invalid(f"{destination}: cannot be written: {error.strerror or error}") from error
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
         return archived
 
     def _written(self, writing: "_Writing", folder: str, since: int, heard: Callable[[str], None]) -> Archived:

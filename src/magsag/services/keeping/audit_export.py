@@ -33,6 +33,7 @@ from magsag.ports.clock import Clock
 from magsag.ports.ledger import Store
 from magsag.services.insight.documents import iso
 from magsag.services.keeping import verify_export
+from magsag.services.keeping.folders import new_folder
 from magsag.services.recording.known import unknown_run
 from magsag.services.recording.parcel import Parcel
 
@@ -96,22 +97,10 @@ class AuditExports:
         Raises Refused where a secret shows in what cannot be withheld: the body of a fact.
         """
         folder = Path(destination).absolute()
-        if folder.exists():
-            raise Invalid(f"{destination} exists; choose a new name for the export")
         since = None if last_seconds is None else self._clock.now() - int(last_seconds * 1_000_000)
-        part = folder.with_name(f".{folder.name}.part")
-        try:
-            shutil.rmtree(part, ignore_errors=True)
-            part.mkdir(mode=0o700, parents=True)
+        with new_folder(destination, "export") as part:
             exported = self._written(part, str(folder), lambda rows: _roots(rows, run, since))
             shutil.copyfile(str(verify_export.__file__), part / VERIFIER)
-            for file in part.iterdir():
-                file.chmod(0o600)
-            part.rename(folder)
-        except OSError as error:
-            raise Invalid(f"{destination}: cannot be written: {error.strerror or error}") from error
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
         return exported
 
     def _written(self, part: Path, folder: str, chosen: Callable[[Sequence[Row]], set[RunId] | None]) -> Exported:

@@ -12,12 +12,11 @@ from magsag.catalog.contracts import Contract
 from magsag.domain import facts
 from magsag.domain.approval import Acting, Answer, TicketState
 from magsag.domain.effects import Level
-from magsag.domain.errors import ErrorType, Invalid, Refused, StepFailed
+from magsag.domain.errors import ErrorType, Invalid, Refused
 from magsag.domain.facts import Proposal
 from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId, StepId
 from magsag.domain.large import LARGE_BYTES
-from magsag.domain.values import encode, encode_known
 from magsag.domain.verdicts import APPROVE, START
 from magsag.engine.chain import seal
 from magsag.engine.run import Step
@@ -26,7 +25,7 @@ from magsag.policy.people import People
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Sealed, Store, TicketQuery, TicketRow, Write, Written
 from magsag.ports.standing_approvals import StandingRow
-from magsag.services.gate.outcomes import breach
+from magsag.services.gate.given import encoded, fitting
 from magsag.services.people.places import has_ended, require_known, require_open
 from magsag.services.people.refusals import Refusals, Wanted, Who
 from magsag.services.people.standing_approvals import Beforehand, StandingApprovals
@@ -204,18 +203,11 @@ class Approvals:
         if said.answer is Answer.DENY or row.step == START:
             what = "a denied step" if said.answer is Answer.DENY else "the start of a run"
             raise Invalid(f"{what} is done with no other arguments: leave them out")
-        try:
-            data, value = encode(said.arguments[0], "the arguments")
-        except StepFailed as error:
-            raise Invalid(error.message) from None
+        data, value = encoded(said.arguments[0], "the arguments")
         if len(data) > LARGE_BYTES:
             raise Invalid(f"arguments of {len(data):,} bytes cannot be put in: {LARGE_BYTES:,} are the most")
         contract = self._contract(row, proposal)
-        if contract is None:
-            return data
-        if (fault := breach(contract, value, ErrorType.INPUT_CONTRACT)) is not None:
-            raise Invalid(f"the arguments: {fault.message}")
-        return encode_known(contract.redact(value)) if contract.redacts else data
+        return fitting(data, value, contract, "the arguments:", ErrorType.INPUT_CONTRACT)[0]
 
     def _contract(self, row: TicketRow, proposal: Proposal) -> Contract | None:
         """The input contract of what is called, in the catalog that the run is pinned to."""

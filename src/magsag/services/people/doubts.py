@@ -15,12 +15,12 @@ from magsag.domain.facts import StepStatus
 from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId, StepId, child_run_id
 from magsag.domain.manifests import Skill
-from magsag.domain.values import encode, encode_known
 from magsag.engine.chain import seal, unseal
 from magsag.engine.run import Run, Step
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Declined, Lease, Occupied, Store, Write
-from magsag.services.gate.outcomes import breach, error_bytes
+from magsag.services.gate.given import encoded, fitting
+from magsag.services.gate.outcomes import error_bytes
 from magsag.services.recording.known import known_row, unknown_run
 from magsag.services.recording.large import plain, set_apart
 from magsag.services.steps.beginnings import read_run, started_of
@@ -110,16 +110,9 @@ class Doubts:
 
     def _output(self, owner: Run, step: Step, output: Any) -> bytes:
         """What the step is said to have given, as its contract wants it."""
-        try:
-            data, value = encode(output, f"output of step {step.id}")
-        except StepFailed as error:
-            raise Invalid(error.message) from None
-        contract = self._contract(owner, step)
-        if contract is None:
-            return data
-        if (fault := breach(contract, value, ErrorType.OUTPUT_CONTRACT)) is not None:
-            raise Invalid(f"output of step {step.id} {fault.message}")
-        return encode_known(contract.redact(value)) if contract.redacts else data
+        what = f"output of step {step.id}"
+        data, value = encoded(output, what)
+        return fitting(data, value, self._contract(owner, step), what, ErrorType.OUTPUT_CONTRACT)[0]
 
     def _contract(self, owner: Run, step: Step) -> Contract | None:
         if step.proposal is None or step.proposal.call != "skill":
