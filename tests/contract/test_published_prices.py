@@ -9,7 +9,7 @@ from genai_prices import Usage
 from genai_prices.data import providers
 
 from magsag.adapters.prices import Snapshot
-from magsag.adapters.prices.reading import read_entry
+from magsag.adapters.prices.reading import DAY, read_entry
 from magsag.domain.errors import Invalid
 from magsag.domain.price import Asking, Bracket, Price, Rate
 from magsag.testing import FrozenClock
@@ -28,6 +28,14 @@ def test_a_model_is_found_by_its_own_name_and_by_one_with_a_date() -> None:
     assert plain.brackets == (Bracket(0, Rate(150_000_000, 600_000_000)),)
     assert plain.version.startswith("genai-prices 0.2.3 openai/gpt-4o-mini ")
     assert find("openai/gpt-4o-mini-2024-07-18").version == plain.version
+
+
+def test_an_announced_price_counts_from_the_day_before() -> None:
+    def on(day: datetime) -> int:
+        return Snapshot(FrozenClock(int(day.timestamp() * 1e6))).find("google/gemini-4-argon").brackets[0].rate.output
+
+    before, eve, then = (on(datetime(2026, month, day, 12, tzinfo=UTC)) for month, day in ((11, 29), (11, 30), (12, 1)))
+    assert before < eve == then
 
 
 def test_the_dearest_term_bounds_what_asks_for_more_than_text() -> None:
@@ -65,7 +73,7 @@ def test_no_model_of_the_list_is_counted_below_what_the_list_counts() -> None:
     for provider in providers:
         for model in provider.models:
             try:
-                price = read_entry(model, model.id, "v", NOW)
+                price = read_entry(model, model.id, "v", NOW // DAY)
             except Invalid:
                 continue
             read += 1

@@ -554,8 +554,12 @@ def test_a_published_price_that_is_not_there_starts_no_run(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     ("asked", "budget"),
-    [('"hello"', "{tokens: 1000}"), ('{"messages": [], "max_tokens": 5}', "{usd: 1}")],
-    ids=["no max_tokens", "no price"],
+    [
+        ('"hello"', "{tokens: 1000}"),
+        ('{"messages": [], "max_tokens": 5}', "{usd: 1}"),
+        ('{"messages": [], "max_tokens": 5, "n": 9}', "{tokens: 1000}"),
+    ],
+    ids=["no max_tokens", "no price", "several answers"],
 )
 def test_a_model_without_a_bound_is_not_asked_under_a_budget(tmp_path: Path, asked: str, budget: str) -> None:
     result = asking(tmp_path, asked, budget).run()

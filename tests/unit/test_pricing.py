@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from magsag.domain.errors import Invalid
 from magsag.domain.manifests.budget import ModelPrice
 from magsag.domain.price import Asking, Bracket, Price, Rate
-from magsag.policy.pricing import asking_of, has_only_text
+from magsag.policy.pricing import asking_of
 from magsag.services.steps.prices import Prices
 
 HELLO = [{"role": "user", "content": "hello"}]
@@ -32,17 +32,13 @@ FUNCTION = [{"type": "function", "function": {"name": "f"}}]
         ({"messages": PICTURE, "service_tier": "flex"}, Asking.OPEN),
         ({"messages": HELLO, "tools": [{"type": "web_search"}]}, Asking.OPEN),
         ({"messages": HELLO, "web_search_options": {}}, Asking.OPEN),
+        ({"messages": HELLO, "n": 3}, Asking.OPEN),
         ({"messages": "hello"}, Asking.OPEN),
         ("hello", Asking.OPEN),
     ],
 )
 def test_what_is_asked_for_is_plain_only_when_all_of_it_is_known(request_: Any, asking: Asking) -> None:
     assert asking_of(request_) is asking
-
-
-def test_tokens_of_a_picture_are_not_bounded_by_its_address() -> None:
-    assert not has_only_text({"messages": PICTURE})
-    assert has_only_text({"messages": HELLO, "web_search_options": {}})
 
 
 RATES = st.builds(Rate, *(st.integers(0, 10**11),) * 3)
@@ -55,7 +51,7 @@ BRACKETS = st.lists(st.builds(Bracket, st.integers(1, 500_000), RATES), max_size
 def test_no_answer_costs_more_than_was_held_back_for_it(
     brackets: tuple[Bracket, ...], input: int, output: int, less: int, fewer: int
 ) -> None:
-    price = Price(brackets, "v", "s", Rate(10**11, 10**11, 10**11))
+    price = Price(brackets, "v", Rate(10**11, 10**11, 10**11))
     for asking in (Asking.PLAIN, Asking.DEAR):
         most, cost = (
             price.at_most(asking, input, output),
@@ -82,7 +78,7 @@ class Published:
         self.asked += 1
         if reference != "openai/known":
             raise Invalid(f"no {reference}")
-        return Price((Bracket(0, Rate(7, 8)),), "published 1", "list", Rate(7, 8))
+        return Price((Bracket(0, Rate(7, 8)),), "published 1", Rate(7, 8))
 
 
 def prices(published: Published, **table: ModelPrice | str) -> Prices:

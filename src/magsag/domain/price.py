@@ -16,7 +16,7 @@ class Asking(StrEnum):
     DEAR = "dear"
     """text at other terms: a faster service, a cache that is kept longer"""
     OPEN = "open"
-    """what tokens of text do not bound: searches, pictures, keys that nobody here knows"""
+    """what length and `max_tokens` do not bound: searches, pictures, several answers, keys that nobody here knows"""
 
 
 @frozen
@@ -49,16 +49,16 @@ class Price:
     """of plain requests, the smallest first"""
     version: str
     """names the table that says so, and what it said"""
-    source: str
-    """where a person finds it, e.g. `magsag.toml`"""
     dearest: Rate | None = None
-    """of requests at other terms; None: one rate is for whatever is asked, open requests too"""
+    """of requests at other terms; None: one rate is for whatever is asked"""
 
     def at_most(self, asking: Asking, input: int, output: int) -> int | None:
         """What a request of at most so many tokens can cost; None where nothing bounds it."""
-        if asking is Asking.PLAIN or self.dearest is None:
-            return max(one.rate.cost(input, output) for one in self._reached(input))
-        return self.dearest.cost(input, output) if asking is Asking.DEAR else None
+        if asking is Asking.OPEN:
+            return None
+        if asking is Asking.DEAR and self.dearest is not None:
+            return self.dearest.cost(input, output)
+        return max(one.rate.cost(input, output) for one in self._reached(input))
 
     def cost(self, asking: Asking, input: int, output: int) -> int | None:
         """Of exactly so many tokens; None where they do not tell."""
@@ -84,6 +84,6 @@ class Priced:
     """why not, where somebody said and it could not be found"""
 
 
-def flat(input: int, output: int, version: str, source: str) -> Price:
+def flat(input: int, output: int, version: str) -> Price:
     """One rate for whatever is asked."""
-    return Price((Bracket(0, Rate(input, output)),), version, source)
+    return Price((Bracket(0, Rate(input, output)),), version)

@@ -132,9 +132,9 @@ def _where(short: Shortfall) -> str:
 def unbounded(budget: Budget, what: str) -> StepFailed:
     """The refusal of an act of which nobody can say what it costs at most."""
     if what.startswith("model:"):
-        fix = "give `max_tokens` that a budget can hold"
+        fix = "give `max_tokens` that a budget can hold, and ask for one answer in text"
         if budget.unit == Unit.USD:
-            fix += ", its alias a price in [prices], and ask for text alone where that price is a published one"
+            fix += "; give its alias a price in [prices]"
     else:
         fix = "declare its `cost` in its skill, `cost: {}` for one that costs nothing"
     message = f"{what} does not say what it may cost, and budget {budget.id} counts {budget.unit}: {fix}"

@@ -1,7 +1,7 @@
 """What a request to a model asks for, as far as its price is concerned. Pure.
 
-Known are the keys that change nothing about the price of tokens, and those that may make them dearer; a request with
-any other is open: nothing is known of what it costs.
+Known are the keys that change nothing about how many tokens there are and what they cost, and those that may make them
+dearer; a request with any other is open: nothing bounds what it costs.
 """
 
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ from magsag.domain.price import Asking
 
 _PLAIN: Final = frozenset(
     {"messages", "max_tokens", "system", "temperature", "top_p", "top_k", "seed", "stop", "stop_sequences"}
+    | {"response_format"}
 )
 _DEAR: Final = frozenset({"service_tier", "speed", "cache_control", "prompt_cache_key", "prompt_cache_retention"})
 _MESSAGE: Final = frozenset({"role", "content", "name", "tool_calls", "tool_call_id"})
@@ -23,14 +24,6 @@ def asking_of(request: object) -> Asking:
         return Asking.OPEN
     found = {_of_key(key, value) for key, value in request.items()}
     return Asking.OPEN if Asking.OPEN in found else Asking.DEAR if Asking.DEAR in found else Asking.PLAIN
-
-
-def has_only_text(request: object) -> bool:
-    """Whether no token of it can stand for more than its bytes, as those of a picture do."""
-    messages = request.get("messages") if isinstance(request, Mapping) else None
-    said = messages if isinstance(messages, list | tuple) else ()
-    parts = (_of_content(message.get("content")) for message in said if isinstance(message, Mapping))
-    return Asking.OPEN not in parts
 
 
 def _of_key(key: str, value: object) -> Asking:

@@ -36,6 +36,6 @@ class BoundModel(NamedTuple):
     provider: ModelProvider
     model: str
     priced: Callable[[], Price | None] = lambda: None
-    """the price of its tokens, looked up when it is first asked; None when nobody has said"""
+    """the price of its tokens on this day; None when nobody has said"""
     throttled: Declared | None = None
     """breaker, rate and concurrency of the provider, which all its models share"""

@@ -12,4 +12,7 @@ class PriceList(Protocol):
         """Raises Invalid, with the next move, where the list is not installed; reads nothing of it."""
 
     def find(self, reference: str) -> Price:
-        """The price of `provider/model`. Raises Invalid for one that it does not have, or does not price by tokens."""
+        """The price of `provider/model` on this day.
+
+        Raises Invalid for one that it does not have, or does not price by tokens.
+        """

@@ -1,12 +1,13 @@
 """What an entry of genai-prices means to a budget: rates by size, and the dearest of all of them.
 
-Prices that hold at some hours or from some day on count from now on, the dearest of them. A plain request is priced as
-text that is read into a cache, since replies do not tell; one at other terms as the dearest of all terms there are. An
-entry that prices something else than tokens of text, which a request of text could cause by itself, prices nothing.
+Of prices that hold at some hours the dearest counts, and one that begins tomorrow counts today. A plain request is
+priced as text that is read into a cache, since replies do not tell; one at other terms as the dearest of all terms
+there are. An entry that prices something else than tokens of text, which a request of text could cause by itself,
+prices nothing.
 """
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, date, datetime
+from datetime import date, timedelta
 from decimal import ROUND_CEILING, Decimal
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
@@ -24,31 +25,36 @@ _BY_REQUEST: Final = "requests_kcount"
 _ONLY_WHEN_ASKED: Final = ("audio", "image", "video", "web_searches", "storage_searches", "document")
 """parts of keys that a plain request causes nothing of"""
 _NANO: Final = 10**9
+DAY: Final = 86_400_000_000
+"""microseconds"""
+_FIRST: Final = date(1970, 1, 1).toordinal()
 
 
-def read_entry(model: "ModelInfo", name: str, version: str, now: int) -> Price:
-    """Raises Invalid for an entry that does not bound what a request of text costs."""
-    today = datetime.fromtimestamp(now / 1e6, UTC).date()
-    usual = list(_usual(model, today))
-    for prices in usual:
+def read_entry(model: "ModelInfo", name: str, version: str, day: int) -> Price:
+    """`day` counts from 1970, UTC. Raises Invalid for an entry that does not bound what a request of text costs, today
+    or on a later day."""
+    today = date.fromordinal(_FIRST + day)
+    for prices in _usual(model, today, date.max):
         _require_tokens(prices, name)
+    usual = list(_usual(model, today, today + timedelta(days=1)))
     starts = sorted({0, *(start for prices in usual for start in _starts(prices, (*_PLAIN_INPUT, *_PLAIN_OUTPUT)))})
     brackets = tuple(Bracket(above, _plain(usual, above + 1)) for above in starts)
     dearest = _dearest([*usual, *(variant.prices for variant in model.price_variants or ())])
     rates = [*((one.above, one.rate) for one in brackets), (None, dearest)]
     numbers = [(above, rate.input, rate.output, rate.request) for above, rate in rates]
     mark = sha256(str(numbers).encode()).hexdigest()[:12]
-    return Price(brackets, f"{version} {mark}", version, dearest)
+    return Price(brackets, f"{version} {mark}", dearest)
 
 
-def _usual(model: "ModelInfo", today: date) -> "Iterator[ModelPrice]":
-    """Those that count now, or at another hour, or from a later day on; the last in the list comes first."""
+def _usual(model: "ModelInfo", today: date, until: date) -> "Iterator[ModelPrice]":
+    """Those that count now, at another hour, or from a day on until then; the last in the list comes first."""
     if not isinstance(model.prices, list):
         yield model.prices
         return
     for one in reversed(model.prices):
-        yield one.prices
         start = getattr(one.constraint, "start_date", None)
+        if start is None or start <= until:
+            yield one.prices
         if one.constraint is None or (start is not None and start <= today):
             return
 

@@ -7,7 +7,7 @@ list takes a third of a second, so it is loaded when something has to be priced.
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
-from magsag.adapters.prices.reading import read_entry
+from magsag.adapters.prices.reading import DAY, read_entry
 from magsag.catalog.references import did_you_mean
 from magsag.domain.errors import Invalid
 from magsag.domain.price import Price
@@ -24,9 +24,9 @@ class Snapshot:
     """`ports.prices.PriceList` from the installed package."""
 
     def __init__(self, clock: Clock) -> None:
-        """`clock` says which prices are over."""
+        """`clock` says which prices are over, and which have not begun."""
         self._clock = clock
-        self._found: dict[str, Price] = {}
+        self._found: dict[tuple[str, int], Price] = {}
 
     def require(self) -> None:
         if find_spec(_PACKAGE) is None:
@@ -34,13 +34,13 @@ class Snapshot:
             raise Invalid(f"{what}: pip install 'magsag[prices]', or {_OWN}")
 
     def find(self, reference: str) -> Price:
-        if reference not in self._found:
+        day = self._clock.now() // DAY
+        if (reference, day) not in self._found:
             self.require()
             provider, model = _look_up(reference)
-            today = self._clock.now()
-            version = f"genai-prices {_version()} {provider.id}/{model.id}"
-            self._found[reference] = read_entry(model, f"{provider.id}/{model.id}", version, today)
-        return self._found[reference]
+            name = f"{provider.id}/{model.id}"
+            self._found[reference, day] = read_entry(model, name, f"genai-prices {_version()} {name}", day)
+        return self._found[reference, day]
 
 
 def _version() -> str:

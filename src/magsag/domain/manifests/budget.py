@@ -65,7 +65,7 @@ class ModelPrice(Part):
     def price(self) -> Price:
         """As charges are counted by it; its version ends in the first 12 digits of a hash of both."""
         mark = sha256(f"{self.input} {self.output}".encode()).hexdigest()[:12]
-        return flat(self.input, self.output, f"magsag.toml {mark}", "magsag.toml")
+        return flat(self.input, self.output, f"magsag.toml {mark}")
 
 
 class Limits(Part):

@@ -15,10 +15,11 @@ from magsag.domain.ids import RunId
 from magsag.domain.large import MARK_BYTES
 from magsag.domain.manifests import Agent, Flow
 from magsag.domain.manifests.budget import smallest
+from magsag.domain.price import Asking
 from magsag.domain.values import encode_known
 from magsag.domain.verdicts import START
 from magsag.policy.budget import WARN_AT, asked, binding, reserves, show, worst_case
-from magsag.policy.pricing import asking_of, has_only_text
+from magsag.policy.pricing import asking_of
 from magsag.ports.budgets import Budgets
 from magsag.services.steps.attempt import Attempt
 from magsag.services.steps.target import ChildAct, ModelAct, QuestionAct, WaitAct
@@ -92,11 +93,12 @@ def _of_model(act: ModelAct, attempt: Attempt) -> Mapping[str, int]:
     """A token is at least a byte of the request; the answer has as many as `max_tokens` allows, without it no end."""
     request, asked = attempt.value, attempt.acted
     limit = request.get("max_tokens") if isinstance(request, Mapping) else None
-    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 0 or not has_only_text(request):
+    asking = asking_of(request)
+    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 0 or asking is Asking.OPEN:
         return {}
     length = len(encode_known(request) if MARK_BYTES in asked else asked)
     found = {Unit.TOKENS.value: length + limit}
-    most = act.price.at_most(asking_of(request), length, limit) if act.price is not None else None
+    most = act.price.at_most(asking, length, limit) if act.price is not None else None
     return found if most is None else {**found, Unit.USD.value: most}
 
 

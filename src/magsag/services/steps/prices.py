@@ -32,7 +32,7 @@ class Prices:
         self._table = table
         self._published = published
         self._sources = sources
-        self._known: dict[str, Price | None] = {}
+        self._own = {alias: said.price() for alias, said in table.items() if isinstance(said, ModelPrice)}
 
     def require(self) -> None:
         """Raises Invalid when [prices] names a published price, and no list is installed."""
@@ -46,10 +46,19 @@ class Prices:
             self.of(alias)
 
     def of(self, alias: str) -> Price | None:
-        """The price of an alias; None when nobody says. Raises as `require_found`."""
-        if alias not in self._known:
-            self._known[alias] = self._find(alias)
-        return self._known[alias]
+        """The price of an alias on this day; None when nobody says. Raises as `require_found`."""
+        if (own := self._own.get(alias)) is not None:
+            return own
+        said = self._table.get(alias)
+        if isinstance(said, str):
+            return self._told(alias, lambda: self._published.find(said))
+        provider, _, model = self._models.get(alias, "").partition(":")
+        if not model or provider in _NOBODYS:
+            return None
+        try:
+            return self._published.find(f"{provider}/{model}")
+        except Invalid:
+            return None
 
     def listed(self) -> list[Priced]:
         """Every alias with its price, by name."""
@@ -60,20 +69,6 @@ class Prices:
             return Priced(alias, self._models[alias], self.of(alias))
         except Invalid as error:
             return Priced(alias, self._models[alias], None, str(error))
-
-    def _find(self, alias: str) -> Price | None:
-        said = self._table.get(alias)
-        if isinstance(said, ModelPrice):
-            return said.price()
-        if isinstance(said, str):
-            return self._told(alias, lambda: self._published.find(said))
-        provider, _, model = self._models.get(alias, "").partition(":")
-        if not model or provider in _NOBODYS:
-            return None
-        try:
-            return self._published.find(f"{provider}/{model}")
-        except Invalid:
-            return None
 
     def _told(self, alias: str, look: Callable[[], T]) -> T:
         try:

@@ -55,7 +55,12 @@ class ModelAct:
 
     provider: ModelProvider
     model: str
-    price: Price | None = None
+    priced: Callable[[], Price | None] = lambda: None
+
+    @property
+    def price(self) -> Price | None:
+        """What it costs on this day."""
+        return self.priced()
 
 
 @frozen

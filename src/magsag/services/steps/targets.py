@@ -202,7 +202,7 @@ class Targets:
             alias,
             proposal,
             self.permitted(proposal),
-            ModelAct(bound.provider, bound.model, bound.priced()),
+            ModelAct(bound.provider, bound.model, bound.priced),
             paid=True,
             throttled=bound.throttled,
         )
