@@ -11,6 +11,7 @@ from magsag.domain.errors import ErrorType, Invalid, Refused, StoreBroken
 from magsag.domain.facts import RunStatus, StepHeld
 from magsag.domain.ids import RunId
 from magsag.ports.ledger import TicketQuery
+from magsag.services.people.answerable import unanswerable_tickets
 from magsag.services.people.approvals import Decision
 from magsag.services.people.standing_approvals import Beforehand
 from tests.unit.test_approvals import PEOPLE
@@ -199,3 +200,42 @@ def test_what_no_people_could_answer_is_refused(make: Make, call: str, why: str)
     failed = make(f"return await {call}").run(5)
     assert failed.error is not None
     assert why in failed.error.message
+
+
+@pytest.mark.parametrize(
+    ("call", "why"),
+    [
+        ('roles=["finanse"]', "asks the role finanse, and people.yaml has the roles board, finance, hr: name"),
+        (
+            'people=["chen", "xi", "yo"]',
+            "asks the names xi, yo, and people.yaml has the names bo, chen, maria, tester:",
+        ),
+        ('on_expire="escalate", escalate_to=["bord"]', "asks the role bord, and"),
+        ('roles=["hr"], quorum=3', "it takes 3 people (the role hr), and 1 may (tester asked for it, so somebody"),
+        ('people=["tester"]', "it takes 1 person (tester), and nobody may (tester asked for it"),
+    ],
+)
+def test_a_question_that_nobody_there_could_answer_is_refused(make: Make, call: str, why: str) -> None:
+    bench = make(f'return await ctx.approve("?", {call})')
+    failed = bench.run(5)
+    assert failed.error is not None
+    assert (failed.error.type, failed.error.step) == (ErrorType.INVALID_VALUE, "approve#1")
+    assert failed.error.message.startswith("ctx.approve of step approve#1: ")
+    assert why in failed.error.message
+    assert bench.app.approvals.list(TicketQuery()) == []
+    assert bench.time.run(bench.app.replay.replay(RunId("r"))).difference is None
+
+
+def test_a_ticket_is_said_to_wait_for_nobody_once_people_are_gone(make: Make) -> None:
+    bench = make()
+    bench.run(5)
+    (ticket,) = bench.app.approvals.list(TicketQuery(waiting=True))
+    assert bench.app.approvals.show(ticket.id).unanswerable is None
+    one = "kind: people\nschema: 1\npeople: [{id: maria, roles: [hr], proof: os_user}]\n"
+    bench.files = {**bench.files, "people.yaml": one}
+    later = bench.process()
+    why = later.approvals.show(ticket.id).unanswerable
+    assert why is not None
+    assert "it takes 2 people (the role hr or the role finance), and 1 may; add somebody" in why
+    assert why in bench.resume().reasons[0].reason
+    assert list(unanswerable_tickets(bench.store, later.catalog.people)) == [(ticket.id, why)]

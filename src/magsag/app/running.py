@@ -75,8 +75,9 @@ class Running(Given):
         from magsag.services.programs.programs import Programs
 
         return Programs(
-            self.gate, self.recorder, self.values, self.store, self.clock, self.catalog.policies, self.models
-        )
+            self.gate, self.recorder, self.values, self.store, self.clock, self.catalog.policies, self.models,
+            lambda: self.catalog.people,
+        )  # fmt: skip
 
     @cached_property
     def keeper(self) -> "Keeper":

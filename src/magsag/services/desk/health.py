@@ -6,6 +6,7 @@ made, chains are not verified (`data check` does that).
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +21,7 @@ from magsag.domain.settings import Settings
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Store
 from magsag.services.desk.looks import Line, State, anchors_line
+from magsag.services.people.answerable import unanswerable_tickets
 from magsag.services.steps.moment import spoken
 from magsag.services.steps.throttles import ThrottleStates, ThrottleView
 
@@ -169,6 +171,10 @@ class Health:
         else:
             yield Line("catalog", State.OK, f"{where}: {sum(1 for _ in loaded.bundle.entries())} entries, no findings")
         yield from self._secrets(loaded)
+        with suppress(MagsagError):
+            if self._settings.features.durable and self._open.is_there(self._settings.ledger):
+                for id, why in unanswerable_tickets(self._open.store(), loaded.people):
+                    yield Line("approval", State.WARN, f"{id}: {why}", f"magsag approval show {id}")
 
     def _secrets(self, loaded: "Loaded") -> Iterator[Line]:
         """Those that skills could not act without; a keyring is not asked, since it may ask somebody."""

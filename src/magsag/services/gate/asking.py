@@ -4,16 +4,20 @@ What counts is the record: a ticket is approved when the facts of its step say s
 decisions are compared and set against, so a row that was altered gives no right to anything.
 """
 
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from magsag.domain.approval import ApprovalRule, Ask, OnExpire, TicketState
-from magsag.domain.errors import ErrorType, Refused, StepFailed
+from magsag.domain.errors import ErrorType, Invalid, Refused, StepFailed
 from magsag.domain.facts import Decision
 from magsag.domain.frozen import frozen
 from magsag.domain.ids import run_id
 from magsag.domain.verdicts import PROGRAM_ASKS
 from magsag.engine.run import Step
+from magsag.policy.answerable import strangers, unanswerable
 from magsag.policy.approval import DEFAULT_RULE, Ticket, binding, counted, covers, expired, expires_at, opened, spent
+from magsag.policy.people import People
 from magsag.policy.rules import Policies
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import TicketRow, Tickets
@@ -80,7 +84,7 @@ class Asking:
             return Over(_too_late(attempt, ticket), (next_row(row, late),))
         if ticket.state is row.state is TicketState.APPROVED:
             return Goes(held)
-        return Waits(ticket.ask.ticket, _count(ticket), expires_at(ticket.ask))
+        return Waits(ticket.ask.ticket, _count(attempt, ticket), expires_at(ticket.ask))
 
     def earlier(self, attempt: Attempt, step: Step) -> HeldTicket | None:
         """The ticket that an earlier attempt has spent: it covers the step until its final outcome."""
@@ -148,8 +152,35 @@ def requesters(attempt: Attempt) -> tuple[str, ...]:
     return requesters_of(root)
 
 
-def _count(ticket: Ticket) -> str:
-    return f"{len(ticket.approvers)} of {ticket.ask.rule.quorum} approved"
+def still(attempt: Attempt, rule: ApprovalRule, approvers: Sequence[str] = ()) -> str:
+    """How far it is, and when nobody could ever finish it, that."""
+    said, people = f"{len(approvers)} of {rule.quorum} approved", _people(attempt)
+    if people is None:
+        return said
+    why = unanswerable(rule, people, requesters(attempt), attempt.seat.environment, approvers)
+    return said if why is None else f"{said}; {why}"
+
+
+def require_answerable(attempt: Attempt, rule: ApprovalRule) -> None:
+    """Raises StepFailed(invalid_value) when a program asks people who are not there, or more than may answer."""
+    people = _people(attempt)
+    if people is None or people.broken is not None:
+        return
+    why = strangers(rule, people) or unanswerable(rule, people, requesters(attempt), attempt.seat.environment)
+    if why is not None:
+        raise StepFailed(ErrorType.INVALID_VALUE, f"ctx.approve of step {attempt.id}: {why}")
+
+
+def _people(attempt: Attempt) -> People | None:
+    """Those in force; None where they cannot be known."""
+    people = attempt.seat.targets.people
+    with suppress(Invalid):
+        return people() if people is not None else None
+    return None
+
+
+def _count(attempt: Attempt, ticket: Ticket) -> str:
+    return still(attempt, ticket.ask.rule, ticket.approvers)
 
 
 def _denied(attempt: Attempt, ticket: Ticket) -> StepFailed:

@@ -24,7 +24,7 @@ from magsag.ports.clock import Clock
 from magsag.ports.ledger import Store, TicketRow
 from magsag.ports.means import Means
 from magsag.services.gate.admitting import admit
-from magsag.services.gate.asking import Asking, Goes, Over, Waits
+from magsag.services.gate.asking import Asking, Goes, Over, Waits, still
 from magsag.services.gate.comparing import asks, denied, departure, in_doubt
 from magsag.services.gate.covering import Covering
 from magsag.services.gate.judging import Judging
@@ -263,7 +263,7 @@ class Gate:
         await self._outcomes.hold(attempt, ask, tickets)
         if attempt.cancelled:
             raise asyncio.CancelledError
-        reason = f"{asks(attempt, verdict)}; 0 of {ask.rule.quorum} approved"
+        reason = f"{asks(attempt, verdict)}; {still(attempt, ask.rule)}"
         raise attempt.park(ParkedOn.APPROVAL, reason, expires_at(ask), ticket=ask.ticket)
 
     async def _spends(self, attempt: Attempt) -> HeldTicket | None:

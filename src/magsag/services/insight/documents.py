@@ -219,6 +219,7 @@ def ticket_document(ticket: "TicketView") -> Document:
         "expires": iso(ticket.expires),
         "on_expire": rule.on_expire,
         "escalated": ticket.is_escalated,
+        "unanswerable": ticket.unanswerable,
         "question": ticket.question,
         "arguments": ticket.arguments,
         "changed": ticket.changed,

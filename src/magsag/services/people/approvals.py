@@ -26,6 +26,7 @@ from magsag.ports.clock import Clock
 from magsag.ports.ledger import Sealed, Store, TicketQuery, TicketRow, Write, Written
 from magsag.ports.standing_approvals import StandingRow
 from magsag.services.gate.given import encoded, fitting
+from magsag.services.people.answerable import why_unanswerable
 from magsag.services.people.places import has_ended, require_known, require_open
 from magsag.services.people.refusals import Refusals, Wanted, Who
 from magsag.services.people.standing_approvals import Beforehand, StandingApprovals
@@ -55,6 +56,8 @@ class TicketView:
     """what a program asks in its own words"""
     refused: tuple[facts.DecisionRefused, ...] = ()
     """whose word did not count; only where one ticket is shown"""
+    unanswerable: str | None = None
+    """why nobody can finish it as people.yaml stands; only where one open ticket is shown"""
 
 
 @frozen
@@ -109,7 +112,9 @@ class Approvals:
         read, step = read_run(self._store, row.run), self._step(row.run, row.step, id)
         refused = tuple(one for one in read.refused if one.ticket == id) if read is not None else ()
         values = () if step is None else (plain(self._store, row.root, data) for data in (step.input, step.changed))
-        return _worded(replace(self._view(row, *values), refused=refused))
+        view = self._view(row, *values)
+        why = why_unanswerable(replace(view.about.ticket, state=view.state), read, self._people)
+        return _worded(replace(view, refused=refused, unanswerable=why))
 
     def _asking(self, view: TicketView) -> TicketView:
         """With the question while it is open, for which the run is read; other tickets say enough by their target."""

@@ -5,7 +5,7 @@ reasons noted in the seat. The program's code is dropped then, and `ctx` refuses
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from magsag.catalog.bundle import Bundle, Entry
@@ -18,6 +18,7 @@ from magsag.domain.values import encode_known
 from magsag.engine.closing import expired
 from magsag.engine.decisions import StepResult
 from magsag.engine.run import Run
+from magsag.policy.people import People
 from magsag.policy.rules import Policies
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Store
@@ -59,7 +60,9 @@ class Programs:
         clock: Clock,
         policies: Policies,
         models: Mapping[str, BoundModel],
+        people: Callable[[], People] | None = None,
     ) -> None:
+        """`people` gives those in force."""
         self._gate = gate
         self._recorder = recorder
         self._values = values
@@ -67,6 +70,7 @@ class Programs:
         self._clock = clock
         self._policies = policies
         self._models = models
+        self._people = people
         self._known: dict[tuple[str, tuple[str, ...], str], Targets] = {}
         children = ChildRuns(self, recorder, store, clock)
         self.detached = children.detached
@@ -98,7 +102,7 @@ class Programs:
         if known is None:
             entry: AgentOrFlow = bundle.find(program)
             uses = entry.manifest.uses if isinstance(entry.manifest, Agent) and entry.manifest.flow is None else None
-            known = Targets(bundle, self._policies, self._models, program, entry, uses, above)
+            known = Targets(bundle, self._policies, self._models, program, entry, uses, above, self._people)
             self._known[bundle.hash, above, program] = known
         return known
 

@@ -17,6 +17,7 @@ from magsag.domain.manifests import Agent, Flow, FlowStep, Skill
 from magsag.domain.manifests.isolation import Isolation
 from magsag.domain.verdicts import APPROVE, BUILT_IN, DETACH, QUESTION
 from magsag.policy.judge import Applicable, applicable, settled
+from magsag.policy.people import People
 from magsag.policy.record import PLAIN, Traits
 from magsag.policy.rules import Policies
 from magsag.ports.model import BoundModel
@@ -56,6 +57,8 @@ class Targets:
     """what its manifest allows; None for flows, whose steps are their uses"""
     above: tuple[str, ...] = ()
     """the programs above it, whose rules hold for it too"""
+    people: Callable[[], People] | None = None
+    """those in force; None where nobody is asked"""
     _known: dict[tuple[str, str], Target] = field(default_factory=dict)
     _code: FunctionAct | None = None
     _uses: dict[str, str] | None = None

@@ -107,6 +107,7 @@ def put_ticket(ticket: TicketView) -> None:
         "reason": verdict.reason,
         "asked by": ", ".join(about.ticket.requesters),
         "may decide": _deciders(ticket),
+        "but": ticket.unanswerable or "",
         "expires": f"{_expires(ticket)}, then {_then(ticket)}",
         "arguments": json_text(ticket.arguments, indent=False),
     }
