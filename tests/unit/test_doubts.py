@@ -114,3 +114,27 @@ def test_an_outcome_that_came_late_is_shown_and_not_adopted(tmp_path: Path) -> N
     assert work.app.doubts.find(R, "once#1").late == ({"text": "sent, but late"},)
     assert work.app.insight.show(R).steps[0].late == ({"text": "sent, but late"},)
     assert work.step("once#1").status is StepStatus.IN_DOUBT
+
+
+BROKEN = """
+from magsag import Retryable
+def run(payload):
+    raise Retryable("timeout", f"no answer about {payload['who']}")
+def find(payload, ctx):
+    raise ValueError(f"cannot look for {payload['who']}")
+"""
+
+
+@pytest.mark.parametrize("more", [{"effect": "unrepeatable"}, {"effect": "reconcilable", "lookup": "skill.py:find"}])
+def test_what_an_act_in_doubt_said_is_shown_and_can_be_erased(tmp_path: Path, more: dict[str, str]) -> None:
+    files = {**FILES, **skill("once", code=BROKEN, **more)}
+    bench = Bench(tmp_path, files)
+    assert bench.run({"who": "Zelda"}).status is RunStatus.PARKED
+    app = bench.process()
+    assert app.doubts.find(R, "once#1").said == "no answer about Zelda"
+    (step,) = app.insight.show(R).steps
+    assert step.error is not None and step.error.message == "no answer about Zelda"
+    bench.time.run(app.doubts.resolve(R, "once#1", Said(StepStatus.FAILED, "maria")))
+    assert bench.resume(app).status is RunStatus.FAILED
+    assert app.erasing.erase(R, "maria").words == 0
+    assert all(b"Zelda" not in fact.body for fact in app.store.read(R))

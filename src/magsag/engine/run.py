@@ -329,6 +329,8 @@ def _changed(
     step.at = fact.at
     if isinstance(fact, facts.StepWillRetry):
         step.due, step.output, step.error_type = fact.due, fact.output, fact.type
+    if isinstance(fact, facts.StepInDoubt):
+        step.output = fact.output
     if isinstance(fact, facts.StepResolved):
         step.output, step.order, step.due = fact.output, count, fact.at
         if fact.how is StepStatus.FAILED:

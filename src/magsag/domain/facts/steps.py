@@ -149,8 +149,11 @@ class StepInDoubt:
     at: int
     step: StepId
     reason: str
+    """without a word of the act's own: those are a payload, so that they can be erased"""
     spent: Mapping[str, int] | None = None
     assumed: bool | None = None
+    output: bytes | None = None
+    """`{type, message, details}`: what the act or its lookup said, where it said anything"""
 
 
 @frozen(kw_only=True)

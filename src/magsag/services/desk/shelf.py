@@ -55,11 +55,11 @@ class Shelf:
 
     def in_the_way(self, ref: str) -> list[Finding]:
         """The errors in what a run of `ref` can reach: it is not started."""
-        return _placed(self._loaded().concerning(ref))
+        return placed(self._loaded().concerning(ref))
 
     def in_the_way_of_proofs(self) -> list[Finding]:
         """The errors in what stands in for acts: nothing is proved."""
-        return _placed(self._loaded().stand_ins.faults())
+        return placed(self._loaded().stand_ins.faults())
 
     def convert(self, name: str, data: bytes) -> tuple[str, list[str]]:
         """A permission file of an earlier system as a policy, and what is not in it. Raises Invalid."""
@@ -72,6 +72,8 @@ class Shelf:
             raise Invalid(f"{name}:{fault.line}:{fault.column}: {fault.what}; {fault.next}")
         try:
             made = convert_permissions(document.value, prefix=_prefix(name))
+        except Invalid as error:
+            raise Invalid(f"{name}: {error}") from None
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise Invalid(f"{name}: it is not formed as permission files are: {error}") from error
         return made.text, made.notes
@@ -201,7 +203,7 @@ def _prefix(name: str) -> str:
     return "" if stem == "tool" else stem
 
 
-def _placed(findings: list[Finding]) -> list[Finding]:
+def placed(findings: list[Finding]) -> list[Finding]:
     """As a person here would name their places."""
     here = os.getcwd().replace(os.sep, "/") + "/"
     return [replace(one, place=one.place.removeprefix(here)) for one in findings]

@@ -200,8 +200,8 @@ class Gate:
         match await self._lookups.ask(attempt, step, attempt.seat.leg.tree.lease.wrested):
             case Happened(output):
                 return await self._outcomes.succeeded(attempt, Acted(output, adopted=True))
-            case CannotTell(why):
-                raise await self._doubt(attempt, why)
+            case CannotTell(why, said):
+                raise await self._doubt(attempt, why, said)
             case NotHappened():
                 error = StepFailed(ErrorType.UNAVAILABLE, _NOT_FOUND)
                 if attempt.cancelled:
@@ -323,7 +323,9 @@ class Gate:
             if isinstance(answer, Happened):
                 return await self._outcomes.succeeded(attempt, Acted(answer.output, adopted=True))
             if isinstance(answer, CannotTell) or is_abandoned(attempt, error):
-                raise await self._doubt(attempt, f"{error.message}; whether it acted, nobody can tell")
+                raise await self._doubt(
+                    attempt, f"it ended with {error.type}; whether it acted, nobody can tell", error
+                )
             effect = Effect.IDEMPOTENT
         asked = error.retry_after_seconds if isinstance(error, Retryable) else None
         chance = self._clock.chance(1)[0] / 256
@@ -334,8 +336,8 @@ class Gate:
         await self._pausing.for_attempt(attempt, attempt.seat.run.steps[attempt.id].due, error.type)
         return None
 
-    async def _doubt(self, attempt: Attempt, why: str) -> Stopped:
-        await self._outcomes.in_doubt(attempt, why)
+    async def _doubt(self, attempt: Attempt, why: str, said: StepFailed | Retryable | None = None) -> Stopped:
+        await self._outcomes.in_doubt(attempt, why, said)
         return attempt.park(ParkedOn.DOUBT, in_doubt(attempt.seat.run.steps[attempt.id], why))
 
     async def _deny(self, attempt: Attempt) -> None:

@@ -39,6 +39,8 @@ class CannotTell:
     """A person has to look."""
 
     why: str
+    said: StepFailed | Retryable | None = None
+    """in the words of the lookup, which may be about a person: they are no part of `why`"""
 
 
 Answer = Happened | NotHappened | CannotTell
@@ -77,7 +79,7 @@ class Lookups:
         try:
             return _answer(attempt, await self._look_up(attempt))
         except (StepFailed, Retryable) as error:
-            return CannotTell(f"its lookup could not tell: {error.message}")
+            return CannotTell("its lookup could not tell", error)
 
     async def _time_over(self, place: tuple[RunId, StepId, int], step: Step, wrested: bool) -> None:
         """Never longer than the act's whole time, wherever the clock was set. A later leg goes on with the wait."""
@@ -107,4 +109,6 @@ def _answer(attempt: Attempt, said: Any) -> Answer:
         return CannotTell("its lookup answered neither {found: true, output: ...} nor {found: false}")
     contract = attempt.target.output
     fault = breach(contract, value["output"], ErrorType.OUTPUT_CONTRACT) if contract is not None else None
-    return Happened(value["output"]) if fault is None else CannotTell(f"what its lookup found {fault.message}")
+    if fault is None:
+        return Happened(value["output"])
+    return CannotTell("what its lookup found does not meet its contract", fault)

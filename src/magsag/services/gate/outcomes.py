@@ -292,9 +292,10 @@ class Outcomes:
         )
         self._recorder.keep(attempt.seat.leg.tree, attempt.seat.run, fact)
 
-    async def in_doubt(self, attempt: Attempt, why: str) -> None:
-        """Nobody can tell whether it acted: on disk before anybody is shown."""
-        fact = facts.StepInDoubt(at=self._clock.now(), step=attempt.id, reason=why)
+    async def in_doubt(self, attempt: Attempt, why: str, said: StepFailed | Retryable | None) -> None:
+        """Nobody can tell whether it acted: on disk before anybody is shown. `said`: by the act, or by its lookup."""
+        output = None if said is None else error_bytes(said)
+        fact = facts.StepInDoubt(at=self._clock.now(), step=attempt.id, reason=why, output=output)
         await self._committing.surely(attempt, fact, Level.SYNCED)
 
     def late(self, attempt: Attempt, result: object, error: StepFailed | Retryable | None) -> None:

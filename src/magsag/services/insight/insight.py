@@ -170,7 +170,7 @@ class Insight:
             started=step.started_at or None,
             updated=step.at,
             ms=elapsed(step),
-            error=error_of(from_json(step.output)) if step.status is StepStatus.FAILED and step.output else None,
+            error=error_of(from_json(step.output)) if step.status in _WITH_ERROR and step.output else None,
             child=child.id if child else None,
             late=tuple(value(output) for output in step.late),
             spent=step.spent,
@@ -197,6 +197,7 @@ def _fact(stored: Stored, input: object, output: object) -> FactView:
     return FactView(stored.seq, stored.kind, body["at"], body, input, output)
 
 
+_WITH_ERROR: Final = frozenset({StepStatus.FAILED, StepStatus.IN_DOUBT})
 _CHANGES_NO_STEP: Final = frozenset(kind.__name__ for kind in (LateOutcome, SecretUsed, BreakerMoved, DecisionRefused))
 
 

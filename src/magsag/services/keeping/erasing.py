@@ -5,6 +5,7 @@ runs that continue it) are runs of their own; they are named, not touched. Nor a
 """
 
 from collections.abc import Iterator
+from typing import Final
 
 from magsag.domain import facts
 from magsag.domain.errors import Invalid
@@ -16,6 +17,8 @@ from magsag.engine.chain import seal, unseal
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import RunQuery, Store
 from magsag.services.recording.known import known_row
+
+_BY_PEOPLE: Final = frozenset({"ApprovalDecided", "StandingApproved", "StandingRevoked"})
 
 
 @frozen
@@ -29,6 +32,8 @@ class Erased:
     """whose payloads were removed now"""
     is_overwritten: bool
     """False: old bytes may stand in the files until the next vacuum"""
+    words: int
+    """facts that keep a reason which a person wrote"""
     copies: tuple[RunId, ...]
     """runs that took payloads over from this one; they keep them"""
 
@@ -52,7 +57,12 @@ class Erasing:
         at = self._clock.now()
         stones = {one.run: found for one in rows if (found := dict(self._tombstones(one.run, at, by)))}
         done = self._store.erase(run, stones, at) if stones else True
-        return Erased(run, len(rows), sum(map(len, stones.values())), done, tuple(self._copies(run)))
+        words = sum(map(self._words, (one.run for one in rows)))
+        return Erased(run, len(rows), sum(map(len, stones.values())), done, words, tuple(self._copies(run)))
+
+    def _words(self, run: RunId) -> int:
+        """Reasons are part of who decided what, so they stay with the facts."""
+        return sum(bool(getattr(unseal(one), "reason", "")) for one in self._store.read(run) if one.kind in _BY_PEOPLE)
 
     def _tombstones(self, run: RunId, at: int, by: str) -> Iterator[tuple[int, Sealed]]:
         for stored in self._store.read(run):

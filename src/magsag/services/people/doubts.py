@@ -15,6 +15,7 @@ from magsag.domain.facts import StepStatus
 from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId, StepId, child_run_id
 from magsag.domain.manifests import Skill
+from magsag.domain.values import decode
 from magsag.engine.chain import seal, unseal
 from magsag.engine.run import Run, Step
 from magsag.ports.clock import Clock
@@ -40,6 +41,8 @@ class Doubt:
     key: str
     input: Any
     reason: str
+    said: str
+    """what the act or its lookup said, in its words; empty when it said nothing"""
     since: int
     late: tuple[Any, ...]
     """outcomes that came after the step was given up"""
@@ -75,7 +78,10 @@ class Doubts:
         value = [plain(self._store, row.root, data) for data in (step.input, *(fact.output for fact in late))]
         target = step.proposal.target if step.proposal else step.id
         last = doubts[-1]
-        return Doubt(owner.id, row.root, step.id, target, step.key, value[0], last.reason, last.at, tuple(value[1:]))
+        error: Any = decode(last.output or b"{}")
+        said = str(error.get("message", ""))
+        about = (owner.id, row.root, step.id, target, step.key, value[0], last.reason, said)
+        return Doubt(*about, last.at, tuple(value[1:]))
 
     async def resolve(self, run: RunId, path: str, said: Said) -> RunId:
         """Put on record how a doubt ends; the root run, which can be driven on then.

@@ -52,6 +52,8 @@ def _show(doubt: "Doubt") -> None:
 
     note(f"{doubt.target} at step {doubt.step} of run {doubt.run} is in doubt since {iso(doubt.since)}")
     note(f"  why              {doubt.reason}")
+    if doubt.said:
+        note(f"  it said          {doubt.said}")
     note(f"  idempotency key  {doubt.key}")
     note(f"  input            {json_text(doubt.input, indent=False).strip()}")
     for late in doubt.late:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 from magsag.domain.errors import Invalid
-from magsag.domain.facts import RunStatus
+from magsag.domain.facts import ParkedOn, RunStatus
 from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId
 from magsag.surfaces.cli.call import Call
@@ -207,6 +207,9 @@ def _put_parked(call: Call, result: "RunResult") -> int:
     tickets = [one.ticket for one in result.reasons if one.ticket is not None and "approval:question" in one.reason]
     for ticket in tickets:
         note(f"  asks: {call.app.approvals.show(ticket).question}")
+    for one in result.reasons:
+        if one.on is ParkedOn.DOUBT and (said := call.app.doubts.find(result.run, one.step).said):
+            note(f"  it said: {said}")
     for wake in dict.fromkeys(wakes):
         note(f"  {wake}")
     return PARKED

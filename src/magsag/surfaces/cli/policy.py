@@ -26,9 +26,10 @@ def command() -> None:
 @click.pass_obj
 def check(call: Call) -> int:
     """Report every finding in the policies in force and in their tests, and what is in force. Exit 1 with errors."""
+    from magsag.services.desk.shelf import placed
     from magsag.surfaces.cli.catalog import finding_document
 
-    findings, about = call.app.rulebook.findings(), call.app.rulebook.describe()
+    findings, about = placed(call.app.rulebook.findings()), call.app.rulebook.describe()
     is_sound = about["broken"] is None and not any(one.severity == "error" for one in findings)
     if call.wants_json:
         put_json({**about, "findings": [finding_document(one) for one in findings]})
@@ -81,7 +82,9 @@ def test(call: Call) -> int:
 
     A table with a fault, or policies that cannot be used, are exit 1 as well; no case at all is exit 2.
     """
-    results, faults = call.app.rulebook.test(), call.app.rulebook.faults()
+    from magsag.services.desk.shelf import placed
+
+    results, faults = call.app.rulebook.test(), placed(call.app.rulebook.faults())
     if not results and not faults:
         raise Invalid("there are no cases; write a file of `kind: policy_test` beside the policies, see docs/policy.md")
     failed = [one for one in results if not one.passed]

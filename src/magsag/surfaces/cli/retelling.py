@@ -154,6 +154,11 @@ def erase(call: Call, run: str, yes: bool) -> None:
             note("old bytes stand in the server's files until its vacuum has passed: docs/storage.md")
         else:
             note("others are at work: old bytes may stand in the ledger's files until the next `magsag data vacuum`")
+    if gone.words:
+        said = (
+            "1 reason that a person wrote stays" if gone.words == 1 else f"{gone.words} reasons that people wrote stay"
+        )
+        note(f"{said} with the decision: magsag audit log --run {id} --json")
     for copy in gone.copies:
         note(f"run {copy} took payloads over from it, and keeps them until it is erased too")
 
