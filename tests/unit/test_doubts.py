@@ -133,7 +133,8 @@ def test_what_an_act_in_doubt_said_is_shown_and_can_be_erased(tmp_path: Path, mo
     app = bench.process()
     assert app.doubts.find(R, "once#1").said == "no answer about Zelda"
     (step,) = app.insight.show(R).steps
-    assert step.error is not None and step.error.message == "no answer about Zelda"
+    assert step.error is not None
+    assert step.error.message == "no answer about Zelda"
     bench.time.run(app.doubts.resolve(R, "once#1", Said(StepStatus.FAILED, "maria")))
     assert bench.resume(app).status is RunStatus.FAILED
     assert app.erasing.erase(R, "maria").words == 0
