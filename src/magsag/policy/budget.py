@@ -30,6 +30,9 @@ from magsag.domain.ids import RunId, StepId
 _FIRST_DAY: Final = date(1970, 1, 1)
 _DAY: Final = 86_400_000_000
 """in microseconds"""
+_CALLS: Final = Unit.CALLS.value
+_SECONDS: Final = Unit.SECONDS.value
+_MICRO: Final = SMALLEST[Unit.SECONDS]
 WARN_AT: Final = 0.8
 """the part of a cap from which on people are warned, unless a manifest says otherwise"""
 
@@ -37,7 +40,7 @@ WARN_AT: Final = 0.8
 def worst_case(declared: Amounts, seconds: float) -> dict[str, int]:
     """The most that one attempt may cost, by unit; units of which nothing is declared are missing, and those of
     which it is more than any cap can hold."""
-    worst = {Unit.CALLS.value: 1, Unit.SECONDS.value: round(seconds * SMALLEST[Unit.SECONDS]), **declared}
+    worst = {_CALLS: 1, _SECONDS: round(seconds * _MICRO), **declared}
     return {unit: amount for unit, amount in worst.items() if amount <= MOST}
 
 

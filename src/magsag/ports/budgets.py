@@ -48,5 +48,8 @@ class Budgets(Protocol):
     def caps(self) -> list[Cap]:
         """Every limit that was ever set, the oldest first."""
 
+    def newest_caps(self) -> list[Cap]:
+        """Of each scope and unit the one that was set last, the oldest first."""
+
     def set_cap(self, cap: Cap) -> bool:
         """Put the next one on record, synced; False when another was set meanwhile, and `n` is no longer the next."""

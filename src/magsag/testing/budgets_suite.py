@@ -117,6 +117,15 @@ class BudgetsSuite:
             (1, 10, "ann"), (2, 20, "ann"), (3, 5, "ann"), (4, None, "ann"),
         ]  # fmt: skip
 
+    def test_of_each_scope_and_unit_the_newest_cap_is_told(self, store: Store) -> None:
+        assert store.newest_caps() == []
+        daily = replace(ALL, scope="day")
+        for n, (budget, amount) in enumerate([(ALL, 10), (daily, 7), (ALL, 20), (daily, None)], 1):
+            assert cap(store, n, budget, amount)
+        assert [(one.n, one.scope, one.cap) for one in store.newest_caps()] == [
+            (3, "organisation", 20), (4, "day", None),
+        ]  # fmt: skip
+
     def test_a_vacuum_keeps_what_runs_shared(self, store: Store) -> None:
         cap(store, 1, ALL, 10)
         lease = begin(store)

@@ -31,6 +31,9 @@ class BudgetingPart:
     def caps(self) -> list[Cap]:
         return [cap_of(row) for row in self._reads.all("caps")]
 
+    def newest_caps(self) -> list[Cap]:
+        return [cap_of(row) for row in self._reads.all("newest_caps")]
+
     def _require_open(self) -> None:
         if (closure := closure_of(self._reads.one("standing"))) is not None:
             raise LedgerClosed(closure.why())

@@ -50,6 +50,9 @@ class MemoryBudgets:
     def caps(self) -> list[Cap]:
         return list(self._caps)
 
+    def newest_caps(self) -> list[Cap]:
+        return sorted({(cap.scope, cap.unit): cap for cap in self._caps}.values(), key=lambda cap: cap.n)
+
     def set_cap(self, cap: Cap) -> bool:
         if cap.n != len(self._caps) + 1:
             return False

@@ -67,6 +67,10 @@ class MemoryReading(MemoryPart):
         with self._lock:
             return self._money.caps()
 
+    def newest_caps(self) -> list[Cap]:
+        with self._lock:
+            return self._money.newest_caps()
+
     def seqs(self, roots: Sequence[RunId]) -> dict[RunId, int]:
         with self._lock:
             return {root: self._runs[root].seq for root in roots if root in self._runs}

@@ -117,7 +117,7 @@ class BudgetBook:
             raise Refused(f"--as {by.id}: {who}: a claim does not change that")
 
     def _newest(self) -> dict[tuple[str, str], Cap]:
-        return {(cap.scope, cap.unit): cap for cap in self._store.caps()}
+        return {(cap.scope, cap.unit): cap for cap in self._store.newest_caps()}
 
 
 def view_of(row: BudgetRow) -> BudgetView:

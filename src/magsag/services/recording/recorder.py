@@ -137,7 +137,9 @@ class Recorder:
         begun_before = bool(facts) and not tickets and all(self._is_outcome(run, fact) for fact in facts)
         for fact in facts:
             self._propose(tree, run, fact)
-        pending = self._pending.setdefault(run.id, _Pending(tree))
+        pending = self._pending.get(run.id)
+        if pending is None:
+            pending = self._pending[run.id] = _Pending(tree)
         done = Commit(loop=asyncio.get_running_loop())
         if begun_before:
             ended = {fact.step for fact in facts if isinstance(fact, StepSucceeded | StepFailed)}
@@ -146,13 +148,12 @@ class Recorder:
         pending.create = create or pending.create
         pending.change = change or pending.change
         pending.release = release or pending.release
-        pending.records.extend(records)
-        pending.tickets.extend(tickets)
-        pending.leans.extend(leans)
-        pending.beside.extend(beside)
-        self._level = max(self._level, level)
-        self._waiting.append(done)
-        self._flush_soon()
+        if records or tickets or leans or beside:
+            pending.records.extend(records)
+            pending.tickets.extend(tickets)
+            pending.leans.extend(leans)
+            pending.beside.extend(beside)
+        self._await(done, level)
         return done
 
     def intend(
@@ -163,9 +164,7 @@ class Recorder:
             raise tree.lost
         proposed = Proposed(tree, run, fact, write(seal(fact, self._clock.chance(16))), self.heard)
         done = Intent(loop=asyncio.get_running_loop()).about(proposed)
-        self._level = max(self._level, level)
-        self._waiting.append(done)
-        self._flush_soon()
+        self._await(done, level)
         return done
 
     def append(self, tree: Tree, run: Run, fact: Fact) -> None:
@@ -181,15 +180,19 @@ class Recorder:
         """Wait until everything proposed so far is written; errors show in the trees."""
         while self._pending or self._in_flight is not None:
             done = Commit(loop=asyncio.get_running_loop())
-            self._waiting.append(done)
-            self._level = max(self._level, Level.WRITTEN)
-            self._flush_soon()
+            self._await(done, Level.WRITTEN)
             await asyncio.wait([done])
 
     def close(self) -> None:
         """Let the writing thread go."""
         if self._thread is not None:
             self._thread.shutdown()
+
+    def _await(self, done: Commit, level: Level) -> None:
+        """The next commit has at least this level, and ends it."""
+        self._level = max(self._level, level)
+        self._waiting.append(done)
+        self._flush_soon()
 
     def _propose(self, tree: Tree, run: Run, fact: Fact) -> None:
         if tree.lost is not None:
@@ -348,7 +351,7 @@ def _write(run: RunId, item: _Pending, now: int) -> Write:
         item.blobs,
         item.records,
         item.tickets,
-        leans=[replace(leaning, at=now) for leaning in item.leans],
+        leans=[replace(leaning, at=now) for leaning in item.leans] if item.leans else (),
         settles=item.settles,
     )
 

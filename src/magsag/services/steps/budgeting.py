@@ -73,8 +73,8 @@ class Budgeting:
 
     def _in_force(self, now: int) -> tuple[tuple[str, str], ...]:
         if self._read_at is None or not 0 <= now - self._read_at < _FRESH:
-            newest = {(cap.scope, cap.unit): cap.cap for cap in self._budgets.caps()}
-            self._caps = tuple(named for named, cap in newest.items() if cap is not None)
+            newest = self._budgets.newest_caps()
+            self._caps = tuple((cap.scope, cap.unit) for cap in newest if cap.cap is not None)
             self._read_at = now
         return self._caps
 

@@ -497,6 +497,10 @@ select run, step, budget, amount from reservations order by run, step, budget;
 -- caps: every limit that was ever set
 select n, scope, unit, cap, at, by, proof, people, reason from caps order by n;
 
+-- newest_caps: of each scope and unit
+select n, scope, unit, cap, at, by, proof, people, reason from caps
+where n in (select max(n) from caps group by scope, unit) order by n;
+
 -- last_cap: the number of the newest
 select coalesce(max(n), 0) from caps;
 

@@ -391,6 +391,10 @@ select run, step, budget, amount from reservations order by run, step, budget;
 -- caps: every limit that was ever set
 select n, scope, unit, cap, at, by, proof, people, reason from caps order by n;
 
+-- newest_caps: of each scope and unit
+select n, scope, unit, cap, at, by, proof, people, reason from caps
+where n in (select max(n) from caps group by scope, unit) order by n;
+
 -- put_cap: the next one, unless another was set meanwhile
 insert into caps(n, scope, unit, cap, at, by, proof, people, reason)
 select %s::bigint, %s, %s, %s::bigint, %s::bigint, %s, %s, %s, %s
