@@ -19,7 +19,8 @@ from magsag.domain.facts import (
     StepStatus,
 )
 from magsag.domain.ids import RunId, StepId
-from magsag.engine.run import Run, Step, evolve, wake
+from magsag.engine.evolve import evolve
+from magsag.engine.run import Run, Step, wake
 from magsag.engine.table import CHANGES_NOTHING, ENDS, STEP_MOVES, Illegal
 from tests.unit.examples import (
     ALLOWED,

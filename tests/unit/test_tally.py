@@ -13,7 +13,8 @@ from magsag.domain.errors import ErrorType
 from magsag.domain.facts import Count, Decision, Proposal, StepDone, StepStarted, Verdict
 from magsag.domain.ids import RunId, StepId
 from magsag.engine.chain import seal, unseal
-from magsag.engine.run import Run, evolve
+from magsag.engine.evolve import evolve
+from magsag.engine.run import Run
 from magsag.policy.rules import Counted
 from magsag.ports.ledger import TicketQuery
 from magsag.services.people.approvals import Decision as ApprovalDecision

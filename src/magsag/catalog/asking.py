@@ -1,5 +1,6 @@
 """What a rule's `approval` asks for, with the findings about what no ticket could ever meet."""
 
+from magsag.catalog.document import Pointer
 from magsag.catalog.references import did_you_mean
 from magsag.catalog.survey import Candidate, Survey
 from magsag.domain.approval import ApprovalRule, OnExpire
@@ -7,8 +8,6 @@ from magsag.domain.facts import Decision
 from magsag.domain.manifests import Policy
 from magsag.domain.manifests.policy import Approval, Rule
 from magsag.policy.people import People
-
-Pointer = tuple[str | int, ...]
 
 
 def asked_of(candidate: Candidate, pointer: Pointer, rule: Rule) -> ApprovalRule | None:

@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+from magsag.catalog.document import Pointer
 from magsag.catalog.outputs import COUNT, TEXT, Schema, Target
-from magsag.catalog.steps import Level, Pointer
+from magsag.catalog.steps import Level
 from magsag.domain.condition import CheckedCondition, ConditionInvalid, Conditions
 from magsag.domain.effects import Effect
 from magsag.domain.frozen import frozen

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from magsag.catalog.asking import asked_of
 from magsag.catalog.bundle import Bundle
+from magsag.catalog.document import Pointer
 from magsag.catalog.findings import Finding, Notes
 from magsag.catalog.frozen import content_hash
 from magsag.catalog.patterns import Exact, Glob, Named, pattern
@@ -25,7 +26,6 @@ from magsag.domain.verdicts import QUESTION
 from magsag.policy.rules import CompiledRule, Counted, Policies
 from magsag.policy.windows import Window
 
-Pointer = tuple[str | int, ...]
 _OTHERS: Final = KIND_FOLDERS.keys() - {"policies"} | {"contracts"}
 _EVERYTHING: Final = pattern("*")
 _WAITS: Final = (Exact("sleep"), pattern("event:*"), Exact(QUESTION))

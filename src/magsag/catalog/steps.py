@@ -10,6 +10,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 from typing import Final, NamedTuple
 
+from magsag.catalog.document import Pointer
 from magsag.catalog.outputs import Schema, Target, object_of, outputs_of
 from magsag.catalog.waiting import circles
 from magsag.domain.condition import CheckedCondition, ConditionInvalid, Conditions
@@ -17,7 +18,6 @@ from magsag.domain.graph import Graph, Node, Template
 from magsag.domain.manifests.flow import Fallback, FlowStep
 from magsag.domain.shapes import Shape
 
-Pointer = tuple[str | int, ...]
 Report = Callable[[Pointer, int, str], None]
 Names = Mapping[str, object]
 

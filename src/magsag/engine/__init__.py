@@ -1,1 +1,1 @@
-"""The run as a pure state machine: `evolve`, `advance` (engine.plan) and `wanted`."""
+"""The run as a pure state machine: `evolve`, `advance` (engine.plan) and `wanted` (engine.recovery)."""

@@ -14,7 +14,8 @@ from magsag.domain.ids import TENANT, RunId, child_run_id
 from magsag.domain.large import MARK_BYTES
 from magsag.domain.sealed import Fault, Stored
 from magsag.engine.chain import unseal
-from magsag.engine.run import Run, evolve
+from magsag.engine.evolve import evolve
+from magsag.engine.run import Run
 from magsag.ports.ledger import RunRow
 from magsag.ports.standing_approvals import StandingRow
 from magsag.services.recording.parcel import marks

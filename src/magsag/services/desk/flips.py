@@ -20,7 +20,8 @@ from magsag.domain.manifests import Agent
 from magsag.domain.sealed import Stored
 from magsag.domain.verdicts import BUILT_IN, START
 from magsag.engine.chain import unseal
-from magsag.engine.run import Run, evolve
+from magsag.engine.evolve import evolve
+from magsag.engine.run import Run
 from magsag.policy.delegation import CHILDREN, CYCLE, DEPTH
 from magsag.policy.judge import judge
 from magsag.policy.record import PLAIN, Traits

@@ -15,7 +15,8 @@ from magsag.domain.facts import RunStatus
 from magsag.domain.ids import RunId
 from magsag.engine.chain import unseal
 from magsag.engine.closing import closing
-from magsag.engine.run import Run, evolve, wake
+from magsag.engine.evolve import evolve
+from magsag.engine.run import Run, wake
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Change, Lease, Occupied, RunQuery, Store, Write
 from magsag.ports.runner import Busy, Finished, Parked, Told, Yielded

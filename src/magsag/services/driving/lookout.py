@@ -12,7 +12,7 @@ from magsag.domain.errors import StoreBroken
 from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId
 from magsag.engine.chain import unseal
-from magsag.engine.run import evolve
+from magsag.engine.evolve import evolve
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Ledger
 from magsag.services.steps.beginnings import started_of

@@ -14,7 +14,8 @@ from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId, StepId, child_run_id
 from magsag.domain.values import decode
 from magsag.domain.verdicts import is_not_performed
-from magsag.engine.run import Run, Step, evolve, wake
+from magsag.engine.evolve import evolve
+from magsag.engine.run import Run, Step, wake
 from magsag.engine.table import ENDS
 
 _FLOW_STEP: Final = re.compile(r"(?:[a-z][a-z0-9_]*\.\d+/)*([a-z][a-z0-9_]*)(?:\.\d+)?")

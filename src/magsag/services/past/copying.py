@@ -10,7 +10,8 @@ from magsag.domain.ids import RunId, child_run_id
 from magsag.domain.large import LARGE_BYTES, MARK_BYTES
 from magsag.domain.values import decode
 from magsag.engine.chain import link, seal
-from magsag.engine.run import Run, evolve
+from magsag.engine.evolve import evolve
+from magsag.engine.run import Run
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Change, Lease, Sealed, Store, Write
 from magsag.services.recording.driven import Tree

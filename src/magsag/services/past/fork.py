@@ -21,7 +21,8 @@ from magsag.domain.settings import Mode, Settings
 from magsag.domain.values import encode_known
 from magsag.domain.verdicts import START
 from magsag.engine.chain import unseal
-from magsag.engine.run import Run, Step, evolve
+from magsag.engine.evolve import evolve
+from magsag.engine.run import Run, Step
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Change, Declined, RunQuery, RunRow, Store
 from magsag.services.gate.objectives import Objectives

@@ -30,6 +30,7 @@ from magsag.services.people.answerable import why_unanswerable
 from magsag.services.people.places import has_ended, require_known, require_open
 from magsag.services.people.refusals import Refusals, Wanted, Who
 from magsag.services.people.standing_approvals import Beforehand, StandingApprovals
+from magsag.services.recording.known import the_one
 from magsag.services.recording.large import plain
 from magsag.services.steps.beginnings import read_run
 from magsag.services.steps.bundles import Bundles
@@ -98,13 +99,7 @@ class Approvals:
     def find(self, prefix: str) -> str:
         """The ticket that is meant by the beginning of its id. Raises Invalid."""
         found = self._store.tickets(TicketQuery(prefix=prefix, limit=5)) if prefix else []
-        if len(found) == 1 or (found and found[0].id == prefix):
-            return found[0].id
-        if not found:
-            raise Invalid(
-                f"approval {prefix!r} is not in the ledger: `magsag approval list --all` shows those that are"
-            )
-        raise Invalid(f"approval {prefix!r} could be any of {', '.join(row.id for row in found)}: write more of its id")
+        return the_one([row.id for row in found], prefix, "approval", "magsag approval list --all")
 
     def show(self, id: str) -> TicketView:
         """One ticket, with the arguments, and whose word did not count. Raises Invalid."""

@@ -24,6 +24,7 @@ from magsag.ports.clock import Clock
 from magsag.ports.ledger import Store, TicketRow, Write, Written
 from magsag.ports.standing_approvals import StandingQuery, StandingRow
 from magsag.services.people.refusals import Refusals, Wanted, Who
+from magsag.services.recording.known import the_one
 from magsag.services.steps.beginnings import read_run, started_of
 from magsag.services.steps.bundles import Bundles
 from magsag.services.steps.tickets import Kept
@@ -109,14 +110,7 @@ class StandingApprovals:
     def find(self, prefix: str) -> str:
         """The one that is meant by the beginning of its id. Raises Invalid."""
         found = self._store.standing_approvals(StandingQuery(prefix=prefix, limit=5)) if prefix else []
-        if len(found) == 1 or (found and found[0].id == prefix):
-            return found[0].id
-        if not found:
-            raise Invalid(
-                f"standing approval {prefix!r} is not in the ledger: `magsag approval standing list --all` shows them"
-            )
-        ids = ", ".join(row.id for row in found)
-        raise Invalid(f"standing approval {prefix!r} could be any of {ids}: write more of its id")
+        return the_one([row.id for row in found], prefix, "standing approval", "magsag approval standing list --all")
 
     def revoke(self, id: str, who: Who, reason: str = "") -> StandingView:
         """End it now; anybody in people.yaml may, since that takes a right away. Raises Refused, Invalid.

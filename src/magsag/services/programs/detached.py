@@ -17,7 +17,8 @@ from magsag.domain.large import MARK_BYTES
 from magsag.domain.values import encode_known
 from magsag.domain.verdicts import DETACH
 from magsag.engine.chain import seal, unseal
-from magsag.engine.run import Run, Step, evolve
+from magsag.engine.evolve import evolve
+from magsag.engine.run import Run, Step
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Store, Write
 from magsag.services.programs.below import error_below, started_below

@@ -23,7 +23,8 @@ from magsag.domain.facts import ENDS, Fact
 from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId, StepId
 from magsag.engine.chain import unseal
-from magsag.engine.run import Run, evolve
+from magsag.engine.evolve import evolve
+from magsag.engine.run import Run
 from magsag.policy.budget import settled, worst_of
 from magsag.ports.ledger import RunQuery, Store
 from magsag.services.driving.runs import Order, Runs

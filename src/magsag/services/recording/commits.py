@@ -15,7 +15,8 @@ from magsag.domain.facts import Fact, StepStarted
 from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId
 from magsag.domain.sealed import Sealed
-from magsag.engine.run import Run, evolve
+from magsag.engine.evolve import evolve
+from magsag.engine.run import Run
 from magsag.ports.ledger import Declined, Record, Write, Written
 from magsag.services.recording.driven import Tree
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from magsag.domain.effects import Level
 from magsag.domain.facts import Fact
 from magsag.domain.ids import RunId
-from magsag.engine.run import Run, evolve
+from magsag.engine.evolve import evolve
+from magsag.engine.run import Run
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Change, Ledger, NewRun, Write
 from magsag.services.recording.driven import Tree

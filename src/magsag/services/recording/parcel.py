@@ -19,7 +19,8 @@ from magsag.domain.large import MARK, MARK_BYTES
 from magsag.domain.sealed import Fault, Stored
 from magsag.domain.values import decode
 from magsag.engine.chain import is_blob, unseal, verify
-from magsag.engine.run import Run, evolve
+from magsag.engine.evolve import evolve
+from magsag.engine.run import Run
 
 FORM: Final = 1
 

@@ -21,7 +21,8 @@ from magsag.domain.facts import Fact, StepFailed, StepStarted, StepStatus, StepS
 from magsag.domain.ids import RunId, StepId
 from magsag.engine.chain import seal
 from magsag.engine.charging import charged, settles
-from magsag.engine.run import Run, evolve
+from magsag.engine.evolve import evolve
+from magsag.engine.run import Run
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Change, Declined, Ledger, NewRun, Record, Sealed, TicketRow, Write, Written
 from magsag.ports.standing_approvals import Leaning

@@ -6,7 +6,8 @@ from magsag.domain import facts
 from magsag.domain.errors import Invalid
 from magsag.domain.ids import TENANT, RunId
 from magsag.engine.chain import unseal
-from magsag.engine.run import Run, evolve
+from magsag.engine.evolve import evolve
+from magsag.engine.run import Run
 from magsag.ports.ledger import Ledger, NewRun
 from magsag.services.steps.seat import Seat
 

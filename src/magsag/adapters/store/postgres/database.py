@@ -12,21 +12,18 @@ from contextlib import contextmanager, suppress
 from typing import Any, Final, NoReturn
 
 import psycopg
-from psycopg import generators
-from psycopg.pq import ExecStatus
-from psycopg.pq.abc import PGresult
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from magsag.adapters.store.postgres.connection import Connection, configure, connect, is_whole
 from magsag.adapters.store.postgres.encoding import Parameter
 from magsag.adapters.store.postgres.failures import broken
 from magsag.adapters.store.postgres.migrations import bring_up_to_date
+from magsag.adapters.store.postgres.prepared import called, prepare
 from magsag.adapters.store.postgres.statements import statements
 from magsag.adapters.store.postgres.target import Target
 from magsag.domain.errors import StoreBroken
 
 _READERS: Final = 4
-_BINARY: Final = 1
 _SLOW_SECONDS: Final = 1.0
 """an old connection says at once that it is gone; what takes longer is a network that is silent"""
 _GLANCE_SECONDS: Final = 1.0
@@ -222,31 +219,6 @@ class Database:
 
 _TRY_AGAIN: Final = (psycopg.errors.UniqueViolation, psycopg.errors.DeadlockDetected)
 """two writers met; nothing of this one has happened"""
-
-
-def prepare(connection: Connection, name: str, query: str, parameters: Sequence[Parameter]) -> None:
-    """Have a statement for parameters of these types ready under a name. Raises psycopg.Error."""
-    types = [parameter.oid for parameter in parameters]
-    connection.pgconn.send_prepare(name.encode(), query.encode(), types)
-    _require_done(connection)
-
-
-def called(connection: Connection, name: str, parameters: Sequence[Parameter]) -> list[tuple[bytes | None, ...]]:
-    """The rows of a prepared statement, in binary both ways. Raises psycopg.Error."""
-    data = [parameter.data for parameter in parameters]
-    connection.pgconn.send_query_prepared(name.encode(), data, [_BINARY] * len(data), _BINARY)
-    result = _require_done(connection)
-    columns = range(result.nfields)
-    return [tuple(result.get_value(row, column) for column in columns) for row in range(result.ntuples)]
-
-
-def _require_done(connection: Connection) -> PGresult:
-    """The one result of what was sent; a server that dies says so in several. Raises psycopg.Error."""
-    results: list[PGresult] = connection.wait(generators.execute(connection.pgconn))
-    for result in results:
-        if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
-            raise psycopg.errors.error_from_result(result)
-    return results[0]
 
 
 @contextmanager

@@ -7,9 +7,9 @@ passed and their room is used again, and logs and backups of it as long as their
 from collections.abc import Mapping
 
 from magsag.adapters.store.postgres.batch import committed
-from magsag.adapters.store.postgres.database import called, prepare
 from magsag.adapters.store.postgres.encoding import integer
 from magsag.adapters.store.postgres.part import Part
+from magsag.adapters.store.postgres.prepared import called, prepare
 from magsag.adapters.store.tombstones import require_all
 from magsag.domain.ids import RunId
 from magsag.domain.sealed import Sealed
