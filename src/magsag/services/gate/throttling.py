@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from magsag.domain.breaking import BreakerMoved, BreakerState
 from magsag.domain.errors import Broken, ErrorType, Retryable, StepFailed
 from magsag.domain.ids import StepId
+from magsag.domain.verdicts import START
 from magsag.engine.retry import retry_delay
 from magsag.policy.breaker import FAILURES, Breaker, Shut
 from magsag.policy.throttle import Declared, Later, Limited, Throttle, settle, withdraw
@@ -42,13 +43,13 @@ class Throttling:
         throttled, caller = attempt.target.throttled, caller_of(attempt.seat.run.id, attempt.id, attempt.number)
         assert throttled is not None
         lasts = attempt.target.timeout_seconds or self._step_seconds
-        answer, now, tries = take(self._store, throttled, caller, lasts)
+        answer, now = take(self._store, throttled, caller, lasts)
         if isinstance(answer, Shut):
             return shut_out(throttled, answer, attempt.number - 1)
         if isinstance(answer, Later):
             return self._later(throttled, answer, attempt, now)
         attempt.admission = Admission(caller, answer.epoch)
-        if tries:
+        if answer.is_probe and not _is_told(attempt):
             why = "its time is over: this call tries"
             self.moved(attempt.seat, attempt.id, throttled.name, BreakerState.HALF_OPEN, why)
         return None
@@ -146,6 +147,12 @@ class Throttling:
             _log.info("%s: step %s waits %.3f s for its %s", throttled.name, attempt.id, delay, later.by.value)
             return delay
         return too_many(throttled, later, now)
+
+
+def _is_told(attempt: Attempt) -> bool:
+    """Whether it is on record that this call tries: objectives have let the run start for that."""
+    started = attempt.seat.run.started
+    return attempt.id == START and started is not None and started.verdict is not None
 
 
 def too_many(throttled: Declared, later: Later, now: int) -> StepFailed:

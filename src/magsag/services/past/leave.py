@@ -23,10 +23,10 @@ def require_leave(store: Throttles, manifest: Agent | Flow, fork: RunId, step_se
     if throttled is None:
         return
     seconds = manifest.timeout if isinstance(manifest, Agent) else None
-    answer, now, tries = take(store, throttled, caller_of(fork, START, 1), seconds or step_seconds)
+    answer, now = take(store, throttled, caller_of(fork, START, 1), seconds or step_seconds)
     if isinstance(answer, Shut):
         raise Refused(shut_out(throttled, answer).message)
     if isinstance(answer, Later):
         raise Refused(too_many(throttled, answer, now).message)
-    if tries:
+    if answer.is_probe:
         log_moved(throttled.name, BreakerState.HALF_OPEN, "its time is over: this fork tries", f"run {fork}")

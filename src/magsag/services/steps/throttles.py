@@ -36,11 +36,9 @@ def change(store: Throttles, name: str, changed: Callable[[Throttle, int], Throt
     raise _hurried(name)
 
 
-def take(
-    store: Throttles, throttled: Declared, caller: str, seconds: float
-) -> tuple[Admitted | Shut | Later, int, bool]:
-    """Ask for leave, for so long at most: the answer, the store's time, and whether the caller is the first to hear
-    that it tries an open breaker. Raises StoreBroken, and nothing is let through."""
+def take(store: Throttles, throttled: Declared, caller: str, seconds: float) -> tuple[Admitted | Shut | Later, int]:
+    """Ask for leave, for so long at most: the answer, and the store's time. Raises StoreBroken: nothing is let
+    through."""
     answers: list[tuple[Admitted | Shut | Later, int]] = []
 
     def taken(throttle: Throttle, now: int) -> Throttle:
@@ -48,10 +46,8 @@ def take(
         answers.append((answer, now))
         return answer.throttle if isinstance(answer, Admitted) else throttle
 
-    before, _ = change(store, throttled.name, taken)
-    answer, now = answers[-1]
-    tries = isinstance(answer, Admitted) and answer.is_probe and before.breaker.probe != caller
-    return answer, now, tries
+    change(store, throttled.name, taken)
+    return answers[-1]
 
 
 def log_moved(name: str, state: BreakerState, reason: str, whose: str) -> None:
