@@ -4,7 +4,6 @@
 """
 
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -14,7 +13,7 @@ import click
 from magsag.domain.errors import Broken, Invalid, MagsagError, Refused, StepFailed
 from magsag.services.recording.masking import RESOLVED
 from magsag.surfaces.cli.call import Call
-from magsag.surfaces.cli.signals import raise_interrupt
+from magsag.surfaces.cli.signals import listen_for_termination
 from magsag.surfaces.cli.writing import complain, note, say, silence_stdout
 
 YES: Final = 0
@@ -27,7 +26,7 @@ INTERRUPTED: Final = 130
 
 def guarded(command: click.Command, arguments: Sequence[str], call: Call) -> int:
     """Run the command; turn whatever comes out of it into an exit code and at most one message."""
-    signal.signal(signal.SIGTERM, raise_interrupt)
+    listen_for_termination()
     try:
         code = _invoke(command, arguments, call)
         if sys.stdout is not None:

@@ -17,13 +17,27 @@ if TYPE_CHECKING:
 _SIGNALS: Final = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
+_early: Final[list[int]] = []
+"""signals of this command that came while nobody listened"""
+
+
 def raise_interrupt(number: int, frame: FrameType | None) -> None:
-    """What SIGTERM does while no run is driven: the same as Ctrl-C."""
+    """What SIGTERM does while no run is driven: the same as Ctrl-C.
+
+    Code that is not Python's may drop what a callback of it raises, so the signal is remembered as well.
+    """
+    _early.append(number)
     raise KeyboardInterrupt
 
 
+def listen_for_termination() -> None:
+    """From now on SIGTERM interrupts the command that begins here."""
+    _early.clear()
+    signal.signal(signal.SIGTERM, raise_interrupt)
+
+
 class Signals:
-    """Listens while a run is driven."""
+    """Listens while a run is driven. Entering it raises KeyboardInterrupt when the process was told to stop before."""
 
     def __init__(self, interrupt: Callable[[], None], hint: Callable[[], str], exit_code: int) -> None:
         """`hint` says what becomes of the run when it is stopped at once."""
@@ -38,6 +52,9 @@ class Signals:
         for number in _SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:  # nohup and the like are obeyed
                 self._before[number] = signal.signal(number, self._handle)
+        if _early:
+            self.__exit__(None, None, None)
+            raise KeyboardInterrupt  # once more: the first time it was dropped
         return self
 
     def __exit__(
