@@ -238,7 +238,7 @@ def test_an_old_copy_of_the_ledger_repeats_nothing_before_a_person_says_so(team:
     assert "run first is not driven: the anchors hold" in json.loads(refused.out)["error"]
     assert magsag("agent", "run", "--resume", FIRST, cwd=team.folder).code == 4
     accepted = magsag("data", "accept", cwd=team.folder)
-    assert (accepted.code, accepted.out) == (0, "run first: nothing of it holds\n1 accepted\n")
+    assert (accepted.code, accepted.out) == (0, "run first: nothing of it was vouched for\n1 accepted\n")
     assert magsag(*once, cwd=team.folder).code == 0
     assert list(team.sink.count("mail").values()) == [2], "as the person was told; the key is the same"
     team.ends(FIRST)

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from magsag.ports.ledger import Change, Lease, Write
 from magsag.testing.sample_runs import RUN, SYNCED, append, begin, done, end, ended, new_run, park, started
 
 OTHER = RunId(f"{RUN}2")
+GONE = "are gone, though runs have ended"
+Lose = Callable[[Path], object]
 
 
 @pytest.fixture
@@ -119,3 +121,47 @@ def test_a_line_that_was_changed_or_torn_off_is_no_word_on_a_run(path: Path) -> 
         file.write(b'{"n":9,"runs":[["%s",99,"00"]],"prev":"","hash":"wrong"}\n{"runs":[["%s",' % ((RUN.encode(),) * 2))
     with closing(SqliteStore(path)) as store:
         taken(store)
+
+
+def rested(path: Path) -> Path:
+    """A ledger with a run that has ended and one that is parked; its anchors."""
+    with closing(SqliteStore(path)) as store:
+        park(store, begin(store), due=5)
+        end(store, begin(store, OTHER))
+        end(store, begin(store, RunId("last")))
+    return path.with_name("anchors.log")
+
+
+@pytest.mark.parametrize("lose", [Path.unlink, lambda path: path.write_bytes(b"")], ids=["gone", "emptied"])
+def test_without_its_anchors_no_older_run_is_driven_before_somebody_accepts_that(path: Path, lose: Lose) -> None:
+    lose(rested(path))
+    with closing(SqliteStore(path)) as store:
+        with pytest.raises(StoreBroken, match=GONE):
+            taken(store)
+        end(store, begin(store, RunId("new")))
+    with closing(SqliteStore(path)) as store:
+        with pytest.raises(StoreBroken, match=GONE):
+            taken(store)
+        assert store.accept("ann").keys() == {OTHER}
+        taken(store)
+        assert store.check() == []
+        verified = store.verify()
+        assert verified.anchors is not None
+        assert verified.anchors.accepted == (("ann", 1),)
+        assert store.accept("ann") == {}
+
+
+def test_before_anything_has_ended_a_run_needs_no_anchors(path: Path) -> None:
+    with closing(SqliteStore(path)) as store:
+        park(store, begin(store), due=5)
+    path.with_name("anchors.log").unlink()
+    with closing(SqliteStore(path)) as store:
+        taken(store)
+
+
+def test_anchors_that_are_no_file_are_refused_and_not_read(path: Path) -> None:
+    rested(path)
+    with closing(SqliteStore(path, Path("/dev/zero"))) as store:
+        for act in (store.check, store.describe, lambda: taken(store), lambda: end(store, begin(store, RunId("new")))):
+            with pytest.raises(StoreBroken, match="this is no regular file"):
+                act()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Final
 
 from magsag.adapters.store.claims import Claims
 from magsag.domain.facts import ENDS
@@ -9,6 +10,11 @@ from magsag.domain.ids import RunId
 from magsag.domain.sealed import Fault, Stored
 from magsag.ports.auditing import Reach
 from magsag.ports.ledger import RunRow
+
+_RESTORE: Final = (
+    "restore the file from a backup; if it is lost, look outside, then `magsag data accept` begins another"
+)
+_OR: Final = ", unless another ledger writes to this file too"
 
 
 def against_anchors(row: RunRow, facts: list[Stored], claims: Claims, owed: bool) -> Iterator[Fault]:
@@ -42,12 +48,12 @@ def missing(
     Who holds the ledger against a copy does not take the ledger's own word for what it may lack.
     """
     if not claims.exists and any(row.status in ENDS and row.run not in owed for row in runs.values()):
-        yield Fault(str(path), "the anchors are missing, though runs have ended; restore the file from a backup")
+        yield Fault(str(path), f"the anchors are missing, though runs have ended; {_RESTORE}")
     for run, rests in claims.runs.items():
         if not rests or run in runs or run in claims.vacuumed:
             continue
         if run not in claims.excused:
-            yield Fault(f"run {run}", "it was anchored, and the ledger does not hold it: it was deleted", run)
+            yield Fault(f"run {run}", f"it was anchored, and the ledger does not hold it: it was deleted{_OR}", run)
         elif is_copy:
             what = "it was anchored, and only a row of the ledger says that another machine vacuumed it"
             yield Fault(f"run {run}", f"{what}; see whether a line among that machine's anchors says so", run)

@@ -4,6 +4,8 @@
     {"n": 8, "at": ..., "vacuumed": ["run"], "prev": "...", "hash": "..."}
     {"n": 9, "at": ..., "accepted": [["run", 10]], "by": "ann", "prev": "...", "hash": "..."}
 
+`"anew": true` in its first line: the file was gone, though the ledger knew of ends that it held.
+
 A line's hash is over its bytes before `hash`; `prev` is the hash of the line before. Whoever cuts a run's tail or
 rewrites it must rewrite this file too; copy it elsewhere, and that shows as well. A line is appended after its
 commit, without a sync of its own. What the ledger must hold because of it: `adapters.store.checking`.
@@ -20,7 +22,7 @@ from typing import Final
 from pydantic_core import to_json
 
 from magsag.adapters.store.claims import Claims, claimed_hash, claims_of, content_of, held_against, lines_at
-from magsag.adapters.store.failures import held_elsewhere, no_access
+from magsag.adapters.store.failures import held_elsewhere, no_access, require_file
 from magsag.adapters.store.filelock import lock_within, unlock
 from magsag.domain.ids import RunId
 
@@ -83,9 +85,15 @@ class Anchors:
         with self.held():
             yield
 
-    def append(self, runs: Sequence[Rest]) -> None:
-        """One line for the runs of one commit; call it inside `held`. Raises OSError."""
-        self._append({"runs": [[run, seq, head.hex()] for run, seq, head in runs]})
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was ever written to it; call it inside `held`."""
+        return os.fstat(self._descriptor).st_size == 0
+
+    def append(self, runs: Sequence[Rest], anew: bool = False) -> None:
+        """One line for the runs of a commit; call it inside `held`. `anew`: lines before were lost. Raises OSError."""
+        lost = {"anew": True} if anew else {}
+        self._append({"runs": [[run, seq, head.hex()] for run, seq, head in runs], **lost})
 
     def append_vacuumed(self, runs: Iterable[RunId]) -> None:
         """From here on the ledger need not hold these runs; call it inside `held`. Raises OSError."""
@@ -128,6 +136,7 @@ class Anchors:
 
     def _open(self) -> None:
         self.close()
+        require_file(self.path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._descriptor = os.open(self.path, _FLAGS, 0o644)
         self._size = -1

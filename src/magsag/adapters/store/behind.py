@@ -13,9 +13,10 @@ from typing import Any, Final
 
 from magsag.adapters.store.anchors import Anchors
 from magsag.adapters.store.claims import Claims, content_of
-from magsag.adapters.store.failures import no_access
+from magsag.adapters.store.failures import no_access, require_file
 from magsag.adapters.store.reading import Answers
 from magsag.domain.errors import StoreBroken
+from magsag.domain.facts import ENDS, RunEnded
 from magsag.domain.ids import RunId
 
 HeadAt = Callable[[RunId, int], bytes | None]
@@ -29,6 +30,8 @@ class BehindPart:
 
     _reads: Answers
     _anchors: Anchors
+    _mine: tuple[str, ...]
+    """how a ledger with several files of anchors calls this one"""
     _opened: int | None = None
     _whole: set[RunId]
     """trees of which the ledger holds what was anchored here"""
@@ -40,22 +43,69 @@ class BehindPart:
         if root not in self._whole:
             row = self._reads.one("row", (root,))
             if row is not None and row[13] < self._opened:
+                self._require_some(root)
                 require_not_behind(self._anchors.path, root, self._head_at)
             self._whole.add(root)
 
+    def _require_some(self, root: RunId) -> None:
+        """Where the file is gone nobody can tell whether the ledger is behind it. Raises StoreBroken."""
+        path = self._anchors.path
+        require_file(path)
+        if begun_anew(path) or (_is_empty(path) and self._reads.one("vouched_for", self._mine) is not None):
+            raise StoreBroken(
+                f"run {root} is not driven: its anchors {path} are gone, though runs have ended, so nobody can tell "
+                "whether an old copy of the ledger was put back. Put the file back; if it is lost, look outside, then "
+                "`magsag data accept` begins another from what this ledger holds"
+            )
+
     def _tell_accepted(self, by: str) -> dict[RunId, int]:
         """The anchors are told up to where each run holds, and then where it stands; call it inside `held`."""
-        found = accepted(self._anchors.claims(), self._head_at)
+        claims = self._anchors.claims()
+        found = {**self._unvouched(claims), **accepted(claims, self._head_at)}
         rows = [row for run in found if (row := self._reads.one("row", (run,))) is not None]
-        if found:
+        if found or begun_anew(self._anchors.path):
             self._anchors.append_accepted(found, by)
         if rows:
             self._anchors.append([(row[0], row[15], bytes(row[16])) for row in rows])
         return found
 
+    def _unvouched(self, claims: Claims) -> dict[RunId, int]:
+        """Runs whose end this file should hold, and does not: up to which fact it does."""
+        owed = {run for (run,) in self._reads.all("owed_anchors", self._mine)}
+        found: dict[RunId, int] = {}
+        for row in self._reads.all("every_run"):
+            if row[10] not in ENDS or row[0] in owed or row[0] in claims.vacuumed:
+                continue
+            held = max((seq for seq, _ in claims.runs.get(row[0], ())), default=0)
+            after = self._reads.all("facts_after", (row[0], held)) if held < row[15] else ()
+            if any(fact[0] == RunEnded.__name__ for fact in after):
+                found[row[0]] = held
+        return found
+
     def _head_at(self, run: RunId, seq: int) -> bytes | None:
         row = self._reads.one("head_at", (run, seq))
         return None if row is None else bytes(row[0])
+
+
+def begins_anew(anchors: Anchors, reads: Answers, mine: tuple[str, ...]) -> bool:
+    """Whether the next line is the first though runs have ended whose lines were written: the file was lost."""
+    return anchors.is_empty and reads.one("vouched_for", mine) is not None
+
+
+def begun_anew(path: Path) -> bool:
+    """Whether the file says that there was another before it, and nobody has accepted that yet. Raises StoreBroken."""
+    if _is_empty(path):
+        return False
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            first = content_of(data[: max(0, data.find(b"\n"))])
+            return first is not None and first.get("anew") is True and data.find(b'"accepted":[') < 0
+    except OSError as error:
+        raise no_access(path, error) from error
+
+
+def _is_empty(path: Path) -> bool:
+    return not path.exists() or path.stat().st_size == 0
 
 
 def require_not_behind(path: Path, root: RunId, head_at: HeadAt) -> None:

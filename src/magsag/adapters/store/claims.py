@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from pydantic_core import from_json
 
-from magsag.adapters.store.failures import no_access
+from magsag.adapters.store.failures import no_access, require_file
 from magsag.domain.ids import RunId
 from magsag.domain.sealed import Fault
 
@@ -44,6 +44,7 @@ class Claims:
 
 def lines_at(path: Path) -> bytes | None:
     """The whole lines of a file; None when it is not there. Raises StoreBroken."""
+    require_file(path)
     try:
         data = path.read_bytes()
     except FileNotFoundError:

@@ -47,6 +47,12 @@ def no_access(path: Path, error: OSError) -> StoreBroken:
     return StoreBroken(f"{path}: {reason}; check the rights of the file and its folder, and the space on the disk")
 
 
+def require_file(path: Path) -> None:
+    """Raise StoreBroken for what is there and no file: a device or a pipe may never end."""
+    if path.exists() and not path.is_file():
+        raise StoreBroken(f"{path}: this is no regular file; name one in [audit] anchors (magsag config show)")
+
+
 def held_elsewhere(path: Path) -> StoreBroken:
     """Our error for a file beside the database that another process does not let go of."""
     move = "see who holds it (`fuser` on the file) and whether that is stopped, or try again"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from magsag.adapters.store.claims import content_of
-from magsag.adapters.store.failures import no_access
+from magsag.adapters.store.failures import no_access, require_file
 
 _TAIL_BYTES: Final = 1 << 16
 
@@ -19,6 +19,7 @@ def glance(path: Path) -> dict[str, object]:
 
     Raises StoreBroken for a file that cannot be read.
     """
+    require_file(path)
     told: dict[str, object] = {"anchors": str(path), "anchors_writable": can_be_written(path)}
     try:
         last = _last_line(path)

@@ -13,4 +13,6 @@ class Part:
         self._database = database
         self._reads: Answers = database
         self._anchors = anchors
+        self._mine: tuple[str, ...] = ()
+        """nobody else writes anchors of this ledger"""
         self._process = process

@@ -11,6 +11,7 @@ from typing import Final, cast
 
 from magsag.adapters.store.anchors import Rest
 from magsag.adapters.store.batch import Batch, append, only_appends
+from magsag.adapters.store.behind import begins_anew
 from magsag.adapters.store.part import Part
 from magsag.domain.effects import Level
 from magsag.domain.facts import ENDS, RunStatus
@@ -83,7 +84,7 @@ class WritingPart(Part):
     def _anchor(self, resting: list[Rest], settled: list[RunId]) -> None:
         """The commit stands, so a line that cannot be written stays owed."""
         try:
-            self._anchors.append(resting)
+            self._anchors.append(resting, begins_anew(self._anchors, self._reads, self._mine))
             self._settled = tuple(settled)
         except OSError as error:
             import logging  # three milliseconds that no healthy start should pay

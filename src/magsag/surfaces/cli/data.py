@@ -90,17 +90,18 @@ def check(call: Call) -> int:
 @command.command("accept")
 @click.pass_obj
 def accept(call: Call) -> None:
-    """Let runs go on from what the ledger holds, though the anchors hold more of them.
+    """Let runs go on from what the ledger holds, though the anchors hold more of them, or are lost.
 
-    For an old copy that was put back on purpose. Look at `magsag data check` first, and outside: what the runs did
-    since will happen again. Who accepts it stands among the anchors.
+    For an old copy that was put back on purpose, and for a file of anchors that is gone for good. Look at `magsag data
+    check` first, and outside: what the runs did since the copy will happen again. Who accepts it stands among the
+    anchors.
     """
     found = call.app.upkeep.accept(call.app.settings.actor)
     if call.wants_json:
         put_json([{"run": run, "up_to": seq} for run, seq in found.items()])
         return
     for run, seq in found.items():
-        say(f"run {run}: accepted up to fact {seq}" if seq else f"run {run}: nothing of it holds")
+        say(f"run {run}: the anchors held up to fact {seq}" if seq else f"run {run}: nothing of it was vouched for")
     say(f"{len(found)} accepted" if found else "the anchors hold: there is nothing to accept")
 
 

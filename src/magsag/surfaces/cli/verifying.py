@@ -45,7 +45,8 @@ def _tell(told: "Report") -> None:
         say(f"{_place(one)}: {one.what}")
     for fault in told.beside:
         say(f"{fault.where}: {fault.what}")
-    wrong = f"{len(told.bad)} of {told.runs} runs are not as they were written" if told.bad else ""
+    of = f" of {told.runs}" if len(told.bad) <= told.runs else ""  # those that are gone are none of them
+    wrong = f"{len(told.bad)}{of} runs are not as they were written" if told.bad else ""
     if told.is_sound:
         say(f"{told.runs} runs with {told.facts} facts are as they were written")
     elif wrong:

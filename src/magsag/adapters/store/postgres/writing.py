@@ -13,6 +13,7 @@ from typing import Final, cast
 import psycopg
 
 from magsag.adapters.store.anchors import Rest
+from magsag.adapters.store.behind import begins_anew
 from magsag.adapters.store.postgres.batch import appended, appended_many, committed, only_appends
 from magsag.adapters.store.postgres.budgets import balances_of, short_of
 from magsag.adapters.store.postgres.encoding import Parameter, integer
@@ -107,7 +108,7 @@ class WritingPart(Part):
             if vacuumed:
                 self._anchors.append_vacuumed(vacuumed)
             if lines:
-                self._anchors.append(lines)
+                self._anchors.append(lines, begins_anew(self._anchors, self._reads, self._mine))
             self._settled = tuple(settled)
         except OSError as error:
             self._owe(error)

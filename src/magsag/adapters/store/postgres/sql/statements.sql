@@ -191,6 +191,9 @@ select distinct root from blobs where root <> '';
 -- integrity: the server looks after its own pages
 select 'ok';
 
+-- vouched_for: whether this file of anchors should hold something
+select 1 from anchored a join runs r on r.run = a.run where a.anchors = %s and a.ended and not a.owed limit 1;
+
 -- owed_anchors: ended runs whose line this file need not hold: it is not written yet, or another file has it
 select run from anchored a group by run
 having not coalesce(bool_or(ended and not owed) filter (where anchors = %s), false);
