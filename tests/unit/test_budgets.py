@@ -545,6 +545,22 @@ def test_a_published_price_stands_by_its_version_on_the_intent_and_on_what_faile
     assert (failed.prices or "").startswith("genai-prices 0.2.3")
 
 
+@pytest.mark.parametrize(
+    ("budget", "prices", "told"),
+    [
+        ("{per_day: {usd: 1}}", {}, ["fast has no price, and a budget of agent:main@1.0.0 counts usd"]),
+        ("{usd: 1}", {"fast": "openai/gpt-4o-mini"}, []),
+        ("{calls: 1}", {}, []),
+    ],
+    ids=["no price", "a price", "no money"],
+)
+def test_doctor_tells_of_an_agent_that_could_never_ask_its_model(
+    tmp_path: Path, budget: str, prices: dict[str, str], told: list[str]
+) -> None:
+    lines = asking(tmp_path, '"hello"', budget, prices=prices).app.health.lines()
+    assert [line.text.partition(": ")[0] for line in lines if line.name == "price" and line.state == "warn"] == told
+
+
 def test_a_published_price_that_is_not_there_starts_no_run(tmp_path: Path) -> None:
     work = asking(tmp_path, '"hello"', "{usd: 1}", prices={"fast": "openai/gpt-4o-mni"})
     with pytest.raises(Invalid, match="no model 'gpt-4o-mni' of openai"):

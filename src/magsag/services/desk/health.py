@@ -21,6 +21,7 @@ from magsag.domain.settings import Settings
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Store
 from magsag.services.desk.looks import Line, State, anchors_line
+from magsag.services.desk.unpriced import unpriced
 from magsag.services.people.answerable import unanswerable_tickets
 from magsag.services.steps.moment import spoken
 from magsag.services.steps.throttles import ThrottleStates, ThrottleView
@@ -200,7 +201,14 @@ class Health:
         yield Line(
             "models", State.OK, f"bound: {', '.join(names)}" if names else "no alias is bound; none is needed yet"
         )
-        yield from map(_price, self._open.prices())
+        yield from map(_price, priced := self._open.prices())
+        try:
+            bundle = self._open.catalog().bundle
+        except MagsagError:
+            return  # its own line says so
+        for alias, agent in unpriced(bundle, priced):
+            text = f"{alias} has no price, and a budget of {agent} counts usd: it is never asked there"
+            yield Line("price", State.WARN, text, f"give it one: [prices] {alias} in magsag.toml")
 
 
 def _breaker(view: ThrottleView) -> Line:
@@ -212,7 +220,7 @@ def _price(one: Priced) -> Line:
     if one.why:
         return Line("price", State.FAIL, one.why, "mend [prices] in magsag.toml")
     said = one.price.version if one.price is not None else "no price, so no budget of money lets it be asked"
-    return Line("price", State.OK, f"{one.alias}: {said}", "" if one.price else "magsag budget prices")
+    return Line("price", State.OK, f"{one.alias}: {said}")
 
 
 def _disk(free: int, is_elsewhere: bool) -> Line:
