@@ -3,8 +3,10 @@
 usage: escapes.py JSON, with what lies outside. Prints a JSON object: name -> what came of it.
 """
 
+import ctypes
 import json
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -12,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+KEYCTL = {"x86_64": 250, "aarch64": 219}
 OUT: dict[str, Any] = {}
 """secret, ledger, home, folder, pid, tcp, tcp6, udp, local, letterbox, abstract: what lies outside"""
 
@@ -134,6 +137,29 @@ def reads_memory() -> str:
         return str(len(memory.read(16)))
 
 
+def limits() -> str:
+    limit = resource.RLIMIT_CORE
+    return str(resource.prlimit(OUT["pid"], limit, resource.prlimit(OUT["pid"], limit)))
+
+
+def calls(name: str, *numbers: int) -> str:
+    libc = ctypes.CDLL(None, use_errno=True)
+    found = getattr(libc, name)(*numbers)
+    if found < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return str(found)
+
+
+def shares(kind: str, *numbers: int) -> str:
+    made = int(calls(f"{kind}get", 0, *numbers, 0o600))
+    return calls(f"{kind}ctl", made, *((0, 0) if kind == "sem" else (0,)), 0)
+
+
+def changes_setting() -> str:
+    with open("/proc/sys/kernel/core_pattern", "r+") as file:
+        return file.name
+
+
 def lists() -> str:
     return str(sorted(os.listdir(OUT["home"] + "/.ssh")))
 
@@ -189,6 +215,12 @@ ATTEMPTS: dict[str, Callable[[], str]] = {
     "listen": listens,
     "ask the kernel for its routes": raw,
     "signal another process": signals,
+    "change the limits of another process": limits,
+    "share memory with the user's processes": lambda: shares("shm", 4096),
+    "share a queue with them": lambda: shares("msg"),
+    "share a semaphore with them": lambda: shares("sem", 1),
+    "ask for a keyring of the kernel": lambda: calls("syscall", KEYCTL[os.uname().machine], 0, -4, 1),
+    "change a setting of the kernel": changes_setting,
 }
 
 

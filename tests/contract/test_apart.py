@@ -185,6 +185,22 @@ def test_what_ended_a_program_is_told_in_words(tmp_path: Path) -> None:
     assert failed.error.message == "sh was killed, as the system does when memory is short"
 
 
+@pytest.mark.parametrize(
+    ("memory", "said"),
+    [("100MB", "MemoryError: it needs more memory than it may have"), ("1MB", "cannot be started: it")],
+)
+def test_an_act_without_enough_memory_names_the_limit(shop: Shop, memory: str, said: str) -> None:
+    greedy = "def run(payload):\n    return len(bytearray(10**9))\n"
+    files = {
+        **skill("act", "read", greedy, isolation="process", resources=f"{{memory: {memory}}}"),
+        **agent("main", 'return await ctx.skill("act", payload)', "skill:act"),
+    }
+    failed = asyncio.run(build_app(shop.folder, files, store=MemoryStore()).runs.run(Order("agent:main", {}))).error
+    assert failed is not None
+    assert said in failed.message
+    assert "(`resources: {memory: ...}`)" in failed.message
+
+
 def test_what_the_machine_cannot_enforce_is_refused_before_the_run_starts(shop: Shop) -> None:
     store = MemoryStore()
     files = {

@@ -16,6 +16,7 @@ from magsag.ports.sandbox import Confines, Ended
 
 _TRY_SECONDS: Final = 10
 _APART: Final = ("--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL")
+_CLOSED: Final = ("--remount-ro", "/", "--remount-ro", "/dev", "--remount-ro", "/proc")
 
 
 class BubblewrapSandbox:
@@ -31,7 +32,7 @@ class BubblewrapSandbox:
         found = shutil.which("bwrap")
         if found is None:
             return None
-        tried = [found, *_APART, "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "true"]
+        tried = [found, *_APART, "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", *_CLOSED, "true"]
         try:
             done = subprocess.run(
                 tried, stdin=subprocess.DEVNULL, capture_output=True, timeout=_TRY_SECONDS, check=False
@@ -77,7 +78,8 @@ class BubblewrapSandbox:
         for path in (workspace, temporary):
             wrap += ["--bind", path, path]
         # What is written beside these would be lost without a word.
-        wrap += ["--remount-ro", "/", "--remount-ro", "/dev", "--chdir", workspace, "--"]
+        # The kernel's settings are everybody's, and root's to write also without a capability.
+        wrap += [*_CLOSED, "--chdir", workspace, "--"]
         return Held(workspace, wrap, variables={"HOME": workspace, "TMPDIR": temporary})
 
 

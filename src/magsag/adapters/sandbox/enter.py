@@ -114,9 +114,15 @@ def _enter(config: Mapping[str, Any], watched: int, answer: int) -> NoReturn:
     except BaseException as error:
         if acts:
             raise
-        _report(answer, cannot=f"{error.strerror if isinstance(error, OSError) and error.strerror else error}")
+        _report(answer, cannot=_why(error))
     finally:
         os._exit(code)
+
+
+def _why(error: BaseException) -> str:
+    if isinstance(error, MemoryError):
+        return "it has too little memory to start (`resources: {memory: ...}`)"
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
 
 
 def _confine(config: Mapping[str, Any], watched: int) -> None:
@@ -130,7 +136,7 @@ def _confine(config: Mapping[str, Any], watched: int) -> None:
         if (rules := config["files"]) is not None:
             kernel.confine_files(rules["read"], rules["write"], config["network"])
         if kernel.has_filter():
-            kernel.confine_sockets(config["network"])
+            kernel.confine_calls(config["network"])
 
 
 def _report(answer: int, **said: object) -> None:

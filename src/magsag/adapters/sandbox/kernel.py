@@ -24,6 +24,12 @@ _PAIRS: Final = (1, 5)
 """streams and sequenced packets: a pair of any other kind can send to whatever socket its sender names"""
 _AUDIT_ARCH: Final = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _IO_URING_SETUP: Final = 425
+_CLOSED: Final = {
+    "x86_64": (29, 64, 68, 240, 248, 249, 250),
+    "aarch64": (194, 190, 186, 180, 217, 218, 219),
+}
+"""shmget, semget, msgget, mq_open, add_key, request_key, keyctl"""
+_PRLIMIT: Final = {"x86_64": 302, "aarch64": 261}
 _FAMILIES: Final = (2, 10, 16)
 """IPv4, IPv6 and netlink: a socket of another kind reaches the daemons of this machine"""
 _READ: Final = 0b1101
@@ -135,34 +141,41 @@ def _allow(ruleset: int, path: str, rights: int) -> None:
         os.close(place)
 
 
-def confine_sockets(network: bool) -> None:
+def confine_calls(network: bool) -> None:
     """Sockets of the internet, or with `network` off none at all. Raises OSError.
 
-    Pairs stay that reach nobody but each other.
+    Pairs stay that reach nobody but each other. Keyrings of the kernel and memory and queues that processes of one user
+    share are closed: no folder says whose they are. So are the limits of other processes.
     """
-    lines = list(_socket_filter(platform.machine(), _FAMILIES if network else ()))
+    lines = list(_filter(platform.machine(), _FAMILIES if network else ()))
     text = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in lines))
     held = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(lines), ctypes.addressof(text)))
     if _libc().prctl(_SECCOMP, ctypes.c_ulong(2), ctypes.c_ulong(ctypes.addressof(held)), 0, 0) != 0:
         raise _fault("seccomp")
 
 
-def _socket_filter(machine: str, families: tuple[int, ...]) -> Iterator[tuple[int, int, int, int]]:
+def _filter(machine: str, families: tuple[int, ...]) -> Iterator[tuple[int, int, int, int]]:
     """A program for the kernel: (instruction, lines to skip when true, when false, value)."""
     load, equal, at_least, give, mask = 0x20, 0x15, 0x35, 0x06, 0x54
-    first = 12
+    closed = (_IO_URING_SETUP, *_CLOSED[machine])
+    first = 14 + len(closed)
     refuse, allow = first + len(families), first + len(families) + 1
     yield load, 0, 0, 4
     yield equal, 0, refuse - 2, _AUDIT_ARCH[machine]  # another set of numbers would slip past what follows
     yield load, 0, 0, 0
     yield at_least, refuse - 4, 0, 0x40000000
-    yield equal, refuse - 5, 0, _IO_URING_SETUP  # it opens sockets on its own
+    for number, call in enumerate(closed, 4):
+        yield equal, refuse - number - 1, 0, call
+    here = 4 + len(closed)
+    yield equal, 0, 2, _PRLIMIT[machine]
+    yield load, 0, 0, 16
+    yield equal, allow - here - 3, refuse - here - 3, 0  # its own limits, nobody else's
     yield equal, 0, 4, _SOCKETPAIR[machine]
     yield load, 0, 0, 24
     yield mask, 0, 0, 0xF
-    yield equal, allow - 9, 0, _PAIRS[0]
-    yield equal, allow - 10, refuse - 10, _PAIRS[1]
-    yield equal, 0, allow - 11, _SOCKET[machine]
+    yield equal, allow - here - 7, 0, _PAIRS[0]
+    yield equal, allow - here - 8, refuse - here - 8, _PAIRS[1]
+    yield equal, 0, allow - here - 9, _SOCKET[machine]
     yield load, 0, 0, 16
     for number, family in enumerate(families, first):
         yield equal, allow - number - 1, 0, family

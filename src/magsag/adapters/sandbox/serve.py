@@ -30,6 +30,9 @@ def serve(answer: int) -> int:
         context.tell("gave", _json(_acted(request, context)))
     except Retryable as error:
         context.tell("retry", [error.type, error.message, error.retry_after_seconds])
+    except MemoryError:
+        said = "it needs more memory than it may have (`resources: {memory: ...}`)"
+        context.tell("failed", ["raised", f"MemoryError: {said}", {"exception": "MemoryError"}])
     except (Exception, SystemExit) as error:
         failed = error if isinstance(error, StepFailed) else raised(error)
         context.tell("failed", [failed.type, failed.message, failed.details])

@@ -1,11 +1,15 @@
 """Sends requests to the address that was judged, in the name of the host that was asked for."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
 import httpx2
 
+from magsag.domain.errors import ErrorType, StepFailed
+
 Judged = Callable[[str, str, int | None], Awaitable[Sequence[str]]]
 """host, scheme, port -> the addresses to connect to, one after the other; at least one"""
+_PORTS: Final = {"http": 80, "https": 443}
 
 
 class GuardedTransport(httpx2.AsyncBaseTransport):
@@ -20,6 +24,7 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Judge, then send. The certificate is still asked for the host's own name."""
         host, asked = request.url.raw_host.decode("ascii"), request.url
+        _require_honest(request)
         *others, last = await self._judged(host, asked.scheme, asked.port)
         if host not in self._inner:
             self._inner[host] = self._make()
@@ -42,3 +47,18 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
         """Close all of them."""
         for inner in self._inner.values():
             await inner.aclose()
+
+
+def _require_honest(request: httpx2.Request) -> None:
+    """Headers that name another host than the one that is judged, or that end the request in two places, so that what
+    follows could be taken for another one. Raises StepFailed."""
+    url, headers = request.url, request.headers
+    host = url.raw_host.decode("ascii").lower()
+    own = {url.netloc.decode("ascii").lower(), host, f"{host}:{url.port or _PORTS.get(url.scheme)}"}
+    for named in headers.get_list("host"):
+        if named.lower() not in own:
+            said = f"the header Host names {named!r}, and {host} is asked: ask the other itself, so that it is judged"
+            raise StepFailed(ErrorType.DENIED, said, {"host": named})
+    if "transfer-encoding" in headers and "content-length" in headers:
+        said = f"a request to {url.host} has both Transfer-Encoding and Content-Length: leave both headers out"
+        raise StepFailed(ErrorType.INVALID_VALUE, said)

@@ -10,7 +10,7 @@ from magsag.services.recording.masking import RESOLVED
 
 LIMIT: Final = 32 * 1024
 """how much of a traceback is kept, in characters"""
-_PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _NOT_THE_USERS: Final = (sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), _PACKAGE, "<frozen")
 _SHIPPED: Final = os.path.join(_PACKAGE, "_catalog")
 
