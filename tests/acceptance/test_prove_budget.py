@@ -52,6 +52,12 @@ def test_four_processes_of_which_ten_are_killed_never_spend_more_than_the_cap_an
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.timeout(300)
+def test_it_holds_with_few_tasks_and_more_kills_than_tasks(tmp_path: Path) -> None:
+    told = proved(tmp_path, "--tasks", "4", "--procs", "2", "--kills", "6", "--seed", "99")
+    assert (told["kills"], told["held"], told["wrong"]) == (6, 0, [])
+
+
 @pytest.mark.needs("postgres")
 @pytest.mark.timeout(300)
 def test_it_holds_on_postgres_and_leaves_no_schema(tmp_path: Path, cluster: Cluster) -> None:

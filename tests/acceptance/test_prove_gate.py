@@ -58,7 +58,10 @@ def test_a_surface_that_judges_without_the_policy_fails_the_proof(tmp_path: Path
     assert not any(line.startswith("local/python") for line in told["wrong"])
 
 
-def test_an_unknown_runner_is_named_with_those_that_there_are(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "magsag", "prove", "gate", "--runners", "moon"]
+@pytest.mark.parametrize(
+    ("named", "said"), [("moon", "this version has local, workers"), (",", "name one of local, workers")]
+)
+def test_an_unknown_runner_or_none_is_told_which_there_are(tmp_path: Path, named: str, said: str) -> None:
+    command = [sys.executable, "-m", "magsag", "prove", "gate", "--runners", named]
     done = subprocess.run(command, check=False, cwd=tmp_path, capture_output=True, text=True)
-    assert (done.returncode, "this version has local, workers" in done.stderr) == (2, True)
+    assert (done.returncode, said in done.stderr) == (2, True)

@@ -23,13 +23,24 @@ LIMIT_SECONDS: Final = 300
 _FILES: Final = {
     "agents/main/spender-mag/agent.yaml": (
         "kind: agent\nschema: 1\nslug: spender-mag\nversion: 1.0.0\nrole: main\nentrypoint: agent.py:run\n"
-        "uses: [skill:buy]\n"
+        "uses: [skill:buy, skill:pause]\n"
     ),
     "agents/main/spender-mag/agent.py": (
         "async def run(payload, ctx):\n"
-        "    calls = [ctx.skill('buy', {'price': price}) for price in payload['prices']]\n"
-        "    bought = await ctx.gather(*calls, on_error='collect')\n"
-        "    return len(bought.results)\n"
+        "    prices, many, bought = payload['prices'], payload['at_once'], 0\n"
+        "    for start in range(0, len(prices), many):\n"
+        "        calls = [ctx.skill('buy', {'price': price}) for price in prices[start:start + many]]\n"
+        "        done = await ctx.gather(*calls, on_error='collect')\n"
+        "        bought += len(done.results)\n"
+        "        if done.errors and start + many < len(prices):\n"
+        "            await ctx.skill('pause', {})\n"
+        "    return bought\n"
+    ),
+    "skills/pause/skill.yaml": (
+        "kind: skill\nschema: 1\nslug: pause\nversion: 1.0.0\nentrypoint: skill.py:run\neffect: pure\n"
+    ),
+    "skills/pause/skill.py": (  # until others have said what their acts have really cost
+        "import asyncio\n\n\nasync def run(payload):\n    await asyncio.sleep(0.05)\n"
     ),
     "skills/buy/skill.yaml": (
         "kind: skill\nschema: 1\nslug: buy\nversion: 1.0.0\nentrypoint: skill.py:run\neffect: read\n"

@@ -34,7 +34,9 @@ PROGRAM: Final = "agent:spender-mag"
 PRICE: Final = 10_000_000
 """the most that one act of the scene costs, in 1e-9 USD"""
 ACTS: Final = 6
-"""of one task"""
+"""of one task, side by side; with few tasks several times so many, one after the other"""
+_ENOUGH: Final = 384
+"""acts of all tasks at least: with fewer, what one act may cost is too much of the cap to use it up"""
 BUDGET: Final = "organisation/usd"
 _USED: Final = 0.95
 _EVER: Final = 1 << 62
@@ -122,7 +124,7 @@ class BudgetProof:
     def prove(self, asked: Asked) -> Tally:
         """Raises Invalid when the scene does not even begin."""
         # What all tasks ask for is about twice what there is, so the cap is reached whatever the prices are.
-        tally = Tally(asked.tasks, cap=max(1, asked.tasks * ACTS * PRICE // 4))
+        tally = Tally(asked.tasks, cap=asked.tasks * _acts(asked) * PRICE // 4)
         (began,) = self._market.each([partial(self._begin, asked, tally.cap)])
         if began.code != 0:
             raise Invalid(f"the scene of the proof did not begin: {began.said.get('refused') or began.printed}")
@@ -137,7 +139,8 @@ class BudgetProof:
         chance = self._market.numbers(asked.seed, 0, 40)
         fuses: list[float | None] = [wait / 1000 for wait in islice(chance, asked.kills)]
         fuses += [None] * asked.processes
-        works = [partial(self._work, asked.seed * 1000 + number, fuse) for number, fuse in enumerate(fuses)]
+        first = asked.tasks * ACTS < _ENOUGH  # few tasks: who waits for its second one may get none
+        works = [partial(self._work, asked.seed * 1000 + number, fuse, first) for number, fuse in enumerate(fuses)]
         ended = self._market.relay([*works[: asked.processes], self._watch], works[asked.processes :])
         *workers, watcher = ended
         tally.kills = sum(one.code < 0 for one in workers)
@@ -173,20 +176,20 @@ class BudgetProof:
             if not store.set_cap(Cap(1, "organisation", Unit.USD, cap, 0, "proof", Proof.OS_USER, "", "")):
                 raise Invalid("the ledger of the proof is not empty")
             for number in range(asked.tasks):
-                payload = {"prices": list(islice(prices, ACTS))}
+                payload = {"prices": list(islice(prices, _acts(asked))), "at_once": ACTS}
                 order = Order(PROGRAM, payload, run_id=f"task-{number:04}")
                 asyncio.run(till.runs.start(order))
         return {}
 
-    def _work(self, seed: int, fuse: float | None) -> Said:
-        """Drive whatever nobody drives, until all have ended; one with a fuse dies in the middle of it."""
+    def _work(self, seed: int, fuse: float | None, at_first: bool) -> Said:
+        """Drive whatever nobody drives, until all have ended; one with a fuse dies in its first or second task."""
         driven, chance = 0, self._market.numbers(seed, 0, 99)
         with self._market.till() as till:
             while _open_runs(till.store):
                 if not (due := till.store.due(_EVER, 100)):
                     time.sleep(_PAUSE_SECONDS)
                     continue
-                if fuse is not None and driven == seed % 2:
+                if fuse is not None and driven == (0 if at_first else seed % 2):
                     self._market.fuse(fuse)
                 try:
                     asyncio.run(till.runs.resume(due[next(chance) % len(due)]))
@@ -266,6 +269,11 @@ class _Counted:
         self.assumed += bool(getattr(fact, "assumed", None))
         if spent.get(Unit.USD, 0) > worst_of(step.reserved)[Unit.USD]:
             self.wrong.append(f"{run.id}: step {step.id} was charged more than was held back for it")
+
+
+def _acts(asked: Asked) -> int:
+    """Of each task: whole groups of `ACTS`."""
+    return ACTS * max(1, -(-_ENOUGH // (asked.tasks * ACTS)))
 
 
 _NOWHERE: Final = StepId("")

@@ -66,7 +66,9 @@ class Asked:
     surfaces: tuple[str, ...] = SURFACES
 
     def __post_init__(self) -> None:
-        """Raises Invalid for a runner that this version does not have."""
+        """Raises Invalid for a runner that this version does not have, and for none at all."""
+        if not self.runners:
+            raise Invalid(f"there is no runner to compare: name one of {', '.join(RUNNERS)}")
         if unknown := [name for name in self.runners if name not in RUNNERS]:
             raise Invalid(f"there is no runner {unknown[0]!r}; this version has {', '.join(RUNNERS)}")
 

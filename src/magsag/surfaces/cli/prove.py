@@ -112,7 +112,13 @@ def approval(call: Call, procs: int, decisions: int, restart: bool, store: str, 
 
 @command.command("budget")
 @click.option("--procs", type=click.IntRange(1, 64), default=4, show_default=True, help="How many processes spend.")
-@click.option("--tasks", type=click.IntRange(min=4), default=64, show_default=True, help="How many tasks of six acts.")
+@click.option(
+    "--tasks",
+    type=click.IntRange(min=4),
+    default=64,
+    show_default=True,
+    help="How many tasks of six acts; few tasks have more.",
+)
 @click.option("--kills", type=click.IntRange(min=0), default=10, show_default=True, help="How many SIGKILLs.")
 @click.option(
     "--store", type=click.Choice(["sqlite", "postgres"]), default="sqlite", show_default=True, help="Where facts live."
