@@ -94,10 +94,10 @@ def test_a_killed_run_that_tried_keeps_others_out_until_it_goes_on(
     (killed,) = (one["run"] for one in rows if one["status"] == "running")
     assert magsag("agent", "run", "--resume", killed, cwd=folder, **place).value == "fine"
     assert run("after").value == "fine"
-    facts = magsag("run", "facts", killed, cwd=folder, **place).out.splitlines()
-    moves = [line for line in facts if "BreakerMoved" in line]
-    assert ["half_open" in line for line in moves] == [True, False]
-    assert "closed" in moves[1]
+    moves = magsag("run", "show", killed, "--json", cwd=folder, **place).value["breakers"]
+    assert [(one["name"], one["step"], one["state"]) for one in moves] == [
+        ("agent:teller", "@start", state) for state in ("half_open", "closed")
+    ]
     assert outside.contacts["look"] == 5
     assert magsag("run", "show", "early", "--json", cwd=folder, **place).value["status"] == "denied"
     assert magsag("data", "check", cwd=folder, **place).out == "no faults\n"

@@ -47,6 +47,8 @@ def test_who_closed_it_stands_in_the_run_that_had_opened_it(bench: Bench) -> Non
     )  # fmt: skip
     (entry,) = bench.app.audit.log(Asked(person="ann"))
     assert (entry.run, entry.target, entry.said, entry.by) == ("r", "agent:main", "breaker closed", "ann")
+    moved = bench.app.insight.show(bench.state().id).breakers
+    assert [(one.state, one.by) for one in moved] == [(BreakerState.OPEN, None), (BreakerState.CLOSED, "ann")]
     assert bench.store.check() == []
     assert bench.time.run(bench.app.runs.run(order("t"))).status is RunStatus.FAILED
 

@@ -93,7 +93,7 @@ def _beside(
         case facts.PayloadErased():
             run.erased_by = fact.by
         case BreakerMoved():
-            pass
+            run.breakers.append(fact)
 
 
 def _park(run: Run, fact: facts.RunParked) -> None:

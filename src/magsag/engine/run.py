@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from magsag.domain import facts
 from magsag.domain.approval import Ask
+from magsag.domain.breaking import BreakerMoved
 from magsag.domain.errors import ErrorType
 from magsag.domain.facts import ParkReason, RunStatus, StepStatus
 from magsag.domain.frozen import frozen
@@ -108,6 +109,8 @@ class Run:
     """those of them that were ended before their time"""
     refused: list[facts.DecisionRefused] = field(default_factory=list)
     """words of people that did not count"""
+    breakers: list[BreakerMoved] = field(default_factory=list)
+    """breakers that its steps, its start, or people have changed"""
 
     @property
     def order(self) -> int:

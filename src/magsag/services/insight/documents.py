@@ -63,6 +63,7 @@ def run_document(view: RunView) -> Document:
         "steps": [_step(step) for step in view.steps],
         "refused": [refusal_document(one) for one in view.refused],
         "secrets": [{**asdict(use), "at": iso(use.at)} for use in view.secrets],
+        "breakers": [{**asdict(moved), "at": iso(moved.at)} for moved in view.breakers],
     }
 
 

@@ -114,6 +114,7 @@ class Insight:
             steps=tuple(self._step(row.run, step, value) for step in folded.steps.values()),
             secrets=tuple(use for uses in folded.secrets.values() for use in uses),
             refused=tuple(folded.refused),
+            breakers=tuple(folded.breakers),
         )
 
     def tree(self, run: RunId, now: int | None = None) -> TreeNode:

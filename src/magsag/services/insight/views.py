@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from magsag.domain.breaking import BreakerMoved
 from magsag.domain.facts import (
     DecisionRefused,
     ParkReason,
@@ -90,6 +91,8 @@ class RunView:
     """which it used, by reference; of each version the first use"""
     refused: tuple[DecisionRefused, ...] = ()
     """words of people that did not count"""
+    breakers: tuple[BreakerMoved, ...] = ()
+    """which it changed, and which people closed that it had opened"""
 
 
 @frozen

@@ -11,6 +11,7 @@ from magsag.services.insight.documents import iso
 from magsag.surfaces.cli.writing import json_text, put_pairs, put_table, say
 
 if TYPE_CHECKING:
+    from magsag.domain.breaking import BreakerMoved
     from magsag.domain.facts import DecisionRefused
     from magsag.services.insight.insight import Insight
     from magsag.services.insight.tree import ErrorView
@@ -50,6 +51,8 @@ def put_run(view: "RunView", scores: Sequence[Scored], traceback: bool) -> None:
         put_table(("step", "status", "effect", "verdict", "rule", "took", ""), [_step(step) for step in view.steps])
     for refused in view.refused:
         say(refusal_line(refused))
+    for moved in view.breakers:
+        say(_breaker_line(moved))
     for reason in view.reasons:
         say(f"\nwaits for {reason.on} at step {reason.step}: {reason.reason}")
     if view.error is not None:
@@ -65,6 +68,13 @@ def refusal_line(refused: "DecisionRefused") -> str:
     about = f"approval {refused.ticket}" if refused.ticket else f"standing approval {refused.standing}"
     said = f"{refused.wanted} of {about} refused: {SAID[refused.refused_for]}"
     return f"{iso(refused.at)}  {refused.by} ({refused.proof}){claimed}  {said}"
+
+
+def _breaker_line(moved: "BreakerMoved") -> str:
+    """Whose breaker is in which state since then, and why."""
+    by = f" by {moved.by} ({moved.proof})" if moved.by is not None else ""
+    state = moved.state.value.replace("_", "-")
+    return f"{iso(moved.at)}  breaker {moved.name} {state}{by} at step {moved.step}: {moved.reason}"
 
 
 def fact_line(fact: "FactView") -> str:
