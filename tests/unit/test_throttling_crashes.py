@@ -1,6 +1,7 @@
 """A process that dies between taking leave and its intent: no call too many, and no place that is stuck."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,9 @@ import pytest
 from magsag.domain.breaking import BreakerMoved, BreakerState
 from magsag.domain.effects import Level
 from magsag.domain.errors import StoreBroken
-from magsag.ports.ledger import Declined, Write, Written
+from magsag.domain.ids import RunId
+from magsag.ports.ledger import Declined, Lease, Occupied, Write, Written
+from magsag.ports.throttles import ThrottleRow
 from magsag.services.driving.runs import Order
 from magsag.services.steps.throttles import ThrottleStates
 from tests.unit.test_throttling import CALLS, Clocked
@@ -21,8 +24,24 @@ class Dying(Clocked):
     """The process dies with the commit of its first intent, which never arrives."""
 
     has_died = True
+    is_gone = False
+    """the process died in an act, and writes nothing any more"""
+    is_wrested = False
+
+    def acquire(self, root: RunId, owner: str, seconds: float) -> Lease | Occupied:
+        lease = super().acquire(root, owner, seconds)
+        return replace(lease, wrested=self.is_wrested) if isinstance(lease, Lease) else lease
+
+    def put_throttle(self, row: ThrottleRow) -> bool:
+        self._live()
+        return super().put_throttle(row)
+
+    def _live(self) -> None:
+        if self.is_gone:
+            raise StoreBroken("the process is killed")
 
     def write(self, writes: Sequence[Write], level: Level) -> list[Written | Declined]:
+        self._live()
         if not self.has_died and any(fact.kind == "StepStarted" for item in writes for fact in item.facts):
             self.has_died = True
             raise StoreBroken("the process is killed")
@@ -33,10 +52,10 @@ class Dying(Clocked):
 def make(tmp_path: Path) -> Iterator[Make]:
     made: list[Bench] = []
 
-    def bench(**limits: str) -> Bench:
+    def bench(effect: str = "idempotent", **limits: str) -> Bench:
         program = agent("main", CALLS.replace("SLUG", "idem"), uses="skill:idem")
         store = Dying()
-        made.append(Bench(tmp_path, {**ALLOW, **skill("idem", "idempotent", **limits), **program}, store))
+        made.append(Bench(tmp_path, {**ALLOW, **skill("idem", effect, **limits), **program}, store))
         store.clock = made[-1].time.clock
         return made[-1]
 
@@ -120,3 +139,46 @@ def test_a_call_of_a_rate_is_lost_at_most(make: Make) -> None:
     assert bench.resume().output == ["ok"]
     assert told(bench, "s") == ["rate_limit"]
     assert len(WORLD.calls) == 1
+
+
+def killed_in_its_act(bench: Bench) -> None:
+    """The run `r`: its act has begun, and nobody will ever hear of it."""
+    store = bench.store
+    assert isinstance(store, Dying)
+
+    def dies(*_: object) -> None:
+        store.is_gone = True
+
+    WORLD.on_act = dies
+    with pytest.raises(StoreBroken, match="is killed"):
+        bench.run([0])
+    WORLD.on_act, store.is_gone = None, False
+    assert bench.kinds().count("StepStarted") == 2
+
+
+def test_the_place_of_an_act_that_another_process_has_brought_to_its_end_is_free(make: Make) -> None:
+    bench = make(concurrency="1", timeout="20s")
+    killed_in_its_act(bench)
+    assert told(bench, "s") == ["rate_limit"]
+    assert bench.resume().output == ["ok"]
+    assert told(bench, "t") == ["ok"]
+
+
+def test_the_place_of_an_act_in_doubt_is_free(make: Make) -> None:
+    bench = make("unrepeatable", concurrency="1", timeout="20s")
+    killed_in_its_act(bench)
+    assert bench.resume().status == "parked"
+    assert told(bench, "t") == ["ok"]
+
+
+@pytest.mark.parametrize("effect", ["idempotent", "unrepeatable"])
+def test_the_place_of_an_act_whose_owner_may_live_is_held_for_its_whole_time(make: Make, effect: str) -> None:
+    bench = make(effect, concurrency="1", timeout="20s")
+    killed_in_its_act(bench)
+    store = bench.store
+    assert isinstance(store, Dying)
+    store.is_wrested = True
+    bench.resume()
+    assert told(bench, "s") == ["rate_limit"]
+    bench.time.passed += 21
+    assert told(bench, "t") == ["ok"]

@@ -338,6 +338,7 @@ class Gate:
 
     async def _doubt(self, attempt: Attempt, why: str, said: StepFailed | Retryable | None = None) -> Stopped:
         await self._outcomes.in_doubt(attempt, why, said)
+        self._throttling.vacate(attempt)
         return attempt.park(ParkedOn.DOUBT, in_doubt(attempt.seat.run.steps[attempt.id], why))
 
     async def _deny(self, attempt: Attempt) -> None:

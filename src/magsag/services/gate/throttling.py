@@ -96,7 +96,23 @@ class Throttling:
             failed = True if error.type in FAILURES else None
             raise
         finally:
+            if attempt.admission is None:
+                self.vacate(attempt)
             self._settle(attempt, failed, (self._clock.now() - began) / 1e6)
+
+    def vacate(self, attempt: Attempt) -> None:
+        """The process that was let through has ended, and its act with it: nobody is at it, and nothing is counted.
+
+        Where the lease was wrested from an owner that may live, the place is held for as long as the act may take.
+        """
+        throttled, caller = attempt.target.throttled, caller_of(attempt.seat.run.id, attempt.id, attempt.number)
+        if throttled is None or not throttled.limits.end_counts or attempt.seat.leg.tree.lease.wrested:
+            return
+
+        def vacated(throttle: Throttle, now: int) -> Throttle:
+            return settle(throttle, throttled.limits, caller, throttle.breaker.epoch, None, now)
+
+        self._change(throttled.name, vacated)
 
     def moved(self, seat: Seat, step: StepId, name: str, state: BreakerState, reason: str) -> None:
         """On record, in the logs; a tree that is lost records nothing any more."""
