@@ -30,7 +30,7 @@ UNLISTED: Final = {
     "LateOutcome": "changes nothing",
 }
 """kinds that name nobody and hold no verdict"""
-BESIDE: Final = {"SecretUsed", "BreakerMoved"}
+BESIDE: Final = {"SecretUsed"}
 """listed though nobody decided"""
 REFUSED: Final = {"DecisionRefused"}
 """a deny without a rule: somebody's word did not count"""
@@ -55,7 +55,7 @@ def names(kind: str) -> set[str]:
 def test_a_kind_that_names_somebody_or_holds_a_verdict_is_listed(kind: str) -> None:
     told: dict[str, Any] = dict.fromkeys(names(kind) & ACTORS, "maria")
     told |= dict.fromkeys(names(kind) & VERDICTS, VERDICT)
-    told |= {name: "x" for name in ("standing", "reach", "answer", "how", "wanted") if name in names(kind)}
+    told |= {name: "x" for name in ("standing", "reach", "answer", "how", "wanted", "state") if name in names(kind)}
     told |= {"refused_for": "stranger"} if kind in REFUSED else {}
     (entry,) = logged(kind, **told)
     assert (entry.by, entry.decision) == (
