@@ -237,6 +237,24 @@ def test_runs_come_to_rest_while_a_stopped_process_keeps_the_anchors(
         assert store.check() == []
 
 
+def test_a_name_used_again_before_another_machine_heard_of_the_vacuum_says_what_to_do(dsn: str, tmp_path: Path) -> None:
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+    with (
+        closing(PostgresStore(dsn, tmp_path / "here")) as here,
+        closing(PostgresStore(dsn, tmp_path / "there")) as there,
+    ):
+        end(there, begin(there))
+        end(there, begin(there, RunId("paid")))
+        assert here.vacuum(1 << 60, dry_run=False).runs == 2
+        end(here, begin(here), updated=99)
+        assert here.check() == []
+        (fault,) = there.check()
+        assert fault.what.endswith("so this may be a new one: if it is, `magsag data accept` on this machine says so")
+        assert there.accept("ann").keys() == {RUN}
+        assert [there.check(), here.check()] == [[], []]
+
+
 def test_a_machine_notices_what_was_changed_behind_its_back(dsn: str, tmp_path: Path) -> None:
     with closing(PostgresStore(dsn, tmp_path)) as store:
         end(store, begin(store, RunId("kept")))

@@ -192,8 +192,8 @@ class Upkeep(Protocol):
         a run is not there.
         """
 
-    def backup(self, destination: str) -> None:
-        """Write a consistent copy while others go on. Raises Invalid when the destination exists."""
+    def backup(self, destination: str) -> str:
+        """Write a consistent copy while others go on; how to put it back. Raises Invalid where one exists."""
 
     def close(self) -> None:
         """Let go of files and locks; calling it twice is fine."""

@@ -26,10 +26,12 @@ def against_anchors(row: RunRow, facts: list[Stored], claims: Claims, owed: bool
     for seq, head in claims.runs.get(row.run, []):
         if seq > len(facts):
             what = f"the ledger is behind its anchors: fact {seq} was anchored, the last is {len(facts)}"
-            yield Fault(where, f"{what}; the tail was cut, or an old copy was put back", row.run, len(facts) + 1)
+            said = f"{what}; the tail was cut, or an old copy was put back{_hint(row.run, claims)}"
+            yield Fault(where, said, row.run, len(facts) + 1)
             return
         if facts[seq - 1].head.hex() != head:
-            what = f"the chain up to fact {seq} is not the one that was anchored: it was rewritten"
+            told = f"the chain up to fact {seq} is not the one that was anchored: it was rewritten"
+            what = f"{told}{_hint(row.run, claims)}"
             yield Fault(where, what, row.run, held + 1, facts[held].kind)
             return
         held = max(held, seq)
@@ -38,6 +40,14 @@ def against_anchors(row: RunRow, facts: list[Stored], claims: Claims, owed: bool
     end = max((fact.seq for fact in facts if fact.kind == "RunEnded"), default=0)
     if held < end:
         yield Fault(where, "it has ended, and no anchor says so: lines were cut from the anchors", row.run)
+
+
+def _hint(run: RunId, claims: Claims) -> str:
+    """What else it may be, by the word of the ledger alone."""
+    if run not in claims.reused:
+        return ""
+    said = "; the ledger notes that another machine vacuumed a run of this name, so this may be a new one"
+    return f"{said}: if it is, `magsag data accept` on this machine says so"
 
 
 def missing(

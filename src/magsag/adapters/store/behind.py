@@ -61,6 +61,7 @@ class BehindPart:
     def _tell_accepted(self, by: str) -> dict[RunId, int]:
         """The anchors are told up to where each run holds, and then where it stands; call it inside `held`."""
         claims = self._anchors.claims()
+        claims.vacuumed.update(run for (run,) in self._reads.all("vacuumed_elsewhere", self._mine))
         found = {**self._unvouched(claims), **accepted(claims, self._head_at)}
         rows = [row for run in found if (row := self._reads.one("row", (run,))) is not None]
         if found or begun_anew(self._anchors.path):

@@ -42,6 +42,7 @@ def examine(
         connection.execute(sql["begin_view"]).fetchall()
         claims = anchors.claims(copy)
     claims.excused.update({run for (run,) in connection.execute(sql["vacuumed_elsewhere"], mine)} - claims.vacuumed)
+    claims.reused.update(run for (run,) in connection.execute(sql["vacuumed_and_there"], mine))
     faults = [Fault("the file", what) for (what,) in connection.execute(sql["integrity"]) if what != "ok"]
     faults += claims.faults
     owed = {run for (run,) in connection.execute(sql["owed_anchors"], mine)}

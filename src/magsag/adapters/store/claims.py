@@ -29,6 +29,8 @@ class Claims:
     """runs that the ledger may have let go"""
     excused: set[RunId] = field(default_factory=set)
     """runs that are not there, of which a row of the ledger says alone that another machine let them go"""
+    reused: set[RunId] = field(default_factory=set)
+    """runs that are there, of which a row of the ledger says that another machine vacuumed one of this name"""
     accepted: list[tuple[str, int]] = field(default_factory=list)
     """who accepted that the ledger holds less, and of how many runs"""
     faults: list[Fault] = field(default_factory=list)

@@ -83,7 +83,7 @@ class MemoryUpkeep(MemoryMoving):
             continues = first.continues if isinstance(first, RunStarted) else None
             yield Kin(run.run, run.root, run.parent, continues, run.updated, run.status not in ENDS)
 
-    def backup(self, destination: str) -> None:
+    def backup(self, destination: str) -> str:
         raise Invalid(
             f"{destination}: runs in memory cannot be copied; switch [features] durable on to keep them in a file"
         )

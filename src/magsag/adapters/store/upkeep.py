@@ -75,7 +75,7 @@ class UpkeepPart(AuditingPart, BehindPart, Part):
             self._database.compact()
         return Vacuumed(len(gone), facts, len(bundles), before, dry_run)
 
-    def backup(self, destination: str) -> None:
+    def backup(self, destination: str) -> str:
         """The anchors go beside it, as `DESTINATION.anchors.log`; read before the ledger, so never ahead of it."""
         target = Path(destination).absolute()
         beside = target.with_name(f"{target.name}.anchors.log")
@@ -98,6 +98,8 @@ class UpkeepPart(AuditingPart, BehindPart, Part):
         finally:
             with suppress(OSError):
                 part.unlink(missing_ok=True)
+        places = f"copy {destination} to {self._database.path} and {destination}.anchors.log to {self._anchors.path}"
+        return f"{places}, while nothing has the ledger open"
 
     def close(self) -> None:
         self._database.close()

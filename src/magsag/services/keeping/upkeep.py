@@ -99,9 +99,9 @@ class Upkeep:
         freed = sum(weight.bytes for weight in store.weights() if weight.updated < found.cutoff)
         return found, max(0, size - freed)
 
-    def backup(self, destination: str) -> None:
-        """Write a consistent copy while others go on. Raises Invalid when the destination exists."""
-        self._store().backup(destination)
+    def backup(self, destination: str) -> str:
+        """Write a consistent copy while others go on; how to put it back. Raises Invalid where one exists."""
+        return self._store().backup(destination)
 
 
 def now_and_then(what: str, heard: Callable[[str], None]) -> Callable[[int], None]:

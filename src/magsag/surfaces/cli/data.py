@@ -109,12 +109,17 @@ def accept(call: Call) -> None:
 @click.argument("destination", metavar="DEST")
 @click.pass_obj
 def backup(call: Call, destination: str) -> None:
-    """Write a consistent copy of the ledger while others go on."""
-    call.app.upkeep.backup(destination)
+    """Write a consistent copy of the ledger while others go on, and its anchors to DEST.anchors.log.
+
+    A ledger in Postgres is copied by pg_dump, which must be on PATH.
+    """
+    restore = call.app.upkeep.backup(destination)
     if call.wants_json:
-        put_json({"backup": destination})
+        put_json({"backup": destination, "restore": restore})
     else:
         say(f"the ledger is copied to {destination}")
+        if not call.is_quiet:
+            note(f"to put it back: {restore}")
 
 
 @command.command("archive")

@@ -12,7 +12,6 @@ from magsag.adapters.store.glance import glance
 from magsag.adapters.store.kin import kin_of
 from magsag.adapters.store.postgres.statements import migrations
 from magsag.adapters.store.postgres.waking import WakingPart
-from magsag.domain.errors import Invalid
 from magsag.domain.ids import RunId
 from magsag.engine.keeping import leaving
 from magsag.ports.ledger import Vacuumed
@@ -78,13 +77,10 @@ class UpkeepPart(AuditingPart, BehindPart, WakingPart):
             ((runs, facts, hashes),) = self._database.change("vacuum", (roots, bundles, before, self._vouching))
         return runs, facts, hashes
 
-    def backup(self, destination: str) -> None:
-        target = self._database.target
-        raise Invalid(
-            f"{destination}: a ledger in Postgres is backed up with the tools of its server: "
-            f'pg_dump --schema={target.schema} --format=custom --file={destination} "{target.plain}"; '
-            f"keep {self._anchors.path} with it, copied first"
-        )
+    def backup(self, destination: str) -> str:
+        from magsag.adapters.store.postgres.backup import dump  # asked for by hand
+
+        return dump(self._database.target, self._anchors.path, destination)
 
     def close(self) -> None:
         with suppress(OSError):

@@ -236,6 +236,9 @@ pragma integrity_check;
 -- vacuumed_elsewhere: nobody else writes this file's anchors
 select run from unanchored where false;
 
+-- vacuumed_and_there: nobody else writes this file's anchors
+select run from unanchored where false;
+
 -- vouched_for: whether the file of anchors should hold something
 select 1 from runs where status not in ('running', 'parked') and run not in (select run from unanchored) limit 1;
 

@@ -191,6 +191,9 @@ select distinct root from blobs where root <> '';
 -- integrity: the server looks after its own pages
 select 'ok';
 
+-- vacuumed_and_there: runs of a name that another machine removed a run of, before this file could say so
+select run from anchored a where anchors = %s and vacuumed and exists (select from runs r where r.run = a.run);
+
 -- vouched_for: whether this file of anchors should hold something
 select 1 from anchored a join runs r on r.run = a.run where a.anchors = %s and a.ended and not a.owed limit 1;
 
