@@ -150,6 +150,10 @@ def test_a_fresh_process_takes_no_secret_into_the_record(tmp_path: Path) -> None
     assert OLD not in done.err
     assert not [one for one in tmp_path.rglob("*") if one.is_file() and OLD.encode() in one.read_bytes()]
     assert typed(tmp_path, {"KEY": OLD}, "run", "show", "told").code == 2
+    assert typed(tmp_path, {"KEY": OLD}, "agent", "run", "caller-mag", "--run-id", "one", stdin="null").code == 3
+    signal = ("run", "signal", "one", "go", "--input", "-")
+    handed = typed(tmp_path, {"KEY": OLD}, *signal, stdin=json.dumps([OLD]))
+    assert (handed.code, "payload of the signal go holds the secret KEY at /0" in handed.err) == (2, True), handed.err
 
 
 def test_doctor_names_a_secret_that_cannot_be_read_and_no_value(tmp_path: Path) -> None:

@@ -13,12 +13,15 @@ import pytest
 from magsag import Retryable, StepFailed
 from magsag.adapters.store.memory import MemoryStore
 from magsag.domain import facts
+from magsag.domain.approval import Acting, Answer, Proof
 from magsag.domain.errors import Invalid, Refused
 from magsag.domain.facts import RunStatus
 from magsag.domain.ids import RunId
 from magsag.engine.chain import unseal
+from magsag.ports.ledger import TicketQuery
 from magsag.services.driving.runs import Order
 from magsag.services.insight.audit import Asked
+from magsag.services.people.approvals import Decision
 from magsag.services.recording.masking import RESOLVED
 from magsag.testing import build_app
 from tests.unit.world import WORLD, Bench, Files, agent, skill
@@ -393,3 +396,24 @@ def test_a_large_value_that_is_passed_on_is_looked_into_again_once_a_secret_is_l
     result = made.run()
     assert result.error is not None
     assert "input of step plain#3 holds the secret LATER at /3000" in result.error.message
+
+
+def test_what_people_hand_in_for_a_run_that_waits_holds_none(tmp_path: Path) -> None:
+    body = "await ctx.skill('plain')\nawait ctx.wait_for('go')\nreturn await ctx.approve('Go on?')"
+    found = {**skill("plain", "read"), **skill("look", "read", secrets=SECRETS)}
+    people = "kind: people\nschema: 1\nexclude_requester: false\npeople: [{id: ann, proof: os_user}]\n"
+    made = Bench(tmp_path, {**found, **agent("main", body, "skill:plain, skill:look"), "people.yaml": people})
+    assert made.run().status is RunStatus.PARKED
+    keep(secret := "handed-in-by-somebody")
+    with pytest.raises(Invalid, match="payload of the signal go holds the secret TOKEN at /a") as caught:
+        made.app.events.signal(RunId("r"), "go", {"a": quote(secret)}, "ann")
+    assert secret not in str(caught.value)
+    with pytest.raises(Invalid, match="--set holds the secret TOKEN"):
+        made.app.forks.fork(RunId("r"), "event:go", [f"plain={secret}"])
+    made.app.events.signal(RunId("r"), "go", None, "ann")
+    assert made.resume().status is RunStatus.PARKED
+    (ticket,) = made.app.approvals.list(TicketQuery(waiting=True))
+    said = Decision(Acting("ann", Proof.OS_USER), Answer.APPROVE, reason=f"it is {secret}")
+    with pytest.raises(Invalid, match="the reason holds the secret TOKEN"):
+        made.app.approvals.decide(ticket.id, said)
+    assert secret not in told(made)

@@ -101,11 +101,13 @@ class Looking(Running):
     @property
     def approvals(self) -> "Approvals":
         """The tickets of this ledger."""
+        from magsag.services.gate.untold import Untold
         from magsag.services.people.approvals import Approvals
 
         store = self._looked_at()
         bundles = self.bundles if self.has_ledger else self._bundles_of(store)
-        return Approvals(store, bundles, lambda: self.catalog.people, self.clock, self.standing_approvals)
+        people, untold = lambda: self.catalog.people, Untold(self.secrets, bundles)
+        return Approvals(store, bundles, people, self.clock, self.standing_approvals, untold)
 
     @property
     def standing_approvals(self) -> "StandingApprovals":

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from magsag.services.driving.runs import Runs
     from magsag.services.driving.staying import Staying
     from magsag.services.gate.gate import Gate
+    from magsag.services.gate.untold import Untold
     from magsag.services.insight.watch import Watch
     from magsag.services.past.fork import Forks
     from magsag.services.people.doubts import Doubts
@@ -130,7 +131,7 @@ class Running(Given):
         """Ending doubts."""
         from magsag.services.people.doubts import Doubts
 
-        return Doubts(self.store, self.bundles, self.clock, self.settings.lease_seconds)
+        return Doubts(self.store, self.bundles, self.clock, self.settings.lease_seconds, self._untold)
 
     @cached_property
     def staying(self) -> "Staying":
@@ -144,14 +145,20 @@ class Running(Given):
         """Telling runs of events."""
         from magsag.services.driving.events import Events
 
-        return Events(self.store, self.drive, self.clock)
+        return Events(self.store, self.drive, self.clock, self._untold)
 
     @cached_property
     def forks(self) -> "Forks":
         """Makes new runs of recorded ones."""
         from magsag.services.past.fork import Forks
 
-        return Forks(self.store, self.bundles, self.clock, self.settings)
+        return Forks(self.store, self.bundles, self.clock, self.settings, self._untold)
+
+    @property
+    def _untold(self) -> "Untold":
+        from magsag.services.gate.untold import Untold
+
+        return Untold(self.secrets, self.bundles)
 
     def watch(self) -> "Watch":
         """Follow the runs that this process drives from now on; at most one follows at a time."""

@@ -14,6 +14,7 @@ from magsag.ports.clock import Clock
 from magsag.ports.ledger import Declined, RunRow, Store, Write
 from magsag.services.driving.drive import Drive
 from magsag.services.gate.given import encoded
+from magsag.services.gate.untold import Untold
 from magsag.services.recording.known import known_row
 from magsag.services.recording.large import set_apart
 
@@ -21,18 +22,22 @@ from magsag.services.recording.large import set_apart
 class Events:
     """Tells runs of events."""
 
-    def __init__(self, store: Store, drive: Drive, clock: Clock) -> None:
+    def __init__(self, store: Store, drive: Drive, clock: Clock, untold: Untold) -> None:
         self._store = store
         self._drive = drive
         self._clock = clock
+        self._untold = untold
 
     def signal(self, run: RunId, event: str, payload: object, by: str) -> RunId:
         """Put a signal on record, synced, and wake the run; the root run of its tree, which can be driven on then.
 
-        Raises Invalid for an unknown or ended run, a name that is none, and a payload that is no JSON.
+        Raises Invalid for an unknown or ended run, a name that is none, and a payload that is no JSON or
+        holds a secret.
         """
         row = self._row(run)
-        data, _ = encoded(payload, f"payload of the signal {event_named(event)}")
+        what = f"payload of the signal {event_named(event)}"
+        data, value = encoded(payload, what)
+        self._untold.require(row.bundle, value, what)
         data, blobs = set_apart(data, self._clock)
         fact = SignalReceived(at=self._clock.now(), event=event, by=by, input=data)
         write = Write(run, row.root, [seal(fact, self._clock.chance(16))], blobs=blobs, wake=fact.at)

@@ -157,6 +157,15 @@ def learn(source: Secrets, name: str, reference: SecretReference) -> str | None:
     return value
 
 
+def learn_at_once(source: Secrets, bundle: Bundle) -> None:
+    """Have all that the bundle's skills declare masked from here on, as far as no keyring has to be asked.
+
+    For a process that does one thing for somebody: it waits for files.
+    """
+    for name, text in _declared(bundle):
+        learn(source, name, reference_of(text))
+
+
 def _declared(bundle: Bundle) -> Collection[Declared]:
     """What its skills declare, and no keyring: that would ask somebody for a password before it is needed."""
     skills = [entry.manifest for entry in bundle.entries() if isinstance(entry.manifest, Skill)]

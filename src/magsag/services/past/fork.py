@@ -27,6 +27,7 @@ from magsag.ports.clock import Clock
 from magsag.ports.ledger import Change, Declined, RunQuery, RunRow, Store
 from magsag.services.gate.objectives import Objectives
 from magsag.services.gate.outcomes import breach
+from magsag.services.gate.untold import Untold
 from magsag.services.past.copying import Copies
 from magsag.services.past.leave import require_leave
 from magsag.services.past.setting import INPUT, Setting, parse_setting
@@ -75,11 +76,12 @@ class _Original:
 class Forks:
     """Makes new runs of recorded ones."""
 
-    def __init__(self, store: Store, bundles: Bundles, clock: Clock, settings: Settings) -> None:
+    def __init__(self, store: Store, bundles: Bundles, clock: Clock, settings: Settings, untold: Untold) -> None:
         self._store = store
         self._bundles = bundles
         self._clock = clock
         self._settings = settings
+        self._untold = untold
         self._objectives = Objectives(store, clock)
 
     def fork(self, origin: RunId, step: str, sets: Sequence[str] = (), id: str | None = None) -> Forked:
@@ -93,6 +95,8 @@ class Forks:
         self._require_same_reality(original)
         new = self._new_id(id)
         self._require_objectives(original, new)
+        for text in sets:
+            self._untold.require(original.bundle.hash, text, "--set")
         settings = [parse_setting(text, original.begun) for text in sets]
         children = self._children(original)
         started = self._started(original, settings)

@@ -26,6 +26,7 @@ from magsag.ports.clock import Clock
 from magsag.ports.ledger import Sealed, Store, TicketQuery, TicketRow, Write, Written
 from magsag.ports.standing_approvals import StandingRow
 from magsag.services.gate.given import encoded, fitting
+from magsag.services.gate.untold import Untold
 from magsag.services.people.answerable import why_unanswerable
 from magsag.services.people.places import has_ended, require_known, require_open
 from magsag.services.people.refusals import Refusals, Wanted, Who
@@ -84,10 +85,12 @@ class Approvals:
         people: Callable[[], People],
         clock: Clock,
         standing: StandingApprovals,
+        untold: Untold,
     ) -> None:
         self._store = store
         self._refusals = Refusals(store, people, clock)
         self._standing = standing
+        self._untold = untold
         self._bundles = bundles
         self._people = people
         self._clock = clock
@@ -132,6 +135,9 @@ class Approvals:
         One that does not count is on record too.
         """
         row = self._row(id)
+        run = self._store.row(row.run)
+        for what, value in (("the reason", said.reason), ("the arguments", said.arguments)):
+            self._untold.require(run.bundle if run is not None else "", value, what)
         wanted = Wanted(row.run, row.root, row.step, said.answer, ticket=id)
         with self._refusals.told(wanted, said.by) as by:
             return self._decided(id, said, by)

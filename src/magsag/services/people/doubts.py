@@ -22,6 +22,7 @@ from magsag.ports.clock import Clock
 from magsag.ports.ledger import Declined, Lease, Occupied, Store, Write
 from magsag.services.gate.given import encoded, fitting
 from magsag.services.gate.outcomes import error_bytes
+from magsag.services.gate.untold import Untold
 from magsag.services.recording.known import known_row, unknown_run
 from magsag.services.recording.large import plain, set_apart
 from magsag.services.steps.beginnings import read_run, started_of
@@ -62,11 +63,12 @@ class Said:
 class Doubts:
     """What waits for a person to look outside."""
 
-    def __init__(self, store: Store, bundles: Bundles, clock: Clock, lease_seconds: float) -> None:
+    def __init__(self, store: Store, bundles: Bundles, clock: Clock, lease_seconds: float, untold: Untold) -> None:
         self._store = store
         self._bundles = bundles
         self._clock = clock
         self._lease_seconds = lease_seconds
+        self._untold = untold
 
     def find(self, run: RunId, path: str) -> Doubt:
         """The doubt of a step; `path` may lead into child runs: `step/child-step`. Raises Invalid."""
@@ -118,6 +120,7 @@ class Doubts:
         """What the step is said to have given, as its contract wants it."""
         what = f"output of step {step.id}"
         data, value = encoded(output, what)
+        self._untold.require(started_of(owner).bundle, value, what)
         return fitting(data, value, self._contract(owner, step), what, ErrorType.OUTPUT_CONTRACT)[0]
 
     def _contract(self, owner: Run, step: Step) -> Contract | None:
