@@ -5,6 +5,7 @@ The worst case is what the act declares (`cost`), one call, and its whole timeou
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import lru_cache
@@ -100,13 +101,26 @@ def reserves(step: StepId, budgets: Iterable[Budget], worst: Amounts) -> list[Re
     return [Reserve(step, budget, worst[budget.unit]) for budget in budgets]
 
 
-def shortfall(wanted: Iterable[Reserve], rows: Mapping[str, BudgetRow]) -> Shortfall | None:
-    """The first budget that a reservation does not fit in; `rows` hold each budget as it stands, with its cap."""
-    for one in wanted:
-        row = rows[one.budget.id]
-        left = row.cap - row.reserved - row.spent
-        if row.cap >= 0 and left < one.amount:
-            return Shortfall(row.id, row.unit, row.cap, max(0, left), one.amount)
+@dataclass(slots=True, eq=False)
+class Account:
+    """A budget while a transaction takes from it and gives back."""
+
+    id: str
+    scope: str
+    unit: str
+    run: RunId | None
+    cap: int
+    """-1: without a limit"""
+    reserved: int
+    spent: int
+
+
+def shortfall(wanted: Iterable[tuple[Account, Reserve]]) -> Shortfall | None:
+    """The first budget, as it stands with its cap, that a reservation does not fit in."""
+    for account, one in wanted:
+        left = account.cap - account.reserved - account.spent
+        if account.cap >= 0 and left < one.amount:
+            return Shortfall(account.id, account.unit, account.cap, max(0, left), one.amount)
     return None
 
 

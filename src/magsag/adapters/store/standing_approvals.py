@@ -41,6 +41,8 @@ class StandingChecks:
 
     def allow(self, item: Write) -> bool:
         """Whether what the write makes or revokes follows what stands, and what it leans on is in force."""
+        if not item.standing and not item.leans:
+            return True
         return all(follows(self._held(row.id), row) for row in item.standing) and all(
             is_in_force(self._held(leaning.id), leaning) for leaning in item.leans
         )
