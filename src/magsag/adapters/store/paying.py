@@ -43,9 +43,13 @@ class Paying:
         self._many("put_reservation", kept)
 
     def _read(self, writes: Sequence[Write]) -> dict[str, BudgetRow]:
-        named = {one.budget.id: None for item in writes for one in item.reserves}
-        named.update((one.budget, None) for item in writes for one in item.settles)
-        rows = self._connection.execute(self._sql["budgets_named"], (to_json(list(named)),))
+        named: set[str] = set()
+        for item in writes:
+            for one in item.reserves:
+                named.add(one.budget.id)
+            for back in item.settles:
+                named.add(back.budget)
+        rows = self._connection.execute(self._sql["budgets_named"], (to_json(sorted(named)),))
         return {row[0]: BudgetRow(*row) for row in rows}
 
     def _cap(self, scope: str, unit: str) -> int | None:
