@@ -154,6 +154,13 @@ def test_the_first_bad_fact_of_a_run_is_named_with_its_kind(path: Path) -> None:
     assert bad.what == "the body does not match its digest: it was changed"
 
 
+def test_a_changed_approver_is_told_at_the_answer_and_not_at_the_ticket(path: Path) -> None:
+    change(path, "update facts set body = replace(cast(body as text), 'maria', 'bruno') where kind = 'ApprovalDecided'")
+    (bad,) = judged(path).bad
+    assert (bad.kind, bad.what) == ("ApprovalDecided", "the body does not match its digest: it was changed")
+    assert bad.faults > 1, "the ticket differs from it, too"
+
+
 def test_what_came_after_the_last_anchor_is_told(path: Path) -> None:
     with closing(SqliteStore(path)) as store:
         append(store, None, done("late#1"), run=RunId("parked"))

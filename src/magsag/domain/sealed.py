@@ -41,3 +41,5 @@ class Fault:
     """the fact it concerns, or the first that it may concern"""
     kind: str | None = None
     """of that fact"""
+    is_beside: bool = False
+    """a row differs from what the facts say: which of them was changed is another fault's to tell"""

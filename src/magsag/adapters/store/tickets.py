@@ -83,7 +83,7 @@ def check_tickets(told: Told, run: Run, rows: Sequence[tuple[Any, ...]]) -> Iter
         if wrong is not None:
             ticket = told.tickets.get(row[0])
             seq, kind = (None, None) if ticket is None else (ticket.seq, StepHeld.__name__)
-            yield Fault(f"run {run.id}, approval {row[0]}", wrong, run.id, seq, kind)
+            yield Fault(f"run {run.id}, approval {row[0]}", wrong, run.id, seq, kind, is_beside=True)
     oldest = min((told.tickets[id].seq for id in found if id in told.tickets), default=None)
     for id, ticket in told.tickets.items():
         if id not in found and oldest is not None and ticket.seq > oldest:

@@ -85,8 +85,8 @@ def report(verified: Verified) -> Report:
 
 
 def _worst(run: RunId, found: Sequence[Fault]) -> BadRun:
-    """The first fact that is bad counts; what names no fact comes after."""
-    first = min(found, key=lambda fault: (fault.seq is None, fault.seq or 0))
+    """The first fact that is bad counts, before rows that differ from it; what names no fact comes after."""
+    first = min(found, key=lambda fault: (fault.seq is None, fault.is_beside, fault.seq or 0))
     return BadRun(run, first.seq, first.kind, first.what, len(found))
 
 
