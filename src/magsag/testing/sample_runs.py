@@ -1,6 +1,7 @@
 """Small runs to write to a store: facts, rows and leases that hold together, for suites and proofs."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from typing import Final
 
@@ -26,7 +27,7 @@ from magsag.domain.facts import (
 from magsag.domain.ids import RunId, StepId
 from magsag.engine.chain import seal
 from magsag.policy.approval import binding, opened
-from magsag.ports.ledger import Change, Fault, Lease, NewRun, Record, Sealed, Store, TicketRow, Write, Written
+from magsag.ports.ledger import Change, Declined, Fault, Lease, NewRun, Record, Sealed, Store, TicketRow, Write, Written
 from magsag.ports.standing_approvals import StandingRow
 from magsag.services.steps.records import told_of
 from magsag.services.steps.tickets import Kept, Place, first_row
@@ -173,3 +174,10 @@ def wake(store: Store, run: RunId, at: int) -> None:
     """What somebody appends without a lease, to be looked at by a leg."""
     (answer,) = store.write([Write(run, RUN, [sealed(CancelRequested(at=9, by="ann"))], wake=at)], SYNCED)
     assert isinstance(answer, Written)
+
+
+def at_once(open_store: OpenStore, item: Write) -> list[Written | Declined]:
+    """What eight openings of the data answer who all write the same at the same time."""
+    with ThreadPoolExecutor(8) as pool:
+        answers = pool.map(lambda store: store.write([item], WRITTEN), [open_store() for _ in range(8)])
+        return [answer for told in answers for answer in told]

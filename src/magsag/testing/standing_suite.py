@@ -1,13 +1,12 @@
 """What every store must do with standing approvals; a part of `magsag.testing.store_suite`."""
 
-import threading
 from collections.abc import Callable
 
 from magsag.domain.facts import CancelRequested
 from magsag.domain.ids import RunId
 from magsag.ports.ledger import Declined, Lease, Store, Write, Written
 from magsag.ports.standing_approvals import Leaning, StandingQuery, StandingRow
-from magsag.testing.sample_runs import RUN, SYNCED, WRITTEN, begin, done, end, sealed, standing
+from magsag.testing.sample_runs import RUN, SYNCED, at_once, begin, done, end, sealed, standing
 
 
 class StandingSuite:
@@ -60,17 +59,8 @@ class StandingSuite:
 
     def test_of_many_who_revoke_at_once_one_does(self, open_store: Callable[[], Store], store: Store) -> None:
         make(store, begin(store), standing())
-        answers: list[Written | Declined] = []
-
-        def race(other: Store) -> None:
-            fact = sealed(CancelRequested(at=9, by="ann"))
-            answers.extend(other.write([Write(RUN, RUN, [fact], standing=[standing(version=2)])], WRITTEN))
-
-        threads = [threading.Thread(target=race, args=(open_store(),)) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        fact = sealed(CancelRequested(at=9, by="ann"))
+        answers = at_once(open_store, Write(RUN, RUN, [fact], standing=[standing(version=2)]))
         assert sum(isinstance(answer, Written) for answer in answers) == 1
 
     def test_they_are_listed_by_target_by_how_they_begin_and_by_whether_they_are_in_force(self, store: Store) -> None:

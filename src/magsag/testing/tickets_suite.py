@@ -1,6 +1,5 @@
 """What every store must do with tickets: compare and set, beside facts; a part of `magsag.testing.store_suite`."""
 
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -8,7 +7,7 @@ from magsag.domain.approval import TicketState
 from magsag.domain.facts import CancelRequested, PayloadErased
 from magsag.domain.ids import RunId
 from magsag.ports.ledger import Declined, Lease, Store, TicketQuery, TicketRow, Write, Written
-from magsag.testing.sample_runs import ELSEWHERE, RUN, SYNCED, WRITTEN, begin, done, end, faults, park, sealed, ticket
+from magsag.testing.sample_runs import ELSEWHERE, RUN, SYNCED, at_once, begin, done, end, faults, park, sealed, ticket
 
 APPROVED = TicketState.APPROVED
 
@@ -64,17 +63,8 @@ class TicketsSuite:
 
     def test_of_many_who_change_a_ticket_at_once_one_does(self, open_store: Callable[[], Store], store: Store) -> None:
         change(store, begin(store), ticket())
-        answers: list[Written | Declined] = []
-
-        def race(other: Store) -> None:
-            fact = sealed(CancelRequested(at=9, by="ann"))
-            answers.extend(other.write([Write(RUN, RUN, [fact], tickets=[ticket(version=2)])], WRITTEN))
-
-        threads = [threading.Thread(target=race, args=(open_store(),)) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        fact = sealed(CancelRequested(at=9, by="ann"))
+        answers = at_once(open_store, Write(RUN, RUN, [fact], tickets=[ticket(version=2)]))
         assert sum(isinstance(answer, Written) for answer in answers) == 1
         assert len(store.read(RUN)) == 2
         assert faults(store) == []

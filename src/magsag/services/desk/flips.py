@@ -11,13 +11,11 @@ from pathlib import Path
 from typing import Final
 
 from magsag.catalog.bundle import Bundle
-from magsag.domain import facts
 from magsag.domain.errors import Invalid, StoreBroken
-from magsag.domain.facts import Count, Proposal, Verdict
+from magsag.domain.facts import Proposal, Verdict
 from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId, StepId
 from magsag.domain.manifests import Agent
-from magsag.domain.sealed import Stored
 from magsag.domain.verdicts import BUILT_IN, START
 from magsag.engine.chain import unseal
 from magsag.engine.evolve import evolve
@@ -25,12 +23,12 @@ from magsag.engine.run import Run
 from magsag.policy.delegation import CHILDREN, CYCLE, DEPTH
 from magsag.policy.judge import judge
 from magsag.policy.record import PLAIN, Traits
-from magsag.policy.rules import Counted, Policies
+from magsag.policy.rules import Policies
 from magsag.policy.slo import is_of_objectives, stricter
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import RunQuery, RunRow, Store
+from magsag.services.desk.recorded import Course, Decided, decision_of
 from magsag.services.gate.judging import APPROVALS_OFF, concluded, record_of
-from magsag.services.gate.notes import is_note
 from magsag.services.insight.lineage import Lineages
 from magsag.services.recording.large import plain
 from magsag.services.steps.target import traits_of
@@ -83,17 +81,6 @@ class Tried:
         return dict(sorted(groups.items(), key=lambda item: (-len(item[1]), item[0])))
 
 
-@frozen
-class _Decided:
-    """One decision, as it is on record."""
-
-    fact: facts.StepHeld | facts.StepStarted | facts.StepDone | facts.StepFailed
-    proposal: Proposal
-    verdict: Verdict
-    at: int
-    input: bytes | None
-
-
 class PolicyReplay:
     """Makes recorded decisions again."""
 
@@ -136,19 +123,19 @@ class PolicyReplay:
                     self._try(tried, known, row, run, decided, later)
         return tried
 
-    def _decisions(self, row: RunRow, since: int) -> "Iterator[tuple[_Decided, Run, _Course]]":
+    def _decisions(self, row: RunRow, since: int) -> Iterator[tuple[Decided, Run, Course]]:
         """Each decision with the run as it stood, and what the whole run came to."""
         stored = self._store.read(row.run)
         found = [unseal(one) for one in stored]
-        course = _Course(found)
+        course = Course(found)
         run = Run(row.run)
         seen: set[tuple[StepId, int]] = set()
         for one, fact in zip(stored, found, strict=True):
-            if (decided := _decided(fact, run, seen, one)) is not None and decided.at >= since:
+            if (decided := decision_of(fact, run, seen, one)) is not None and decided.at >= since:
                 yield decided, run, course
             evolve(run, fact)
 
-    def _try(self, tried: Tried, known: "_Known", row: RunRow, run: Run, decided: _Decided, course: "_Course") -> None:
+    def _try(self, tried: Tried, known: "_Known", row: RunRow, run: Run, decided: Decided, course: Course) -> None:
         tried.decisions += 1
         step, was = decided.fact.step, decided.verdict
         if (was.place == BUILT_IN and was.rule in NO_POLICY) or step == START:
@@ -166,7 +153,7 @@ class PolicyReplay:
         else:
             tried.flips.append(Flip(row.run, step, decided.proposal.target, was, verdict))
 
-    def _verdict(self, known: "_Known", row: RunRow, run: Run, decided: _Decided, course: "_Course") -> Verdict:
+    def _verdict(self, known: "_Known", row: RunRow, run: Run, decided: Decided, course: Course) -> Verdict:
         if decided.input is None:
             raise Invalid("its input was erased")
         args = plain(self._store, row.root, decided.input)
@@ -228,59 +215,3 @@ class _Known:
         if proposal.target.startswith(("skill:", "agent:", "flow:")):
             return traits_of(bundle, bundle.find(proposal.target))
         return SHELL if proposal.call == "shell" else PLAIN
-
-
-class _Course:
-    """What a whole run did, for counts that nobody took at the time: by the times of the ledger."""
-
-    def __init__(self, found: list[facts.Fact]) -> None:
-        self._begun: dict[StepId, tuple[int, str]] = {}
-        self._failed: dict[StepId, int] = {}
-        self._succeeded: dict[StepId, int] = {}
-        for fact in found:
-            match fact:
-                case facts.StepStarted():
-                    self._begun.setdefault(fact.step, (fact.at, fact.proposal.target))
-                case facts.StepDone():
-                    self._begun.setdefault(fact.step, (fact.at - fact.took, fact.proposal.target))
-                    self._succeeded[fact.step] = fact.at
-                case facts.StepSucceeded():
-                    self._succeeded[fact.step] = fact.at
-                case facts.StepFailed() | facts.StepCancelled():
-                    self._failed[fact.step] = fact.at
-                case _:
-                    pass
-
-    def count(self, asked: Counted, decided: _Decided) -> Count:
-        """What other steps on the reference had done when this one was judged."""
-        meant = [
-            step
-            for step, (began, target) in self._begun.items()
-            if step != decided.fact.step and began <= decided.at and asked.pattern.matches(target)
-        ]
-        standing = [step for step in meant if self._failed.get(step, decided.at + 1) > decided.at]
-        done = any(self._succeeded.get(step, decided.at + 1) <= decided.at for step in standing)
-        return Count(asked.ref, len(standing), done)
-
-
-def _decided(fact: facts.Fact, run: Run, seen: set[tuple[StepId, int]], stored: Stored) -> _Decided | None:
-    """The decision that a fact holds; a failure repeats the one that let its attempt start."""
-    match fact:
-        case facts.StepHeld() | facts.StepStarted():
-            began, proposal, verdict = fact.at, fact.proposal, fact.verdict
-        case facts.StepDone():
-            if is_note(fact.proposal):
-                return None
-            began, proposal, verdict = fact.at - fact.took, fact.proposal, fact.verdict
-        case facts.StepFailed(verdict=Verdict() as verdict) if (fact.step, fact.attempt) not in seen:
-            earlier = run.steps[fact.step].proposal if fact.step in run.steps else None
-            if (judged := fact.proposal or earlier) is None:
-                return None
-            began, proposal = fact.at - fact.took, judged
-        case _:
-            return None
-    seen.add((fact.step, fact.attempt))
-    known = run.steps.get(fact.step)
-    recorded = (known.changed or known.input) if known is not None else None
-    input = stored.input if stored.input is not None else recorded
-    return _Decided(fact, proposal, verdict, began, input)

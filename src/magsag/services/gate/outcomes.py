@@ -28,7 +28,8 @@ from magsag.services.recording.large import Values
 from magsag.services.recording.masking import RESOLVED
 from magsag.services.recording.recorder import Recorder
 from magsag.services.steps.attempt import Acted, Attempt, HeldTicket, Switches, Told
-from magsag.services.steps.budgeting import Charge, priced_by, spent, warn
+from magsag.services.steps.budgeting import priced_by, spent, warn
+from magsag.services.steps.holding import Charge
 from magsag.services.steps.records import told_of
 from magsag.services.steps.target import WaitAct
 

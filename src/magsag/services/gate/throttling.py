@@ -18,7 +18,8 @@ from magsag.policy.throttle import Declared, Later, Limited, Throttle, settle, w
 from magsag.ports.clock import Clock
 from magsag.ports.throttles import Throttles
 from magsag.services.recording.recorder import Recorder
-from magsag.services.steps.attempt import Acted, Admission, Attempt, caller_of
+from magsag.services.steps.attempt import Acted, Attempt, caller_of
+from magsag.services.steps.holding import Admission
 from magsag.services.steps.moment import moment
 from magsag.services.steps.seat import Seat
 from magsag.services.steps.throttles import change, log_moved, take, throttle_of

@@ -3,7 +3,7 @@
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from magsag.domain.effects import Effect
 from magsag.domain.errors import StepFailed, Stopped
@@ -13,11 +13,9 @@ from magsag.domain.ids import RunId, StepId
 from magsag.policy.approval import Ticket
 from magsag.ports.ledger import Record, TicketRow
 from magsag.ports.standing_approvals import Leaning
+from magsag.services.steps.holding import Admission, Charge
 from magsag.services.steps.seat import Scope, Seat
 from magsag.services.steps.target import Target
-
-if TYPE_CHECKING:
-    from magsag.services.steps.budgeting import Charge
 
 
 @frozen
@@ -65,15 +63,6 @@ class HeldTicket:
     row: TicketRow
 
 
-@frozen
-class Admission:
-    """The leave to call what is limited, to be given back with how that went."""
-
-    caller: str
-    epoch: int
-    """of the breaker"""
-
-
 @dataclass(slots=True)
 class Attempt:
     """One step, one attempt after the other."""
@@ -108,7 +97,7 @@ class Attempt:
     what waited for an approval of its first attempt has had none"""
     waits: int = 0
     """how often it has waited for a rate or a concurrency"""
-    charge: "Charge | None" = None
+    charge: Charge | None = None
     """what it holds back of budgets"""
     performed: bool = False
     """its act has begun, in this process"""

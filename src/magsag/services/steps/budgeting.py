@@ -7,10 +7,9 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from magsag.domain.budget import Balance, Bound, BudgetScope, Reserve, Unit
+from magsag.domain.budget import Balance, Bound, BudgetScope, Unit
 from magsag.domain.effects import Effect
 from magsag.domain.errors import ErrorType, Retryable, StepFailed
-from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId
 from magsag.domain.large import MARK_BYTES
 from magsag.domain.manifests import Agent, Flow
@@ -22,6 +21,7 @@ from magsag.policy.budget import WARN_AT, asked, binding, reserves, show, worst_
 from magsag.policy.pricing import asking_of
 from magsag.ports.budgets import Budgets
 from magsag.services.steps.attempt import Attempt
+from magsag.services.steps.holding import Charge
 from magsag.services.steps.target import ChildAct, ModelAct, QuestionAct, WaitAct
 
 _log = logging.getLogger("magsag.budget")
@@ -29,23 +29,6 @@ _FRESH: Final = 1_000_000
 """microseconds for which caps that were read are believed"""
 _NOTHING_HAPPENED: Final = frozenset({ErrorType.RATE_LIMIT, ErrorType.UNAVAILABLE})
 _FREE: Final[Mapping[str, int]] = {Unit.USD.value: 0, Unit.TOKENS.value: 0}
-
-
-@frozen
-class Charge:
-    """What an attempt holds back."""
-
-    reserves: tuple[Reserve, ...]
-
-    @property
-    def reserved(self) -> dict[str, int]:
-        """By budget."""
-        return {one.budget.id: one.amount for one in self.reserves}
-
-    @property
-    def worst(self) -> dict[str, int]:
-        """By unit."""
-        return {one.budget.unit: one.amount for one in self.reserves}
 
 
 class Budgeting:

@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from magsag.domain.budget import Bound
 from magsag.domain.facts import ParkedOn, ParkReason, RunStatus
@@ -11,13 +11,11 @@ from magsag.domain.ids import StepId
 from magsag.engine.run import Run
 from magsag.policy.budget import Binding
 from magsag.services.recording.driven import Tree
+from magsag.services.steps.holding import Admission
 from magsag.services.steps.strands import Strands
 from magsag.services.steps.tally import Tally
 from magsag.services.steps.targets import Targets
 from magsag.services.steps.turnstile import Turnstile
-
-if TYPE_CHECKING:
-    from magsag.services.steps.attempt import Admission
 
 
 @dataclass(slots=True, eq=False)
@@ -101,7 +99,7 @@ class Seat:
     mode: str
     above: Scope | None = None
     """of a child run: the delegation that waits for it"""
-    leave: "Admission | None" = None
+    leave: Admission | None = None
     """of a root run whose program is limited: its leave to have begun, when it took it in this leg"""
     bounds: tuple[Bound, ...] = ()
     """the budgets that bind it: its own and those of the runs above it"""
