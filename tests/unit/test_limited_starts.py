@@ -146,6 +146,31 @@ def test_what_is_under_way_when_the_time_is_over_is_the_only_one_that_tries(make
     assert state(bench) is BreakerState.CLOSED
 
 
+@pytest.mark.parametrize("program", ["agent:main", "agent:above"])
+def test_one_that_tries_and_parks_keeps_its_place_until_it_ends(make: Make, program: str) -> None:
+    bench = make(breaker=BREAKER)
+    broken(bench)
+    bench.time.passed += 3601
+    assert run(bench, "probe", "long", program).status is RunStatus.PARKED
+    early = run(bench, "early")
+    assert early.error is not None
+    assert (early.status, early.error.details["breaker"]) == (RunStatus.DENIED, "half_open")
+    bench.time.passed += 61
+    assert resumed(bench, "probe").status is RunStatus.SUCCEEDED
+    assert moves(bench, "probe") == [BreakerState.HALF_OPEN, BreakerState.CLOSED]
+
+
+def test_one_that_tries_and_parks_for_long_is_not_waited_for(make: Make) -> None:
+    bench = make(breaker=BREAKER)
+    broken(bench)
+    bench.time.passed += 3601
+    assert run(bench, "probe", "long").status is RunStatus.PARKED
+    bench.time.passed += 301
+    assert run(bench, "other").status is RunStatus.SUCCEEDED
+    assert resumed(bench, "probe").status is RunStatus.SUCCEEDED
+    assert state(bench) is BreakerState.CLOSED
+
+
 def test_a_refused_start_counts_for_no_objective_and_no_breaker(make: Make) -> None:
     bench = make(breaker="{failures: 3, open: 1s}", rate="{calls: 2, per: 1h}", slo="{success_rate: 0.5}")
     assert [run(bench, id).status for id in "abcdef"] == [RunStatus.SUCCEEDED] * 2 + [RunStatus.DENIED] * 4

@@ -37,9 +37,9 @@ class Leaves:
         return Acted(None)
 
     def ended(self, seat: Seat, ended: Ended | None) -> None:
-        """The leg is over, with the end of the run or without."""
+        """The leg is over. One that parks has not ended: if it tries whether a breaker can close, its place is kept."""
         throttled = limits_of_start(seat)
-        if throttled is None or not _has_begun(seat.run) or not throttled.limits.end_counts:
+        if ended is None or throttled is None or not _has_begun(seat.run) or not throttled.limits.end_counts:
             return
         try:
             leave = seat.leave or self._throttling.taken_up(throttled, caller_of(seat.run.id, START, 1))
@@ -61,9 +61,9 @@ def _has_begun(run: Run) -> bool:
     return start is not None and start.status is StepStatus.SUCCEEDED
 
 
-def _failed(ended: Ended | None) -> bool | None:
+def _failed(ended: Ended) -> bool | None:
     """What the end of a run says of its program; None when it says nothing."""
-    if ended is None or ended.status is RunStatus.CANCELLED:
+    if ended.status is RunStatus.CANCELLED:
         return None
     if ended.status in _GOOD:
         return False

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from magsag.domain.breaking import BreakerMoved, BreakerState
-from magsag.domain.errors import Broken, ErrorType, Retryable, StepFailed
+from magsag.domain.errors import Broken, ErrorType, Retryable, StepFailed, Stopped
 from magsag.domain.ids import StepId
 from magsag.domain.verdicts import START
 from magsag.engine.retry import retry_delay
@@ -22,6 +22,7 @@ from magsag.services.steps.attempt import Acted, Attempt, caller_of
 from magsag.services.steps.holding import Admission
 from magsag.services.steps.moment import moment
 from magsag.services.steps.seat import Seat
+from magsag.services.steps.target import ChildAct
 from magsag.services.steps.throttles import change, log_moved, take, throttle_of
 
 _log = logging.getLogger("magsag.throttle")
@@ -86,9 +87,8 @@ class Throttling:
             raise
 
     async def watched(self, attempt: Attempt, act: Awaitable[Acted]) -> Acted:
-        """Act, and tell how that went."""
-        began = self._clock.now()
-        failed: bool | None = None
+        """Act, and tell how that went. A child run that parks has not ended: if it tries, its place is kept."""
+        began, failed, has_parked = self._clock.now(), None, False
         try:
             acted = await act
             failed = False
@@ -96,10 +96,14 @@ class Throttling:
         except (StepFailed, Retryable) as error:
             failed = True if error.type in FAILURES else None
             raise
+        except Stopped:
+            has_parked = isinstance(attempt.target.act, ChildAct)
+            raise
         finally:
             if attempt.admission is None:
                 self.vacate(attempt)
-            self._settle(attempt, failed, (self._clock.now() - began) / 1e6)
+            if not has_parked:
+                self._settle(attempt, failed, (self._clock.now() - began) / 1e6)
 
     def vacate(self, attempt: Attempt) -> None:
         """The process that was let through has ended, and its act with it: nobody is at it, and nothing is counted.
