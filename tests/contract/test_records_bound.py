@@ -77,6 +77,7 @@ def test_it_finds(path: Path, name: str) -> None:
     change(path, statement)
     faults, alone = found(path)
     assert any(fault.run == run and what in fault.what for fault in faults), faults
+    assert all(fault.where.startswith("record ") for fault in faults), "no other part of the judgement sees it"
     assert alone
 
 
