@@ -617,6 +617,7 @@ schema: 1
 slug: ask
 version: 1.0.0
 steps:
+  - {id: free, run: ["true"], effect: pure}
   - {id: stamp, run: ["true"], effect: read%s}
   - {id: fetch, uses: skill:http-request, with: {method: GET, url: "http://localhost:1/"}%s}
 """

@@ -9,7 +9,7 @@ from magsag.domain.budget import Unit
 from magsag.domain.effects import Effect
 from magsag.domain.errors import Invalid
 from magsag.domain.manifests import Agent, Flow, Skill
-from magsag.domain.manifests.flow import is_request
+from magsag.domain.manifests.flow import FlowStep, is_request
 
 _DECLARED = (Unit.USD, Unit.TOKENS)
 
@@ -32,11 +32,17 @@ def _unbounded(ref: str, index: Index) -> Iterator[str]:
     for name, manifest in entries:
         if isinstance(manifest, Flow):
             steps = (step for step in all_steps(manifest.steps) if step.cost is None)
-            yield from (f"step {step.id} of {name}" for step in steps if step.run is not None or is_request(step.uses))
+            programs = (step for step in steps if is_request(step.uses) or _is_program(step))
+            yield from (f"step {step.id} of {name}" for step in programs)
         elif isinstance(manifest, Agent):
             yield from (f"{use} of {name}" for use in manifest.uses if is_request(use))
         elif manifest.cost is None and manifest.effect != Effect.PURE and not is_request(name):
             yield name
+
+
+def _is_program(step: FlowStep) -> bool:
+    """One that can cost something: what is pure costs nothing by its kind."""
+    return step.run is not None and step.effect != Effect.PURE
 
 
 def _entry(name: str, index: Index) -> tuple[str, Agent | Flow | Skill] | None:
