@@ -52,10 +52,10 @@ def shop(tmp_path: Path) -> Shop:
 
 class TestFunctions:
     def test_a_sync_function_runs_beside_the_loop(self, shop: Shop) -> None:
-        body = 'return await ctx.gather(*[ctx.skill("once", 0.2) for _ in range(5)])'
-        began = time.monotonic()
-        assert shop.run({**SYNC, **agent("main", body, "skill:once")}, "agent:main").output == ["done"] * 5
-        assert time.monotonic() - began < 0.9
+        code = "import threading\nALL = threading.Barrier(5)\ndef run(payload):\n    ALL.wait(60)\n    return 'done'\n"
+        body = 'return await ctx.gather(*[ctx.skill("look") for _ in range(5)])'
+        files = {**skill("look", "read", code), **agent("main", body, "skill:look")}
+        assert shop.run(files, "agent:main").output == ["done"] * 5
 
     def test_a_sync_function_that_overstays_is_abandoned_and_what_it_gave_is_on_record(self, shop: Shop) -> None:
         hasty = {path: text + ("timeout: 100ms\n" if path.endswith("yaml") else "") for path, text in SYNC.items()}
