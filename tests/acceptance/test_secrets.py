@@ -7,8 +7,12 @@ from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 
+import psycopg
+import pytest
+
 from magsag.adapters.store.sqlite import SqliteStore
 from magsag.domain.ids import RunId
+from magsag.testing.postgres import private_cluster
 from tests.acceptance.secret_project import build, hits, planted
 from tests.acceptance.workshop import Done, command, environment, magsag
 
@@ -57,6 +61,25 @@ def test_a_hundred_planted_secrets_are_nowhere(tmp_path: Path) -> None:
     assert hits(folder, said(*found, refused)) == []
     assert not [path for path in folder.rglob("*") if path.is_file() and APPROVERS_KEY.encode() in path.read_bytes()]
     assert APPROVERS_KEY not in said(refused)
+
+
+@pytest.mark.needs("postgres")
+def test_none_is_in_a_ledger_of_postgres_nor_in_the_log_of_its_server(tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    with private_cluster() as cluster:
+        variables = {**build(folder), "MAGSAG_LEDGER": cluster.dsn("one")}
+        doors = [("leak", "return"), ("leak", "raise"), ("leak", "retry"), ("send", "doubt")]
+        found = [ran(folder, variables, "doors", *doors), typed(folder, variables, "run", "show", "doors", "--json")]
+        assert [one.code for one in found] == [3, 0], found[0].err
+        with psycopg.connect(cluster.plain_dsn()) as server:
+            tables = server.execute("select tablename from pg_tables where schemaname = 'one'").fetchall()
+            for (table,) in tables:
+                with server.cursor().copy(f'copy one."{table}" to stdout (format binary)') as rows:
+                    (folder / f"{table}.rows").write_bytes(b"".join(rows))
+        (folder / "server.log").write_bytes((cluster.folder / "server.log").read_bytes())
+    assert (folder / "facts.rows").read_bytes().count(b"[secret S0") > 100
+    assert hits(folder, said(*found)) == []
 
 
 def test_a_skill_that_writes_them_past_the_product_is_found_by_the_same_search(tmp_path: Path) -> None:
