@@ -10,7 +10,7 @@ from magsag.domain.facts import Decision
 from magsag.surfaces.cli.call import Call
 from magsag.surfaces.cli.groups import Noun
 from magsag.surfaces.cli.verifying import verify
-from magsag.surfaces.cli.writing import put_json, put_table, say
+from magsag.surfaces.cli.writing import counted, put_json, put_table, say
 
 if TYPE_CHECKING:
     from magsag.services.insight.audit_entries import Entry
@@ -39,7 +39,7 @@ def export(call: Call, destination: str, run: str | None, since: str | None) -> 
     if call.wants_json:
         put_json(asdict(exported))
         return
-    say(f"exported to {destination}: {exported.runs} runs, {exported.facts} facts")
+    say(f"exported to {destination}: {counted(exported.runs, 'run')}, {counted(exported.facts, 'fact')}")
     for root in exported.withheld:
         say(f"run {root}: its payloads stay here: a secret shows, or nobody can tell")
 

@@ -10,7 +10,7 @@ from magsag.domain.location import is_postgres, shown
 from magsag.surfaces.cli.call import Call
 from magsag.surfaces.cli.failing import NO, YES
 from magsag.surfaces.cli.groups import Noun
-from magsag.surfaces.cli.writing import note, put_json, put_pairs, put_table, say
+from magsag.surfaces.cli.writing import counted, note, put_json, put_pairs, put_table, say
 
 BACKENDS = ("sqlite", "postgres")
 
@@ -64,7 +64,8 @@ def vacuum(call: Call, hot_days: int, max_disk: int | None, dry_run: bool) -> in
         put_json({"dry_run": gone.dry_run, **counts, "cutoff": cutoff, "bytes": shrunk.bytes, "fits": shrunk.fits})
         return YES if shrunk.fits else NO
     verb = "would remove" if gone.dry_run else "removed"
-    say(f"{verb} {gone.runs} runs, {gone.facts} facts and {gone.bundles} bundles last touched before {cutoff}")
+    left = f"{counted(gone.runs, 'run')}, {counted(gone.facts, 'fact')} and {counted(gone.bundles, 'bundle')}"
+    say(f"{verb} {left} last touched before {cutoff}")
     if max_disk is not None:
         say(f"the ledger {'would take about' if gone.dry_run else 'takes'} {size}")
     if not shrunk.fits and not call.is_quiet:
@@ -146,8 +147,8 @@ def archive(call: Call, destination: str, since: int, form: str) -> None:
     if call.wants_json:
         put_json(asdict(archived))
         return
-    counts = f"{archived.trees} run trees, {archived.runs} runs, {archived.facts} facts"
-    say(f"archived to {archived.folder}: {counts}")
+    counts = f"{counted(archived.trees, 'run tree')}, {counted(archived.runs, 'run')}"
+    say(f"archived to {archived.folder}: {counts}, {counted(archived.facts, 'fact')}")
 
 
 @command.command("migrate")

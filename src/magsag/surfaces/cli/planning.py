@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from magsag.domain.errors import Invalid
 from magsag.surfaces.cli.call import Call
 from magsag.surfaces.cli.reading import parse, read_input, stdin_bytes
-from magsag.surfaces.cli.writing import note, put_json, say
+from magsag.surfaces.cli.writing import counted, note, put_json, say
 
 if TYPE_CHECKING:
     from magsag.catalog.bundle import Entry
@@ -56,7 +56,7 @@ def put_plan(call: Call, ref: str, only: tuple[str, ...], continue_from: str | N
     if call.wants_json:
         put_json({"flow": entry.ref, "dry_run": True, "steps": listed})
         return
-    say(f"{entry.ref}: {len(listed)} steps; this is a dry run, nothing was started")
+    say(f"{entry.ref}: {counted(len(listed), 'step')}; this is a dry run, nothing was started")
     for number, step in enumerate(listed, 1):
         say(f"{number:>3}  {step['id']}: {step['does']}{_notes(step)}")
 

@@ -228,7 +228,7 @@ def _fault_document(fault: "Finding") -> dict[str, Any]:
 def _put_tried(tried: "Tried") -> None:
     same = f"{tried.equal} the same byte for byte, {tried.alike} the same decision"
     other = f"{len(tried.flips)} flipped, {len(tried.not_decidable)} not decidable"
-    say(f"{tried.decisions} decisions in {tried.runs} runs: {same}, {other}")
+    say(f"{counted(tried.decisions, 'decision')} in {counted(tried.runs, 'run')}: {same}, {other}")
     rows = [
         (str(len(flips)), f"{was} by {rule}", f"{would} by {other}", f"{flips[0].run} {flips[0].step}")
         for (was, rule, would, other), flips in tried.by_rule().items()

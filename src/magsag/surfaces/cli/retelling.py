@@ -31,7 +31,7 @@ def replay(call: Call, run: str, catalog: str | None) -> int:
     app = call.app
     id = app.insight.find(run)
     found = asyncio.run(app.replay.replay(id, catalog))
-    steps = f"{found.steps} steps in {counted(found.runs, 'run')}"
+    steps = f"{counted(found.steps, 'step')} in {counted(found.runs, 'run')}"
     if call.wants_json:
         different = asdict(found.difference) if found.difference is not None else None
         put_json({"run": id, "runs": found.runs, "steps": found.steps, "difference": different})
@@ -62,7 +62,7 @@ def fork(call: Call, run: str, step: str, sets: tuple[str, ...], run_id: str | N
     origin = app.insight.find(run)
     made = app.forks.fork(origin, step, sets, run_id)
     if not call.is_quiet and not call.wants_json:
-        note(f"run {made.run} takes over {made.steps} steps of {made.origin}, and goes on from {made.step}")
+        note(f"run {made.run} takes over {counted(made.steps, 'step')} of {made.origin}, and goes on from {made.step}")
     noun = app.insight.show(made.run).started.program.partition(":")[0]
     return drive(call, made.run, Asked(noun, output=output))
 
@@ -148,7 +148,7 @@ def erase(call: Call, run: str, yes: bool) -> None:
     if call.wants_json:
         put_json(asdict(gone))
         return
-    say(f"run {id} is erased: the payloads of {gone.facts} facts in {counted(gone.runs, 'run')}")
+    say(f"run {id} is erased: the payloads of {counted(gone.facts, 'fact')} in {counted(gone.runs, 'run')}")
     if not gone.is_overwritten:
         if is_postgres(call.app.settings.ledger):
             note("old bytes stand in the server's files until its vacuum has passed: docs/storage.md")

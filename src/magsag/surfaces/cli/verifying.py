@@ -9,7 +9,7 @@ import click
 from magsag.surfaces.cli.call import Call
 from magsag.surfaces.cli.failing import NO, YES
 from magsag.surfaces.cli.groups import Leaf
-from magsag.surfaces.cli.writing import note, put_json, say
+from magsag.surfaces.cli.writing import counted, note, put_json, say
 
 if TYPE_CHECKING:
     from magsag.ports.auditing import Vouching
@@ -48,7 +48,8 @@ def _tell(told: "Report") -> None:
     of = f" of {told.runs}" if len(told.bad) <= told.runs else ""  # those that are gone are none of them
     wrong = f"{len(told.bad)}{of} runs are not as they were written" if told.bad else ""
     if told.is_sound:
-        say(f"{told.runs} runs with {told.facts} facts are as they were written")
+        are = "is as it was written" if told.runs == 1 else "are as they were written"
+        say(f"{counted(told.runs, 'run')} with {counted(told.facts, 'fact')} {are}")
     elif wrong:
         say(wrong)
     if told.anchors is not None:
@@ -60,19 +61,20 @@ def _tell_reach(told: "Report", anchors: "Vouching") -> None:
 
     if anchors.exists:
         last = f", the last one of {iso(anchors.at)}, hash {anchors.head[:16]}" if anchors.lines else ""
-        say(f"anchors: {_shown(anchors.file)}, {anchors.lines} lines{last}")
+        say(f"anchors: {_shown(anchors.file)}, {counted(anchors.lines, 'line')}{last}")
     say(f"vouched for: {told.vouched} of {told.facts} facts")
     names = ", ".join(f"{reach.run} from fact {reach.anchored + 1}" for reach in told.after[:_SHOWN])
     more = f" and {len(told.after) - _SHOWN} more runs" if len(told.after) > _SHOWN else ""
     say(f"facts after the last anchor: {told.facts - told.vouched}" + (f" ({names}{more})" if names else ""))
     if anchors.vacuumed:
-        say(f"let go: {anchors.vacuumed} runs were vacuumed")
+        say(f"let go: {counted(anchors.vacuumed, 'run')}, vacuumed")
     if anchors.excused:
-        say(f"let go elsewhere: {anchors.excused} runs, by the word of the ledger alone; --anchors does not take it")
+        gone = counted(anchors.excused, "run")
+        say(f"let go elsewhere: {gone}, by the word of the ledger alone; --anchors does not take it")
     for by, count in anchors.accepted:
-        say(f"accepted: {by} let {count} runs go on from less than was anchored")
+        say(f"accepted: {by} let {counted(count, 'run')} go on from less than was anchored")
     if anchors.unanchored:
-        say(f"not anchored in this file: the end of {anchors.unanchored} runs")
+        say(f"not anchored in this file: the end of {counted(anchors.unanchored, 'run')}")
 
 
 def _place(one: "BadRun") -> str:
