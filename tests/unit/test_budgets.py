@@ -633,6 +633,7 @@ def test_programs_and_requests_in_flows_say_what_they_cost_themselves(tmp_path: 
     work = Bench(tmp_path / "priced", files)
     work.run()
     assert {id: step.spent for id, step in work.state().steps.items()} == {
+        "free": None,
         "stamp": {"usd": 10_000_000},
         "fetch": {"usd": 20_000_000},
     }
