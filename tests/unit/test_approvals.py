@@ -269,6 +269,8 @@ def test_other_arguments_must_meet_the_contract(make: Make) -> None:
         answer(bench, "maria", arguments=({"amount": "much"},))
     with pytest.raises(Invalid, match="leave them out"):
         answer(bench, "maria", Answer.DENY, arguments=({"amount": 1},))
+    answer(bench, "maria", arguments=({"amount": 1},))
+    assert bench.resume().output == {"amount": 1}
 
 
 LATER = {

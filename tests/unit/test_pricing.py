@@ -34,6 +34,8 @@ FUNCTION = [{"type": "function", "function": {"name": "f"}}]
         ({"messages": HELLO, "web_search_options": {}}, Asking.OPEN),
         ({"messages": HELLO, "n": 3}, Asking.OPEN),
         ({"messages": "hello"}, Asking.OPEN),
+        ({"messages": ["hello"]}, Asking.OPEN),
+        ({"messages": [{"role": "user", "content": ["hello", "you"]}]}, Asking.PLAIN),
         ("hello", Asking.OPEN),
     ],
 )

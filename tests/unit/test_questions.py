@@ -212,6 +212,7 @@ def test_what_no_people_could_answer_is_refused(make: Make, call: str, why: str)
         ),
         ('on_expire="escalate", escalate_to=["bord"]', "asks the role bord, and"),
         ('roles=["hr"], quorum=3', "it takes 3 people (the role hr), and 1 may (tester asked for it, so somebody"),
+        ("quorum=9", "it takes 9 people (anybody in people.yaml), and 3 may"),
         ('people=["tester"]', "it takes 1 person (tester), and nobody may (tester asked for it"),
     ],
 )
@@ -224,6 +225,15 @@ def test_a_question_that_nobody_there_could_answer_is_refused(make: Make, call: 
     assert why in failed.error.message
     assert bench.app.approvals.list(TicketQuery()) == []
     assert bench.time.run(bench.app.replay.replay(RunId("r"))).difference is None
+
+
+def test_where_people_cannot_be_read_a_question_waits_and_says_so(make: Make) -> None:
+    bench = make()
+    bench.files = {path: text for path, text in bench.files.items() if path != "people.yaml"}
+    (bench.folder / "catalog/people.yaml").unlink()
+    parked = bench.run(5, app=bench.process())
+    assert (parked.status, parked.reasons[0].on) == (RunStatus.PARKED, "approval")
+    assert "0 of 2 approved; this cannot be approved: the catalog has no people.yaml" in parked.reasons[0].reason
 
 
 def test_a_ticket_is_said_to_wait_for_nobody_once_people_are_gone(make: Make) -> None:

@@ -14,9 +14,7 @@ from magsag.policy.people import DEVELOPMENT, People
 
 
 def strangers(rule: ApprovalRule, people: People) -> str | None:
-    """The roles and names that it asks and nobody has, with those there are. None when nobody is known."""
-    if people.broken is not None:
-        return None
+    """The roles and names that it asks and nobody has, with those there are. None when somebody has each."""
     roles = {role for person in people.by_id.values() for role in person.roles}
     asked = ((rule.roles, "role", roles), (rule.escalate_to, "role", roles), (rule.people, "name", set(people.by_id)))
     for names, what, known in asked:

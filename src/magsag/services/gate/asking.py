@@ -5,11 +5,10 @@ decisions are compared and set against, so a row that was altered gives no right
 """
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 
 from magsag.domain.approval import ApprovalRule, Ask, OnExpire, TicketState
-from magsag.domain.errors import ErrorType, Invalid, Refused, StepFailed
+from magsag.domain.errors import ErrorType, Refused, StepFailed
 from magsag.domain.facts import Decision
 from magsag.domain.frozen import frozen
 from magsag.domain.ids import run_id
@@ -92,13 +91,13 @@ class Asking:
         return held if held is not None and held.ticket.state is held.row.state is TicketState.SPENT else None
 
     def spend(self, attempt: Attempt) -> HeldTicket | None:
-        """The ticket as the intent spends it; None when there is none, or it is not enough for what is asked now.
+        """The attempt's ticket as the intent spends it; None when it is not enough for what is asked now.
 
         Raises StepFailed(denied) when it was given for other arguments.
         """
         held, verdict = attempt.ticket, attempt.verdict
-        if held is None or verdict is None:
-            return None
+        assert held is not None
+        assert verdict is not None
         ticket, row = held.ticket, held.row
         if verdict.decision is Decision.ASK and not covers(ticket, _asked(attempt)):
             return None
@@ -154,29 +153,29 @@ def requesters(attempt: Attempt) -> tuple[str, ...]:
 
 def still(attempt: Attempt, rule: ApprovalRule, approvers: Sequence[str] = ()) -> str:
     """How far it is, and when nobody could ever finish it, that."""
-    said, people = f"{len(approvers)} of {rule.quorum} approved", _people(attempt)
-    if people is None:
-        return said
-    why = unanswerable(rule, people, requesters(attempt), attempt.seat.environment, approvers)
+    said = f"{len(approvers)} of {rule.quorum} approved"
+    why = unanswerable(rule, _people(attempt), requesters(attempt), attempt.seat.environment, approvers)
     return said if why is None else f"{said}; {why}"
 
 
 def require_answerable(attempt: Attempt, rule: ApprovalRule) -> None:
-    """Raises StepFailed(invalid_value) when a program asks people who are not there, or more than may answer."""
+    """Raises StepFailed(invalid_value) when a program asks people who are not there, or more than may answer.
+
+    Where nobody can be known it waits: that is no fault of the program.
+    """
     people = _people(attempt)
-    if people is None or people.broken is not None:
+    if people.broken is not None:
         return
     why = strangers(rule, people) or unanswerable(rule, people, requesters(attempt), attempt.seat.environment)
     if why is not None:
         raise StepFailed(ErrorType.INVALID_VALUE, f"ctx.approve of step {attempt.id}: {why}")
 
 
-def _people(attempt: Attempt) -> People | None:
-    """Those in force; None where they cannot be known."""
+def _people(attempt: Attempt) -> People:
+    """Those in force."""
     people = attempt.seat.targets.people
-    with suppress(Invalid):
-        return people() if people is not None else None
-    return None
+    assert people is not None  # only what judges without asking anybody has none
+    return people()
 
 
 def _count(attempt: Attempt, ticket: Ticket) -> str:

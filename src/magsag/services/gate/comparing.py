@@ -13,10 +13,9 @@ _ABSENT: Final = object()
 
 
 def asks(attempt: Attempt, verdict: Verdict | None) -> str:
-    """Why it waits for an approval."""
+    """Why it waits for an approval: whatever holds a step says its verdict."""
+    assert verdict is not None
     target = attempt.target.proposal.target
-    if verdict is None:
-        return f"{target} waits for an approval"
     return f"{target} asks: rule {verdict.rule} ({verdict.place})" + (f": {verdict.reason}" if verdict.reason else "")
 
 
