@@ -36,6 +36,16 @@ def test_an_exported_run_is_the_same_elsewhere(home: Path, away: Path) -> None:
     assert (again.code, "already" in again.error["message"]) == (2, True)
 
 
+def test_a_fork_moves_too_and_was_made_when_it_was_forked(home: Path, away: Path) -> None:
+    steps = magsag("run", "show", "first", "--json", cwd=home).value["steps"]
+    forked = magsag("run", "fork", "first", "--from", steps[-1]["id"], "--run-id", "again", cwd=home)
+    assert forked.code == 0, forked.err
+    assert magsag("run", "import", "-", cwd=away, stdin=magsag("run", "export", "again", cwd=home).out).code == 0
+    here, there = (magsag("run", "show", "again", "--json", cwd=folder).value for folder in (home, away))
+    assert here == there
+    assert is_sound(away)
+
+
 def test_a_changed_file_is_refused_whole(home: Path, away: Path) -> None:
     document = json.loads(magsag("run", "export", "first", cwd=home).out)
     document["runs"][-1]["facts"][-1]["output"] = "{}"

@@ -65,10 +65,9 @@ class Copies:
         for copy in reversed(self._copies):
             is_root = copy.run == root
             create = new_run(copy.started, root, owner if is_root else None, self._lease_seconds)
-            created = replace(create, created=copy.started.forked_at or create.created)
             blobs = self._notebook.blobs if is_root else {}
             lease = None if is_root else self._lease
-            found.append(Write(copy.run, root, copy.facts, lease, created, copy.change, blobs=blobs))
+            found.append(Write(copy.run, root, copy.facts, lease, create, copy.change, blobs=blobs))
         return found
 
     def _named(self, run: RunId) -> RunId:

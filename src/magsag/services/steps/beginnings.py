@@ -24,7 +24,10 @@ def read_run(ledger: Ledger, id: RunId) -> Run | None:
 
 
 def new_run(started: facts.RunStarted, root: RunId, owner: str | None = None, lease_seconds: float = 0.0) -> NewRun:
-    """The row of a run that begins with this fact, in the tree of `root`; with `owner` it takes the lease."""
+    """The row of a run that begins with this fact, in the tree of `root`; with `owner` it takes the lease.
+
+    A fork keeps the time of the run that it goes back to, so that its program comes to the same; it was made later.
+    """
     return NewRun(
         root=root,
         parent=started.parent,
@@ -35,7 +38,7 @@ def new_run(started: facts.RunStarted, root: RunId, owner: str | None = None, le
         requester=started.requester,
         trace_id=started.trace_id,
         span_id=started.span_id,
-        created=started.at,
+        created=started.forked_at or started.at,
         owner=owner,
         lease_seconds=lease_seconds,
     )
