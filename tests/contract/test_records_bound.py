@@ -4,19 +4,23 @@ import json
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from magsag.adapters.store.memory import MemoryStore
 from magsag.adapters.store.sqlite import SqliteStore
+from magsag.domain.effects import Effect
 from magsag.domain.facts import StepSucceeded
 from magsag.domain.ids import RunId, StepId
+from magsag.domain.puts import puts_of
 from magsag.domain.sealed import Fault
 from magsag.ports.ledger import Record, Store, Write
 from magsag.services.keeping.erasing import Erasing
 from magsag.services.keeping.verify_export import judged
 from magsag.services.proofs.audit import alone_on
+from magsag.services.steps.records import told_of
 from magsag.testing.clock import FrozenClock
 from magsag.testing.sample_runs import RUN, SYNCED, begin, end, putting, sealed
 
@@ -120,9 +124,30 @@ def test_a_part_of_a_ledger_lacks_records_that_others_put_since(path: Path) -> N
     assert judged(json.loads(json.dumps(lines)), path.with_name("anchors.log").read_bytes())[0] == []
 
 
-def test_no_value_of_a_record_is_in_an_export(path: Path) -> None:
+def test_no_value_of_a_record_is_in_an_export_and_no_hash_of_one_that_was_erased(path: Path) -> None:
     from magsag.services.keeping.audit_export import lines_of
 
     with closing(SqliteStore(path)) as store:
-        told = [line for line in lines_of(store.evidence()) if line["sort"] == "record"]
-    assert [sorted(line) for line in told] == [["key", "run", "sha256", "sort", "tenant", "updated"]] * 2
+        Erasing(store, FrozenClock()).erase(RunId("third"), "ann")
+        told = {line["key"]: line for line in lines_of(store.evidence()) if line["sort"] == "record"}
+    assert sorted(told["own"]) == ["key", "run", "sort", "tenant", "updated"]
+    assert sorted(told["shared"]) == ["key", "run", "sha256", "sort", "tenant", "updated"]
+    assert told["shared"]["sha256"] not in (sha256(b"2").hexdigest(), sha256(b"1").hexdigest())
+
+
+def test_equal_values_have_hashes_of_their_own() -> None:
+    chance = iter([b"a" * 16, b"b" * 16])
+    told = told_of(Effect.TRANSACTIONAL, [Record("local", key, b"1", 5) for key in "xy"], lambda _: next(chance))
+    one, other = puts_of(told or b"")
+    assert one.sha256 != other.sha256
+    assert one.is_of(5, b"1")
+    assert not one.is_of(5, b"2")
+    early = b'[{"tenant":"local","key":"x","at":5,"sha256":"%s"}]' % sha256(b"1").hexdigest().encode()
+    assert puts_of(early)[0].is_of(5, b"1"), "what the first version told is held against the record still"
+    with pytest.raises(ValueError, match="hex"):
+        puts_of(early.replace(b"}", b',"salt":"no"}'))
+
+
+def test_an_odd_note_of_an_import_is_a_fault_and_no_end_of_the_verifier(path: Path) -> None:
+    change(path, "insert into records values('imported', 'third', 'many', 'third', 9)")
+    assert found(path)[1] == ["a note that it was imported tells no number of facts: it was changed"]

@@ -50,6 +50,7 @@ def test_who_closed_it_stands_in_the_run_that_had_opened_it(bench: Bench) -> Non
     moved = bench.app.insight.show(bench.state().id).breakers
     assert [(one.state, one.by) for one in moved] == [(BreakerState.OPEN, None), (BreakerState.CLOSED, "ann")]
     assert bench.store.check() == []
+    assert bench.app.erasing.erase(bench.state().id, "ann").words == 1, "what she wrote stays with the fact"
     assert bench.time.run(bench.app.runs.run(order("t"))).status is RunStatus.FAILED
 
 

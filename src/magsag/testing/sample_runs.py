@@ -77,7 +77,7 @@ def putting(step: str, *records: Record, at: int = 2) -> list[Sealed]:
         at=at, step=StepId(step), proposal=proposal, verdict=_VERDICT, attempt=1, key="k", act_by=9, input=b"{}"
     )
     outcome = StepSucceeded(
-        at=at, step=StepId(step), took=1, input=told_of(Effect.TRANSACTIONAL, records), output=b"null"
+        at=at, step=StepId(step), took=1, input=told_of(Effect.TRANSACTIONAL, records, bytes), output=b"null"
     )
     return [sealed(intent), sealed(outcome)]
 

@@ -15,7 +15,7 @@ from magsag.adapters.store.claims import Claims
 from magsag.domain.effects import Effect
 from magsag.domain.facts import Fact, StepSucceeded
 from magsag.domain.ids import RunId
-from magsag.domain.puts import IMPORTED, Put, hash_of, puts_of
+from magsag.domain.puts import IMPORTED, Put, puts_of
 from magsag.domain.sealed import Fault, Stored
 from magsag.engine.run import Run
 
@@ -94,7 +94,7 @@ def _wrong(row: Shelved, shelf: Shelf, runs: Mapping[RunId, object], claims: Cla
     every, own = shelf.puts.get((tenant, key), []), shelf.own((tenant, key))
     mine = [told for told in every if told.run == run]
     if mine:
-        if (mine[-1].put.at, mine[-1].put.sha256) != (at, hash_of(bytes(value))):
+        if not mine[-1].put.is_of(at, bytes(value)):
             yield _fault(key, mine[-1], "it is not what the act of its run put: it was changed")
             return
     elif run in runs and run not in shelf.silent:

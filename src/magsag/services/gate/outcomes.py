@@ -147,7 +147,7 @@ class Outcomes:
                 child_head=acted.head,
                 partial=acted.partial,
                 adopted=acted.adopted,
-                input=told_of(target.proposal.effect, acted.records),
+                input=told_of(target.proposal.effect, acted.records, self._clock.chance),
                 output=output,
             )
         else:

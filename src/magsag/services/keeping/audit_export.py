@@ -25,7 +25,6 @@ from pydantic_core import to_json
 from magsag.domain.errors import Broken, Invalid, Refused
 from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId
-from magsag.domain.puts import IMPORTED, hash_of
 from magsag.domain.sealed import Stored
 from magsag.engine.chain import verify
 from magsag.ports.auditing import Evidence
@@ -33,6 +32,7 @@ from magsag.ports.clock import Clock
 from magsag.ports.ledger import Store
 from magsag.services.insight.documents import iso
 from magsag.services.keeping import verify_export
+from magsag.services.keeping.exported_records import record_line, salts_of
 from magsag.services.keeping.folders import new_folder
 from magsag.services.recording.known import unknown_run
 from magsag.services.recording.parcel import Parcel
@@ -153,10 +153,11 @@ def lines_of(found: Iterable[Evidence], withheld: Iterable[RunId] = ()) -> Itera
     found, hidden = list(found), set(withheld)
     trees = {one.values["run"]: one.values["root"] for one in found if one.sort == "run"}
     wrong = _unmatched(found, {run for run, root in trees.items() if root in hidden})
+    salts = dict(salts_of(found))
     for one in found:
         values = {name: _told(name, value) for name, value in one.values.items()}
         if one.sort == "record":
-            values = _record(one.values, trees.get(one.values["run"]) in hidden)
+            values = record_line(one.values, trees.get(one.values["run"]) in hidden, salts)
         elif one.sort == "fact" and trees.get(one.values["run"], one.values["run"]) in hidden:
             gone = {"salt": None, "input": None, "output": None, "withheld": True}
             values |= {**gone, "matches": (one.values["run"], one.values["seq"]) not in wrong}
@@ -166,16 +167,6 @@ def lines_of(found: Iterable[Evidence], withheld: Iterable[RunId] = ()) -> Itera
             values |= {"body": None, "withheld": True}
         if one.sort != "anchors":
             yield {"sort": one.sort, **values}
-
-
-def _record(row: Mapping[str, Any], is_hidden: bool) -> Row:
-    """A record as an export tells it: the hash of its value, and nothing of a tree that goes without payloads."""
-    if row["tenant"] == IMPORTED:
-        return {"run": row["key"], "imported": bytes(row["value"]).decode("ascii", "replace")}
-    if is_hidden:
-        return {"run": row["run"], "withheld": True}
-    values = {name: value for name, value in row.items() if name != "value"}
-    return {**values, "sha256": hash_of(bytes(row["value"]))}
 
 
 def _unmatched(found: Iterable[Evidence], runs: set[RunId]) -> set[tuple[RunId, int | None]]:

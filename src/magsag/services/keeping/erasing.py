@@ -18,7 +18,7 @@ from magsag.ports.clock import Clock
 from magsag.ports.ledger import RunQuery, Store
 from magsag.services.recording.known import known_row
 
-_BY_PEOPLE: Final = frozenset({"ApprovalDecided", "StandingApproved", "StandingRevoked"})
+_BY_PEOPLE: Final = frozenset({"ApprovalDecided", "StandingApproved", "StandingRevoked", "BreakerMoved"})
 
 
 @frozen
@@ -62,7 +62,8 @@ class Erasing:
 
     def _words(self, run: RunId) -> int:
         """Reasons are part of who decided what, so they stay with the facts."""
-        return sum(bool(getattr(unseal(one), "reason", "")) for one in self._store.read(run) if one.kind in _BY_PEOPLE)
+        told = (unseal(one) for one in self._store.read(run) if one.kind in _BY_PEOPLE)
+        return sum(bool(getattr(fact, "reason", "") and getattr(fact, "by", None)) for fact in told)
 
     def _tombstones(self, run: RunId, at: int, by: str) -> Iterator[tuple[int, Sealed]]:
         for stored in self._store.read(run):

@@ -57,6 +57,7 @@ HOUR = 3_600_000_000
 MARK = '{"\\u0000blob":'
 BLOB = re.compile(r"[0-9a-f]{32}-[0-9a-f]{64}")
 HASH = re.compile(r"[0-9a-f]{64}")
+NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 class Unreadable(Exception):
@@ -123,6 +124,7 @@ class Ledger:
         self.puts: dict[tuple[str, str], list[Row]] = {}
         self.silent: set[str] = set()
         self.imported: dict[str, int] = {}
+        self.misnoted: list[str] = []
         self.marks: dict[str, set[str]] = {}
         self.late: set[str] = set()
         self.whole = True
@@ -137,7 +139,7 @@ class Ledger:
                 kept.setdefault(row["run"], []).append(row)
             elif sort == "record":
                 if "imported" in row:
-                    self.imported[row["run"]] = int(row["imported"])
+                    self.note(row["run"], str(row["imported"]))
                 else:
                     self.records.append(row)
             elif sort == "blob":
@@ -150,6 +152,13 @@ class Ledger:
                 self.vacuumed.add(row["run"])
         for facts in self.facts.values():
             facts.sort(key=lambda fact: fact["seq"])
+
+    def note(self, run: str, upto: str) -> None:
+        """That a run came from elsewhere, and with how many facts."""
+        if NUMBER.fullmatch(upto):
+            self.imported[run] = int(upto)
+        else:
+            self.misnoted.append(run)
 
     def withheld(self) -> dict[str, int]:
         """How many facts and large values are here without what they hold: nobody can judge it here."""
@@ -521,6 +530,8 @@ def across(ledger: Ledger, claims: Row) -> Iterator[Fault]:
 
 def records(ledger: Ledger, claims: Row) -> Iterator[Fault]:
     """What acts put is as their outcomes tell, as far as these do."""
+    for run in ledger.misnoted:
+        yield run, None, "a note that it was imported tells no number of facts: it was changed"
     found = set()
     for row in ledger.records:
         if not row.get("withheld"):
@@ -537,7 +548,7 @@ def wrong_record(ledger: Ledger, row: Row, claims: Row) -> Iterator[Fault]:
     mine = [one for one in told if one["run"] == run]
     name = "record {}".format(row["key"])
     if mine:
-        if (mine[-1]["put"].get("at"), mine[-1]["put"].get("sha256")) != (at, row["sha256"]):
+        if (mine[-1]["put"].get("at"), mine[-1]["put"].get("sha256")) != (at, row.get("sha256")):
             yield run, mine[-1]["seq"], f"{name} is not what its act put"
             return
     elif run in ledger.runs:

@@ -3,13 +3,13 @@
 What is put is given to the store together with the act's outcome, in one transaction, and with no other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from magsag.domain.effects import Effect
 from magsag.domain.errors import ErrorType, StepFailed
 from magsag.domain.ids import TENANT
-from magsag.domain.puts import Put, hash_of, told
+from magsag.domain.puts import put_of, told
 from magsag.domain.values import decode, encode
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Record
@@ -17,13 +17,17 @@ from magsag.services.recording.large import Values
 from magsag.services.recording.masking import RESOLVED
 
 LONGEST_KEY: Final = 512
+SALT_BYTES: Final = 16
 
 
-def told_of(effect: Effect, records: Sequence[Record]) -> bytes | None:
-    """What the outcome of an act says of the records that it put; None for an act that can put none."""
+def told_of(effect: Effect, records: Sequence[Record], chance: Callable[[int], bytes]) -> bytes | None:
+    """What the outcome of an act says of the records that it put; None for an act that can put none.
+
+    `chance` gives so many bytes of it, for a salt of each.
+    """
     if effect is not Effect.TRANSACTIONAL:
         return None
-    return told(Put(one.tenant, one.key, one.at, hash_of(one.value)) for one in records)
+    return told(put_of(one.tenant, one.key, one.at, one.value, chance(SALT_BYTES)) for one in records)
 
 
 class RecordShelf:
