@@ -35,7 +35,7 @@ def order(id: str, program: str = "agent:main") -> Order:
 
 
 def book(bench: Bench, claims_count: bool = False) -> Breakers:
-    return Breakers(bench.store, lambda: bench.app.catalog.people, bench.app.clock, claims_count)
+    return Breakers(bench.store, lambda: bench.app.catalog.people, bench.app.clock, bench.app.untold, claims_count)
 
 
 def test_who_closed_it_stands_in_the_run_that_had_opened_it(bench: Bench) -> None:

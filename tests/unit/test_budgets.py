@@ -344,14 +344,14 @@ def test_caps_that_people_set_bind_whoever_runs(tmp_path: Path) -> None:
 
 
 def test_a_claim_sets_caps_where_the_project_says_so_and_undoes_no_proved_one(tmp_path: Path) -> None:
-    store, clock = MemoryStore(), FrozenClock()
+    store, clock, untold = MemoryStore(), FrozenClock(), Bench(tmp_path, KINDS).app.untold
     who = {"chen": Proof.CLAIM, "maria": Proof.OS_USER}
     people = People({id: Person(id=id, proof=proof) for id, proof in who.items()})
-    book = BudgetBook(store, lambda: people, clock, claims_count=True)
+    book = BudgetBook(store, lambda: people, clock, untold, claims_count=True)
     chen, maria = Acting("chen", Proof.CLAIM), Acting("maria", Proof.OS_USER)
     assert book.set("organisation", "usd", "5", chen).n == 1
     with pytest.raises(Refused, match="not by a flag or a variable"):
-        BudgetBook(store, lambda: people, clock).set("organisation", "usd", "none", chen)
+        BudgetBook(store, lambda: people, clock, untold).set("organisation", "usd", "none", chen)
     assert book.set("organisation", "usd", "4", maria).n == 2
     with pytest.raises(Refused, match="maria set the cap of organisation usd"):
         book.set("organisation", "usd", "none", chen)

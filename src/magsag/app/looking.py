@@ -101,13 +101,11 @@ class Looking(Running):
     @property
     def approvals(self) -> "Approvals":
         """The tickets of this ledger."""
-        from magsag.services.gate.untold import Untold
         from magsag.services.people.approvals import Approvals
 
         store = self._looked_at()
         bundles = self.bundles if self.has_ledger else self._bundles_of(store)
-        people, untold = lambda: self.catalog.people, Untold(self.secrets, bundles)
-        return Approvals(store, bundles, people, self.clock, self.standing_approvals, untold)
+        return Approvals(store, bundles, lambda: self.catalog.people, self.clock, self.standing_approvals, self.untold)
 
     @property
     def standing_approvals(self) -> "StandingApprovals":
@@ -116,7 +114,7 @@ class Looking(Running):
 
         store = self._looked_at()
         bundles = self.bundles if self.has_ledger else self._bundles_of(store)
-        return StandingApprovals(store, bundles, lambda: self.catalog.people, self.conditions, self.clock)
+        return StandingApprovals(store, bundles, lambda: self.catalog.people, self.conditions, self.clock, self.untold)
 
     @property
     def agents(self) -> "Agents":
@@ -133,7 +131,7 @@ class Looking(Running):
         """Budgets of this ledger, for those who look."""
         from magsag.services.people.budgets import BudgetBook
 
-        return BudgetBook(self._looked_at(), lambda: self.catalog.people, self.clock)
+        return BudgetBook(self._looked_at(), lambda: self.catalog.people, self.clock, self.untold)
 
     @property
     def allowances(self) -> "Allowances":
@@ -149,14 +147,14 @@ class Looking(Running):
         """The same, for those who set caps."""
         from magsag.services.people.budgets import BudgetBook
 
-        return BudgetBook(self.store, lambda: self.catalog.people, self.clock, self._claims_count)
+        return BudgetBook(self.store, lambda: self.catalog.people, self.clock, self.untold, self._claims_count)
 
     @property
     def breakers(self) -> "Breakers":
         """Breakers of this ledger, for those who close them."""
         from magsag.services.people.breakers import Breakers
 
-        return Breakers(self.store, lambda: self.catalog.people, self.clock, self._claims_count)
+        return Breakers(self.store, lambda: self.catalog.people, self.clock, self.untold, self._claims_count)
 
     @property
     def _claims_count(self) -> bool:

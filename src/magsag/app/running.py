@@ -131,7 +131,7 @@ class Running(Given):
         """Ending doubts."""
         from magsag.services.people.doubts import Doubts
 
-        return Doubts(self.store, self.bundles, self.clock, self.settings.lease_seconds, self._untold)
+        return Doubts(self.store, self.bundles, self.clock, self.settings.lease_seconds, self.untold)
 
     @cached_property
     def staying(self) -> "Staying":
@@ -145,20 +145,22 @@ class Running(Given):
         """Telling runs of events."""
         from magsag.services.driving.events import Events
 
-        return Events(self.store, self.drive, self.clock, self._untold)
+        return Events(self.store, self.drive, self.clock, self.untold)
 
     @cached_property
     def forks(self) -> "Forks":
         """Makes new runs of recorded ones."""
         from magsag.services.past.fork import Forks
 
-        return Forks(self.store, self.bundles, self.clock, self.settings, self._untold)
+        return Forks(self.store, self.bundles, self.clock, self.settings, self.untold)
 
     @property
-    def _untold(self) -> "Untold":
+    def untold(self) -> "Untold":
+        """Looks for secrets in what people hand in; it makes no ledger."""
         from magsag.services.gate.untold import Untold
 
-        return Untold(self.secrets, self.bundles)
+        bundles = self.bundles if self.has_ledger else self._bundles_of(self._looked_at())
+        return Untold(self.secrets, bundles)
 
     def watch(self) -> "Watch":
         """Follow the runs that this process drives from now on; at most one follows at a time."""

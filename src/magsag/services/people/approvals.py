@@ -136,7 +136,8 @@ class Approvals:
         """
         row = self._row(id)
         run = self._store.row(row.run)
-        for what, value in (("the reason", said.reason), ("the arguments", said.arguments)):
+        when = said.standing.when if said.standing is not None else ""
+        for what, value in (("the reason", said.reason), ("the arguments", said.arguments), ("--when", when)):
             self._untold.require(run.bundle if run is not None else "", value, what)
         wanted = Wanted(row.run, row.root, row.step, said.answer, ticket=id)
         with self._refusals.told(wanted, said.by) as by:

@@ -15,6 +15,7 @@ from magsag.policy.budget import WARN_AT, day_in, day_of, is_warned
 from magsag.policy.people import People
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Store
+from magsag.services.gate.untold import Untold
 
 _NONE = "none"
 
@@ -52,8 +53,11 @@ class BudgetView:
 class BudgetBook:
     """Budgets of a ledger."""
 
-    def __init__(self, store: Store, people: Callable[[], People], clock: Clock, claims_count: bool = False) -> None:
+    def __init__(
+        self, store: Store, people: Callable[[], People], clock: Clock, untold: Untold, claims_count: bool = False
+    ) -> None:
         """`claims_count`: somebody's word may set caps, because the project says that this is development."""
+        self._untold = untold
         self._claims_count = claims_count
         self._store = store
         self._people = people
@@ -92,6 +96,7 @@ class BudgetBook:
         people = self._people()
         people.cap_setter(by)
         self._require_proof(by, scope, unit)
+        self._untold.require_today(reason, "the reason")
         while True:
             number = len(self._store.caps()) + 1
             made = Cap(number, scope, unit, amount, self._clock.now(), by.id, by.proof, people.hash, reason)

@@ -23,6 +23,7 @@ from magsag.policy.standing_approval import require_answerable
 from magsag.ports.clock import Clock
 from magsag.ports.ledger import Store, TicketRow, Write, Written
 from magsag.ports.standing_approvals import StandingQuery, StandingRow
+from magsag.services.gate.untold import Untold
 from magsag.services.people.refusals import Refusals, Wanted, Who
 from magsag.services.recording.known import the_one
 from magsag.services.steps.beginnings import read_run, started_of
@@ -58,9 +59,16 @@ class StandingApprovals:
     """The standing approvals of a ledger."""
 
     def __init__(
-        self, store: Store, bundles: Bundles, people: Callable[[], People], conditions: Conditions, clock: Clock
+        self,
+        store: Store,
+        bundles: Bundles,
+        people: Callable[[], People],
+        conditions: Conditions,
+        clock: Clock,
+        untold: Untold,
     ) -> None:
         self._store = store
+        self._untold = untold
         self._bundles = bundles
         self._people = people
         self._conditions = conditions
@@ -118,6 +126,8 @@ class StandingApprovals:
         That somebody may not is on record too.
         """
         row = self._row(id)
+        run = self._store.row(row.run)
+        self._untold.require(run.bundle if run is not None else "", reason, "the reason")
         with self._refusals.told(Wanted(row.run, row.root, row.step, "revoke", standing=id), who) as by:
             return self._revoked(id, by, reason)
 

@@ -124,6 +124,11 @@ class ThrottleStates:
         """One of them; None for one that was never used."""
         return next((view for view in self._views() if view.name == name), None)
 
+    def opened_by(self, name: str) -> str:
+        """The call that opened a breaker last; empty for one that none has, or that is damaged."""
+        _, row = self._store.throttle(name)
+        return "" if row is None else _before(row).opened_by
+
     def reset(self, name: str, by: str) -> Breaker:
         """Close a breaker by hand; as it was. Of a damaged throttle all is forgotten. Raises Invalid for an unknown
         one."""
