@@ -14,7 +14,7 @@ from magsag import Retryable
 from magsag.adapters.store.memory import MemoryStore
 from magsag.adapters.store.sqlite import SqliteStore
 from magsag.domain.approval import Acting, Answer, Proof
-from magsag.domain.budget import BudgetRow, Cap
+from magsag.domain.budget import Bound, BudgetRow, Cap
 from magsag.domain.effects import Level
 from magsag.domain.errors import Invalid, Refused, StoreBroken
 from magsag.domain.facts import RunStatus, StepFailed, StepStarted, StepStatus
@@ -22,7 +22,7 @@ from magsag.domain.ids import RunId
 from magsag.domain.manifests.budget import ModelPrice, smallest
 from magsag.domain.manifests.people import Person
 from magsag.domain.manifests.throttling import ProviderLimits
-from magsag.policy.budget import is_warned
+from magsag.policy.budget import binding, is_warned
 from magsag.policy.people import People
 from magsag.ports.ledger import Declined, Store, TicketQuery, Write, Written
 from magsag.services.driving.runs import Order
@@ -677,3 +677,9 @@ def test_a_budget_is_warned_from_its_threshold_on_and_one_without_a_cap_never(
     cap: int, used: int, is_near: bool
 ) -> None:
     assert is_warned(BudgetRow("day/calls", "day", "calls", None, cap, used // 2, used - used // 2)) is is_near
+
+
+def test_of_two_limits_with_one_name_the_first_gives_cap_and_threshold() -> None:
+    mine, other = (Bound("agent-day", "main", "calls", cap, warn_at) for cap, warn_at in ((5, 0.5), (9, 0.9)))
+    (budget,) = (bound := binding([mine, other], (), 0)).budgets
+    assert (budget.cap, bound.warn_at) == (5, {budget.id: 0.5})

@@ -298,15 +298,15 @@ def test_what_has_no_limits_takes_no_step_for_them(make: Make) -> None:
     assert (START in bench.state().steps, bench.store.throttles()) == (False, [])
 
 
-def test_a_run_that_an_earlier_version_began_is_not_asked_in_its_middle(make: Make) -> None:
-    bench = make(rate="{calls: 1, per: 1h}")
-    bench.run("long")
+def earlier(bench: Bench) -> MemoryStore:
+    """A store with the run `r` as a version recorded it that had no limits of starts."""
 
     def unlimited(fact: Fact) -> Fact:
         return replace(fact, limited=None) if isinstance(fact, RunStarted) else fact
 
     old = [unlimited(fact) for fact in bench.facts() if getattr(fact, "step", None) != START]
-    store = MemoryStore()
+    store = Clocked()
+    store.clock = bench.time.clock
     started = old[0]
     assert isinstance(started, RunStarted)
     row = new_run(started, RunId("r"))
@@ -316,7 +316,38 @@ def test_a_run_that_an_earlier_version_began_is_not_asked_in_its_middle(make: Ma
     bundle = bench.store.bundle(started.bundle)
     assert bundle is not None
     store.put_bundle(started.bundle, bundle)
+    return store
+
+
+def test_a_run_that_an_earlier_version_began_is_not_asked_in_its_middle(make: Make) -> None:
+    bench = make(rate="{calls: 1, per: 1h}")
+    bench.run("long")
+    store = earlier(bench)
     bench.time.passed += 61
     other = bench.process(store)
     assert bench.time.run(other.runs.resume(RunId("r"))).status is RunStatus.SUCCEEDED
     assert store.throttles() == []
+
+
+def test_a_fork_of_a_run_that_an_earlier_version_began_is_asked_and_counts(make: Make) -> None:
+    bench = make(breaker=BREAKER, rate="{calls: 1, per: 1h}")
+    bench.run("long")
+    other = bench.process(earlier(bench))
+    other.forks.fork(RunId("r"), "sleep#1", id="f")
+    assert bench.time.run(other.runs.resume(RunId("f"))).status is RunStatus.PARKED
+    other.forks.fork(RunId("r"), "sleep#1", id="g")
+    assert bench.time.run(other.runs.resume(RunId("g"))).status is RunStatus.DENIED
+    bench.time.passed += 61
+    assert bench.time.run(other.runs.resume(RunId("f"))).status is RunStatus.SUCCEEDED
+    assert asyncio.run(other.replay.replay(RunId("f"))).difference is None
+
+
+def test_that_it_tries_is_on_record_though_its_objectives_spoke(make: Make) -> None:
+    bench = make(breaker="{failures: 1, open: 1h}", slo="{success_rate: 0.9, min_runs: 1}")
+    assert run(bench, "bad", "boom").status is RunStatus.FAILED
+    bench.time.passed += 3601
+    assert run(bench, "probe").status is RunStatus.SUCCEEDED
+    verdict = bench.state("probe").started
+    assert verdict is not None
+    assert verdict.verdict is not None
+    assert moves(bench, "probe") == [BreakerState.HALF_OPEN, BreakerState.CLOSED]

@@ -475,3 +475,20 @@ def test_a_breaker_of_a_provider_holds_for_all_aliases_that_are_bound_to_it(benc
     assert [(one.name, one.state and one.state.state) for one in view.limited] == [
         ("provider:scripted", BreakerState.OPEN)
     ]
+
+
+@pytest.mark.parametrize("effect", ["idempotent", "read"])
+@pytest.mark.parametrize("limit", ["breaker", "rate"])
+def test_what_its_limits_refuse_after_an_attempt_that_may_have_acted_is_for_a_person(
+    bench: Callable[..., Bench], effect: str, limit: str
+) -> None:
+    limits = {"breaker": "{failures: 1, open: 1h}", "rate": "{calls: 1, per: 1h}"}
+    made = bench(*calling("idem", effect, retry="{attempts: 2, on: [timeout]}", **{limit: limits[limit]}))
+    fails(Retryable("timeout", "no answer"))
+    result = made.run([0])
+    assert len(WORLD.calls) == 1
+    if effect == "read":
+        assert result.output == ["unavailable" if limit == "breaker" else "rate_limit"]
+    else:
+        assert (result.status, result.reasons[0].on) == (RunStatus.PARKED, ParkedOn.DOUBT)
+        assert "an earlier attempt may have acted, and no other follows: skill:idem" in result.reasons[0].reason

@@ -10,10 +10,11 @@ from magsag.domain.breaking import BreakerMoved, BreakerState
 from magsag.domain.effects import Level
 from magsag.domain.errors import StoreBroken
 from magsag.domain.ids import RunId
+from magsag.policy.throttle import Busy
 from magsag.ports.ledger import Declined, Lease, Occupied, Write, Written
 from magsag.ports.throttles import ThrottleRow
 from magsag.services.driving.runs import Order
-from magsag.services.steps.throttles import ThrottleStates
+from magsag.services.steps.throttles import ThrottleStates, change
 from tests.unit.test_throttling import CALLS, Clocked
 from tests.unit.world import ALLOW, WORLD, Bench, agent, skill
 
@@ -36,6 +37,10 @@ class Dying(Clocked):
         self._live()
         return super().put_throttle(row)
 
+    def hold(self, name: str, seconds: int) -> None:
+        """Whoever is in there took its place later than its act began."""
+        change(self, name, lambda was, _: replace(was, busy=tuple(later(one, seconds) for one in was.busy)))
+
     def _live(self) -> None:
         if self.is_gone:
             raise StoreBroken("the process is killed")
@@ -46,6 +51,10 @@ class Dying(Clocked):
             self.has_died = True
             raise StoreBroken("the process is killed")
         return super().write(writes, level)
+
+
+def later(one: Busy, seconds: int) -> Busy:
+    return one._replace(until=one.until + seconds * 1_000_000)
 
 
 @pytest.fixture
@@ -182,3 +191,21 @@ def test_the_place_of_an_act_whose_owner_may_live_is_held_for_its_whole_time(mak
     assert told(bench, "s") == ["rate_limit"]
     bench.time.passed += 21
     assert told(bench, "t") == ["ok"]
+
+
+@pytest.mark.parametrize("is_wrested", [False, True])
+def test_an_attempt_that_did_not_act_leaves_its_place_to_the_next_one(make: Make, is_wrested: bool) -> None:
+    bench = make("reconcilable", concurrency="1", timeout="20s")
+    store = bench.store
+    assert isinstance(store, Dying)
+
+    def dies(*_: object) -> None:
+        store.is_gone = True
+        WORLD.calls.clear()
+
+    WORLD.on_act = dies
+    with pytest.raises(StoreBroken, match="is killed"):
+        bench.run([0])
+    WORLD.on_act, store.is_gone, store.is_wrested = None, False, is_wrested
+    store.hold("skill:idem", 3600)
+    assert bench.resume().output == ["ok"]

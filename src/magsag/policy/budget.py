@@ -71,7 +71,7 @@ def binding(bounds: Sequence[Bound], caps: tuple[tuple[str, str], ...], at: int)
     for bound in bounds:
         budget = budget_of(bound, at)
         found.setdefault(budget.id, budget)
-        warn_at[budget.id] = bound.warn_at
+        warn_at.setdefault(budget.id, bound.warn_at)
     for scope, unit in sorted(caps):
         name = f"{scope}/{unit}" if scope == BudgetScope.ORGANISATION else f"{scope}/{day}/{unit}"
         found[name], warn_at[name] = Budget(name, scope, unit, None), WARN_AT

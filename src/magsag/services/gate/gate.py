@@ -206,6 +206,7 @@ class Gate:
                 error = StepFailed(ErrorType.UNAVAILABLE, _NOT_FOUND)
                 if attempt.cancelled:
                     raise await self._outcomes.fail(attempt, error)
+                self._throttling.vacate(attempt, is_over=True)
                 await self._outcomes.will_retry(attempt, error, 0)
                 return await self._attempts(attempt)
             case unknown:
@@ -276,7 +277,7 @@ class Gate:
     async def _refused(
         self, attempt: Attempt, error: StepFailed, tickets: Sequence[TicketRow] = ()
     ) -> StepFailed | Stopped:
-        """No approval ends the step, unless an earlier attempt may have acted: then a person must look."""
+        """What it lacks ends the step, unless an earlier attempt may have acted: then a person must look."""
         if not attempt.may_have_acted:
             return await self._outcomes.fail(attempt, error, tickets)
         return await self._doubt(attempt, f"an earlier attempt may have acted, and no other follows: {error.message}")
@@ -309,7 +310,7 @@ class Gate:
         """Whether breaker, rate and concurrency let it act; False when it had to wait, and was judged again."""
         refused = self._pausing.left(attempt) or self._throttling.admit(attempt)
         if isinstance(refused, StepFailed):
-            raise await self._outcomes.fail(attempt, refused)
+            raise await self._refused(attempt, refused)
         if refused is not None:
             await self._pausing.for_leave(attempt, refused)
             await self._judged(attempt)

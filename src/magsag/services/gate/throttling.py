@@ -51,7 +51,7 @@ class Throttling:
         if isinstance(answer, Later):
             return self._later(throttled, answer, attempt, now)
         attempt.admission = Admission(caller, answer.epoch)
-        if answer.is_probe and not _is_told(attempt):
+        if answer.is_probe and not _is_told(attempt, throttled.name):
             why = "its time is over: this call tries"
             self.moved(attempt.seat, attempt.id, throttled.name, BreakerState.HALF_OPEN, why)
         return None
@@ -105,13 +105,15 @@ class Throttling:
             if not has_parked:
                 self._settle(attempt, failed, (self._clock.now() - began) / 1e6)
 
-    def vacate(self, attempt: Attempt) -> None:
+    def vacate(self, attempt: Attempt, is_over: bool = False) -> None:
         """The process that was let through has ended, and its act with it: nobody is at it, and nothing is counted.
 
-        Where the lease was wrested from an owner that may live, the place is held for as long as the act may take.
+        Where the lease was wrested from an owner that may live, the place is held for as long as the act may take;
+        `is_over` when that was waited for.
         """
         throttled, caller = attempt.target.throttled, caller_of(attempt.seat.run.id, attempt.id, attempt.number)
-        if throttled is None or not throttled.limits.end_counts or attempt.seat.leg.tree.lease.wrested:
+        may_go_on = attempt.seat.leg.tree.lease.wrested and not is_over
+        if throttled is None or not throttled.limits.end_counts or may_go_on:
             return
 
         def vacated(throttle: Throttle, now: int) -> Throttle:
@@ -170,10 +172,10 @@ class Throttling:
         return too_many(throttled, later, now)
 
 
-def _is_told(attempt: Attempt) -> bool:
-    """Whether it is on record that this call tries: objectives have let the run start for that."""
-    started = attempt.seat.run.started
-    return attempt.id == START and started is not None and started.verdict is not None
+def _is_told(attempt: Attempt, name: str) -> bool:
+    """Whether it is on record that this call tries: objectives that open the breaker have let the run start for it."""
+    told = (moved for moved in attempt.seat.run.breakers if moved.step == START and moved.name == name)
+    return attempt.id == START and any(moved.state is BreakerState.HALF_OPEN for moved in told)
 
 
 def too_many(throttled: Declared, later: Later, now: int) -> StepFailed:

@@ -36,6 +36,7 @@ from magsag.services.programs.starting import refusal
 from magsag.services.recording.known import known_row
 from magsag.services.recording.large import plain
 from magsag.services.steps.bundles import Bundles
+from magsag.services.steps.limits import limits_of
 from magsag.services.steps.throttles import log_moved
 
 
@@ -184,10 +185,10 @@ class Forks:
         assert original.run.started is not None
         started, today = original.run.started, self._settings
         input = started.input
+        manifest = original.bundle.find(started.program).manifest
         mine = [setting for setting in settings if setting.of == INPUT]
         if mine:
-            name = original.bundle.find(started.program).manifest.contracts.input
-            input = self._set(original, started.input, mine, name, ErrorType.INPUT_CONTRACT)
+            input = self._set(original, started.input, mine, manifest.contracts.input, ErrorType.INPUT_CONTRACT)
         now = self._clock.now()
         return replace(
             started,
@@ -201,6 +202,7 @@ class Forks:
             span_id=self._clock.chance(8).hex(),
             forked_from=original.row.run,
             forked_at=now,
+            limited=True if limits_of(manifest) is not None else None,
             input=input,
         )
 
