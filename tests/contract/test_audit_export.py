@@ -27,7 +27,7 @@ from magsag.ports.ledger import Store
 from magsag.services.keeping import verify_export
 from magsag.services.keeping.audit_export import AuditExports, Exported, lines_of
 from magsag.services.keeping.erasing import Erasing
-from magsag.services.keeping.verification import report
+from magsag.services.keeping.verification import Verification, report
 from magsag.services.keeping.verify_export import judged
 from magsag.services.recording.parcel import Parcel
 from magsag.testing.clock import FrozenClock
@@ -114,6 +114,35 @@ def test_it_finds_rewritten_chains(path: Path) -> None:
     rewrite(path, RUN, b'"by":"maria"', b'"by":"bruno"')
     change(path, "update approvals set body = replace(cast(body as text), 'maria', 'bruno')")
     assert verdicts(path) == (False, False)
+
+
+def test_a_copy_of_the_anchors_that_holds_nothing_is_refused(path: Path, tmp_path: Path) -> None:
+    copy, out = tmp_path / "copy.log", tmp_path / "out"
+    exported(path, out)
+    with closing(SqliteStore(path)) as store:
+        for data in (None, b"", b"half a line"):
+            if data is not None:
+                copy.write_bytes(data)
+            said = alone(str(SOURCE), str(out), "--anchors", str(copy))
+            assert (said.returncode, said.stdout, said.stderr.startswith(f"--anchors {copy}: ")) == (2, "", True)
+            with pytest.raises(Invalid, match=r"copy\.log: "):
+                Verification(lambda: store).verify(None, str(copy), print)
+    copy.write_bytes((out / "anchors.log").read_bytes().splitlines(keepends=True)[0])
+    said = alone(str(SOURCE), str(out), "--anchors", str(copy))
+    assert (said.returncode, "believed: 1 lines of the copy; the anchors of" in said.stdout) == (0, True)
+    with closing(SqliteStore(path)) as store:
+        told = store.verify(copy=copy).anchors
+        assert told is not None
+        assert (told.copied, told.lines > 1) == (1, True)
+
+
+def test_an_export_of_nothing_is_not_called_sound(tmp_path: Path) -> None:
+    with closing(SqliteStore(tmp_path / "empty.db")):
+        exported(tmp_path / "empty.db", tmp_path / "out")
+    said = alone(str(SOURCE), str(tmp_path / "out"))
+    assert (said.returncode, said.stdout) == (1, "nothing to verify: this export holds no run and no anchors\n")
+    said = alone(str(SOURCE), str(tmp_path / "nothing"))
+    assert said.stderr.startswith(f"this export cannot be read: {tmp_path / 'nothing'}")
 
 
 def test_with_a_copy_of_the_anchors_it_finds_a_ledger_rewritten_with_them(path: Path, tmp_path: Path) -> None:

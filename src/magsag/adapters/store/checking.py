@@ -124,4 +124,4 @@ def _vouching(claims: Claims, path: Path, lacking: int) -> Vouching:
     accepted = tuple(claims.accepted)
     excused = len(claims.excused & claims.runs.keys())
     counts = (claims.lines, claims.head, claims.at, len(claims.vacuumed), excused, accepted, is_writable, lacking)
-    return Vouching(str(path), claims.exists, *counts)
+    return Vouching(str(path), claims.exists, *counts, copied=claims.copied)

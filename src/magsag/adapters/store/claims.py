@@ -40,6 +40,8 @@ class Claims:
     """the hash of the last line"""
     at: int = 0
     """when the last line was written, in microseconds since 1970"""
+    copied: int | None = None
+    """lines of a copy that was kept elsewhere"""
     ends: bool = True
     """whether every end must have a line: not so in a copy, which may be older than the ledger"""
 
@@ -77,9 +79,11 @@ def claims_of(data: bytes, path: Path) -> Claims:
 
 def held_against(copy: bytes, copy_path: Path, own: bytes | None, path: Path) -> Claims:
     """What is claimed when a copy of the anchors was kept elsewhere."""
-    if own is not None and own.startswith(copy):
-        return claims_of(own, path)
-    claims = claims_of(copy, copy_path)
+    is_whole = own is not None and own.startswith(copy)
+    claims = claims_of(own, path) if own is not None and is_whole else claims_of(copy, copy_path)
+    claims.copied = copy.count(b"\n")
+    if is_whole:
+        return claims
     claims.ends = False
     if own is None:
         claims.faults.append(Fault(str(path), "the anchors are missing; the copy of them is believed"))

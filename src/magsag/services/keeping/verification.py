@@ -63,6 +63,8 @@ class Verification:
         if path is not None and not path.is_file():
             raise Invalid(f"--anchors {copy}: there is no such file")
         verified = self._store().verify(now_and_then("verified", heard), path)
+        if verified.anchors is not None and verified.anchors.copied == 0:
+            raise Invalid(f"--anchors {copy}: it holds no line, so it vouches for nothing; give the copy that was kept")
         return report(verified) if run is None else _of(report(verified), verified, RunId(run))
 
 

@@ -6,8 +6,8 @@
 It comes to the judgement of `magsag audit verify` by itself: it shares no code with it, and reads nothing but the files
 of the export and, with --anchors, a copy of the anchors that was kept elsewhere. What only the word of the export
 excuses is counted; with --anchors runs that are not in it are faults, unless the anchors let them go or --part says
-that a part was asked for. Exit 0 when everything is as it was written, 1 with what is not, 2 for a wrong call, 4 when
-the export cannot be read.
+that a part was asked for. Exit 0 when everything is as it was written, 1 with what is not, 2 for a wrong call or a
+copy that is none, 4 when the export cannot be read.
 """
 
 from __future__ import annotations
@@ -64,6 +64,10 @@ class Unreadable(Exception):
     """The export is none."""
 
 
+class NoCopy(Exception):
+    """What is to be a copy of the anchors is none."""
+
+
 NO_FORM = (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError)
 """what rows raise that nobody wrote so"""
 
@@ -71,10 +75,8 @@ NO_FORM = (KeyError, TypeError, ValueError, AttributeError, IndexError, Recursio
 def judge(folder: str, copy: str | None = None, part: bool = False) -> tuple[list[Fault], dict[str, int]]:
     """All faults of an export, as (run or None, seq or None, what), and counts of what was judged and what was not."""
     rows = read_rows(os.path.join(folder, "ledger.ndjson"))
-    own, theirs = read_bytes(os.path.join(folder, "anchors.log")), read_bytes(copy) if copy else None
-    if copy and theirs is None:
-        raise Unreadable(f"{copy}: there is no such file")
-    return judged(rows, own, theirs, part)
+    own = read_bytes(os.path.join(folder, "anchors.log"))
+    return judged(rows, own, None if copy is None else lines_of_copy(copy), part)
 
 
 def judged(
@@ -93,6 +95,7 @@ def judged(
         vouched += reach
     faults += across(ledger, claims)
     counts = {"runs": len(ledger.runs), "facts": sum(map(len, ledger.facts.values())), "vouched": vouched}
+    counts |= {"lines": (own or b"").count(b"\n"), "copied": (theirs or b"").count(b"\n")}
     found, absent = missing(ledger, claims, theirs is not None, part)
     return faults + found, {**counts, **absent, **ledger.withheld(), "owed": len(ledger.late)}
 
@@ -623,7 +626,6 @@ def claims_of(data: bytes | None) -> Row:
 
 def held_against(copy: bytes, own: bytes | None) -> Row:
     """What is claimed when a copy was kept elsewhere: it is believed where the export's own part from it."""
-    copy = copy[: copy.rfind(b"\n") + 1]
     if own is not None and own.startswith(copy):
         return claims_of(own)
     claims = claims_of(copy)
@@ -722,6 +724,19 @@ def read_rows(path: str) -> list[Row]:
         raise Unreadable(f"{path}: {error}") from None
 
 
+def lines_of_copy(path: str) -> bytes:
+    """The whole lines of a copy of the anchors; one without any vouches for nothing."""
+    try:
+        data = read_bytes(path)
+    except Unreadable as error:
+        raise NoCopy(str(error)) from None
+    if data is None:
+        raise NoCopy(f"{path}: there is no such file")
+    if b"\n" not in data:
+        raise NoCopy(f"{path}: it holds no line, so it vouches for nothing; give the copy that was kept")
+    return data[: data.rfind(b"\n") + 1]
+
+
 def read_bytes(path: str) -> bytes | None:
     try:
         with open(path, "rb") as file:
@@ -742,14 +757,25 @@ def main(arguments: list[str]) -> int:
         return 2
     try:
         faults, counts = judge(arguments[0], copy, part)
+    except NoCopy as error:
+        print(f"--anchors {error}", file=sys.stderr)
+        return 2
+    except Unreadable as error:
+        print(f"this export cannot be read: {error}", file=sys.stderr)
+        return 4
     except Exception as error:  # whatever else it is, it may not end as a judgement does
         print(f"this export cannot be read: {type(error).__name__}: {error}", file=sys.stderr)
         return 4
     for run, seq, what in faults:
         where = "the export" if run is None else f"run {run}" + ("" if seq is None else f", fact {seq}")
         print(f"{where}: {what}")
+    if not faults and not counts["runs"] and not counts["lines"]:
+        print("nothing to verify: this export holds no run and no anchors")
+        return 1
     print(f"{len(faults)} faults" if faults else "everything is as it was written")
     print("{runs} runs, {facts} facts, the anchors vouch for {vouched} of them".format(**counts))
+    if copy is not None:
+        print("believed: {copied} lines of the copy; the anchors of the export have {lines}".format(**counts))
     for name, said in ASIDE.items():
         if counts[name]:
             print(said.format(**counts))

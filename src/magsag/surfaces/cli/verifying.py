@@ -61,7 +61,9 @@ def _tell_reach(told: "Report", anchors: "Vouching") -> None:
 
     if anchors.exists:
         last = f", the last one of {iso(anchors.at)}, hash {anchors.head[:16]}" if anchors.lines else ""
-        say(f"anchors: {_shown(anchors.file)}, {counted(anchors.lines, 'line')}{last}")
+        own = 0 if anchors.copied is None else anchors.lines - anchors.copied
+        beyond = f" and {counted(own, 'line')} that the ledger's own have more" if own else ""
+        say(f"anchors: {_shown(anchors.file)}, {counted(anchors.lines - own, 'line')}{beyond}{last}")
     say(f"vouched for: {told.vouched} of {told.facts} facts")
     names = ", ".join(f"{reach.run} from fact {reach.anchored + 1}" for reach in told.after[:_SHOWN])
     more = f" and {len(told.after) - _SHOWN} more runs" if len(told.after) > _SHOWN else ""
