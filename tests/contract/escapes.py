@@ -8,6 +8,7 @@ import json
 import os
 import resource
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from typing import Any
 
 KEYCTL = {"x86_64": 250, "aarch64": 219}
 OUT: dict[str, Any] = {}
-"""secret, ledger, home, folder, pid, tcp, tcp6, udp, local, letterbox, abstract: what lies outside"""
+"""secret, ledger, home, folder, pid, tcp, tcp6, udp, local, letterbox, abstract, shm, msg, sem: what lies outside"""
 
 
 def text(path: str) -> str:
@@ -142,7 +143,7 @@ def limits() -> str:
     return str(resource.prlimit(OUT["pid"], limit, resource.prlimit(OUT["pid"], limit)))
 
 
-def calls(name: str, *numbers: int) -> str:
+def calls(name: str, *numbers: Any) -> str:
     libc = ctypes.CDLL(None, use_errno=True)
     found = getattr(libc, name)(*numbers)
     if found < 0:
@@ -153,6 +154,20 @@ def calls(name: str, *numbers: int) -> str:
 def shares(kind: str, *numbers: int) -> str:
     made = int(calls(f"{kind}get", 0, *numbers, 0o600))
     return calls(f"{kind}ctl", made, *((0, 0) if kind == "sem" else (0,)), 0)
+
+
+def attaches() -> str:
+    at = ctypes.CDLL(None, use_errno=True).shmat
+    at.restype = ctypes.c_void_p
+    found = at(OUT["shm"], None, 0o10000)  # only to read
+    if found == ctypes.c_void_p(-1).value:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return ctypes.string_at(found, 6).decode()
+
+
+def uses(name: str, *given: Any) -> str:
+    """A shared thing of a process outside, by its number: what is asked waits for nothing."""
+    return calls(name, OUT[name[:3]], *given)
 
 
 def changes_setting() -> str:
@@ -219,6 +234,13 @@ ATTEMPTS: dict[str, Callable[[], str]] = {
     "share memory with the user's processes": lambda: shares("shm", 4096),
     "share a queue with them": lambda: shares("msg"),
     "share a semaphore with them": lambda: shares("sem", 1),
+    "read memory of theirs": attaches,
+    "remove memory of theirs": lambda: uses("shmctl", 0, 0),
+    "send to a queue of theirs": lambda: uses("msgsnd", struct.pack("l8x", 1), 8, 0o4000),
+    "take from a queue of theirs": lambda: uses("msgrcv", ctypes.create_string_buffer(32), 8, 0, 0o4000),
+    "remove a queue of theirs": lambda: uses("msgctl", 0, 0),
+    "raise a semaphore of theirs": lambda: uses("semop", struct.pack("Hhh", 0, 1, 0o4000), 1),
+    "remove a semaphore of theirs": lambda: uses("semctl", 0, 0, 0),
     "ask for a keyring of the kernel": lambda: calls("syscall", KEYCTL[os.uname().machine], 0, -4, 1),
     "change a setting of the kernel": changes_setting,
 }

@@ -25,10 +25,10 @@ _PAIRS: Final = (1, 5)
 _AUDIT_ARCH: Final = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _IO_URING_SETUP: Final = 425
 _CLOSED: Final = {
-    "x86_64": (29, 64, 68, 240, 248, 249, 250),
-    "aarch64": (194, 190, 186, 180, 217, 218, 219),
+    "x86_64": (29, 30, 31, *range(64, 72), 220, 240, 248, 249, 250),
+    "aarch64": (*range(186, 198), 180, 217, 218, 219),
 }
-"""shmget, semget, msgget, mq_open, add_key, request_key, keyctl"""
+"""all of shm*, sem* and msg* (who knows a number needs no `get`), mq_open, add_key, request_key, keyctl"""
 _PRLIMIT: Final = {"x86_64": 302, "aarch64": 261}
 _FAMILIES: Final = (2, 10, 16)
 """IPv4, IPv6 and netlink: a socket of another kind reaches the daemons of this machine"""
