@@ -1,8 +1,10 @@
 """The list of genai-prices as it is installed: what MAGSAG makes of it is never below what the list itself counts."""
 
 import sys
+import tomllib
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from genai_prices import Usage
@@ -10,6 +12,7 @@ from genai_prices.data import providers
 
 from magsag.adapters.prices import Snapshot
 from magsag.adapters.prices.reading import DAY, read_entry
+from magsag.adapters.prices.snapshot import _PINNED
 from magsag.domain.errors import Invalid
 from magsag.domain.price import Asking, Bracket, Price, Rate
 from magsag.testing import FrozenClock
@@ -65,6 +68,17 @@ def test_without_the_extra_nothing_is_priced_and_it_says_what_to_install(monkeyp
     monkeypatch.setitem(sys.modules, "genai_prices", None)
     with pytest.raises(Invalid, match=r"pip install 'magsag\[prices\]'"):
         find("openai/gpt-4o-mini")
+
+
+def test_another_version_than_the_pinned_one_prices_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "0.2.4")
+    with pytest.raises(Invalid, match=r"installed as 0\.2\.4, and .* reads 0\.2\.3: pip install"):
+        find("openai/gpt-4o-mini")
+
+
+def test_the_version_that_is_read_is_the_one_of_the_extra() -> None:
+    project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
+    assert f"genai-prices=={_PINNED}" in project["optional-dependencies"]["prices"]
 
 
 def test_no_model_of_the_list_is_counted_below_what_the_list_counts() -> None:

@@ -17,6 +17,11 @@ PICTURE = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url
 FUNCTION = [{"type": "function", "function": {"name": "f"}}]
 
 
+def called(kind: str) -> list[dict[str, Any]]:
+    """What a model has called before, as it is sent back to it."""
+    return [{"role": "assistant", "content": None, "tool_calls": [{"id": "1", "type": kind, kind: {"name": "f"}}]}]
+
+
 @pytest.mark.parametrize(
     ("request_", "asking"),
     [
@@ -32,6 +37,14 @@ FUNCTION = [{"type": "function", "function": {"name": "f"}}]
         ({"messages": PICTURE, "service_tier": "flex"}, Asking.OPEN),
         ({"messages": HELLO, "tools": [{"type": "web_search"}]}, Asking.OPEN),
         ({"messages": HELLO, "web_search_options": {}}, Asking.OPEN),
+        ({"messages": HELLO, "tools": [{"name": "f", "description": "does", "input_schema": {}}]}, Asking.PLAIN),
+        ({"messages": HELLO, "tools": [{"name": "f", "cache_control": {}}]}, Asking.DEAR),
+        ({"messages": HELLO, "tools": [{"type": "function", "function": {"name": "f", "new": 1}}]}, Asking.OPEN),
+        ({"messages": HELLO, "tools": [{"name": "f", "new": 1}]}, Asking.OPEN),
+        ({"messages": called("function")}, Asking.PLAIN),
+        ({"messages": called("custom")}, Asking.PLAIN),
+        ({"messages": called("web_search")}, Asking.OPEN),
+        ({"messages": [{"role": "assistant", "tool_calls": "f"}]}, Asking.OPEN),
         ({"messages": HELLO, "n": 3}, Asking.OPEN),
         ({"messages": "hello"}, Asking.OPEN),
         ({"messages": ["hello"]}, Asking.OPEN),

@@ -13,6 +13,8 @@ from magsag.domain.frozen import frozen
 
 PUBLIC: Final = "public"
 """the entry for every address of the internet"""
+PORTS: Final = {"http": 80, "https": 443}
+"""of URLs that name none"""
 _METADATA: Final = frozenset(
     map(
         ip_address,

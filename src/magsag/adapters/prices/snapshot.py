@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, Provider
 
 _PACKAGE: Final = "genai_prices"
+_PINNED: Final = "0.2.3"
+"""as in the extra: another version has other prices, and perhaps other terms, which nobody has looked at"""
 _OWN: Final = "write {input = ..., output = ...} in USD for a million tokens"
 
 
@@ -32,6 +34,9 @@ class Snapshot:
         if find_spec(_PACKAGE) is None:
             what = "published prices are an extra, which is not installed"
             raise Invalid(f"{what}: pip install 'magsag[prices]', or {_OWN}")
+        if (found := _version()) != _PINNED:
+            what = f"genai-prices is installed as {found}, and this version of MAGSAG reads {_PINNED}"
+            raise Invalid(f"{what}: pip install 'genai-prices=={_PINNED}', or {_OWN}")
 
     def find(self, reference: str) -> Price:
         day = self._clock.now() // DAY

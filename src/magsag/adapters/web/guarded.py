@@ -4,17 +4,16 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from magsag.domain.errors import ErrorType, Retryable, StepFailed
-from magsag.policy.hosts import Address, Hosts, granting
+from magsag.policy.hosts import PORTS, Address, Hosts, granting
 
 if TYPE_CHECKING:
     import httpx2
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """the addresses of a host, in the order in which the system would try them"""
-_PORTS: Final = {"http": 80, "https": 443}
 
 
 async def system_addresses(host: str, port: int) -> Sequence[str]:
@@ -46,7 +45,7 @@ class GuardedWeb:
     async def addresses(self, host: str, scheme: str, port: int | None) -> Sequence[str]:
         """The addresses to connect to for a URL's host, one after the other. Raises StepFailed when there is none that
         may be reached."""
-        where = port or _PORTS.get(scheme, 0)
+        where = port or PORTS.get(scheme, 0)
         try:
             found = await self._resolve(host, where)
         except (OSError, UnicodeError) as error:

@@ -1,15 +1,14 @@
 """Sends requests to the address that was judged, in the name of the host that was asked for."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
 
 import httpx2
 
 from magsag.domain.errors import ErrorType, StepFailed
+from magsag.policy.hosts import PORTS
 
 Judged = Callable[[str, str, int | None], Awaitable[Sequence[str]]]
 """host, scheme, port -> the addresses to connect to, one after the other; at least one"""
-_PORTS: Final = {"http": 80, "https": 443}
 
 
 class GuardedTransport(httpx2.AsyncBaseTransport):
@@ -54,7 +53,7 @@ def _require_honest(request: httpx2.Request) -> None:
     follows could be taken for another one. Raises StepFailed."""
     url, headers = request.url, request.headers
     host = url.raw_host.decode("ascii").lower()
-    own = {url.netloc.decode("ascii").lower(), host, f"{host}:{url.port or _PORTS.get(url.scheme)}"}
+    own = {url.netloc.decode("ascii").lower(), host, f"{host}:{url.port or PORTS.get(url.scheme)}"}
     for named in headers.get_list("host"):
         if named.lower() not in own:
             said = f"the header Host names {named!r}, and {host} is asked: ask the other itself, so that it is judged"
