@@ -48,7 +48,8 @@ def test_a_cap_is_not_below_zero_and_is_set_by_who_may(project: Path) -> None:
     refused = magsag("budget", "set", "day", "usd", "5", "--as", "bo", cwd=project)
     assert (refused.code, "bo may not set caps: by people.yaml it takes the role finance" in refused.err) == (1, True)
     why = ("--reason", "-3")
-    assert magsag("budget", "set", "day", "usd", "5", "--as", "chen", *why, cwd=project).code == 0
+    flags = ("--json", "--mode", "implement")  # after the command, as after every other
+    assert magsag("budget", "set", "day", "usd", "5", "--as", "chen", *why, *flags, cwd=project).value["cap"] == 5
     told = magsag("audit", "log", "--person", "chen", "--json", cwd=project).value
     assert [(one["said"], one["by"], one["reason"]) for one in told] == [("cap $5.00", "chen", "-3")]
 

@@ -12,7 +12,7 @@ from genai_prices.data import providers
 
 from magsag.adapters.prices import Snapshot
 from magsag.adapters.prices.reading import DAY, read_entry
-from magsag.adapters.prices.snapshot import _PINNED
+from magsag.adapters.prices.snapshot import PINNED
 from magsag.domain.errors import Invalid
 from magsag.domain.price import Asking, Bracket, Price, Rate
 from magsag.testing import FrozenClock
@@ -70,15 +70,14 @@ def test_without_the_extra_nothing_is_priced_and_it_says_what_to_install(monkeyp
         find("openai/gpt-4o-mini")
 
 
-def test_another_version_than_the_pinned_one_prices_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.metadata.version", lambda name: "0.2.4")
+def test_another_version_than_the_pinned_one_prices_nothing() -> None:
     with pytest.raises(Invalid, match=r"installed as 0\.2\.4, and .* reads 0\.2\.3: pip install"):
-        find("openai/gpt-4o-mini")
+        Snapshot(FrozenClock(NOW), lambda: "0.2.4").find("openai/gpt-4o-mini")
 
 
 def test_the_version_that_is_read_is_the_one_of_the_extra() -> None:
     project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
-    assert f"genai-prices=={_PINNED}" in project["optional-dependencies"]["prices"]
+    assert f"genai-prices=={PINNED}" in project["optional-dependencies"]["prices"]
 
 
 def test_no_model_of_the_list_is_counted_below_what_the_list_counts() -> None:

@@ -205,8 +205,8 @@ def test_the_rest_of_the_grammar_is_carried_over_or_named(tmp_path: Path) -> Non
     assert ours(found, "stripe.delete_x", "x", {}, agent="agent:some-sag@1.0.0") == "NEVER"
     notes = "\n".join(convert_permissions(yaml.safe_load(MORE)).notes)
     for words in ("a maintenance window of window", "context rule who is left out", "context rule whom holds whatever",
-                  "agent mag: default_permission ALWAYS", "agent mag: ALWAYS for *.read_*", "approval is not carried",
-                  "audit is not carried", "rate_limits is not carried"):  # fmt: skip
+                  "agent mag: default_permission ALWAYS", "agent mag: ALWAYS for *.read_*",
+                  "of approval only the timeout", "audit is not carried", "rate_limits is not carried"):  # fmt: skip
         assert words in notes
     allowing = convert_permissions({"default_permission": "ALWAYS"})
     assert "default_permission ALWAYS is not carried over" in allowing.notes[0]
@@ -234,6 +234,26 @@ def test_the_rules_of_two_files_hold_together() -> None:
     windows = [name for one in (mine, others) for name in one.policy["windows"]]
     assert len(ids) == len(set(ids))
     assert windows == ["business_hours", "mcp_business_hours"]
+
+
+ODD: Final = """\
+approval: {default_timeout_minutes: 30}
+tools: {a.b: {permission: ALWAYS}}
+time_restrictions:
+  - {name: 夜, allowed_hours: {start: 9, end: 17}}
+  - {name: 昼, allowed_hours: {start: 10, end: 16}}
+  - {name: 9to5, allowed_hours: {start: 9, end: 17}, maintenance_windows: [{start: "11:30", end: "12:30"}]}
+"""
+
+
+@pytest.mark.parametrize("prefix", ["", "1", "-", "é"])
+def test_names_that_no_policy_could_have_become_ones_that_it_can(prefix: str, tmp_path: Path) -> None:
+    made = convert_permissions(yaml.safe_load(ODD), prefix)
+    assert len(made.policy["windows"]) == 4
+    assert loaded(tmp_path, {"policies/converted.yaml": made.text}).findings == []
+    assert made.notes == [
+        "approval is not carried over: who approves stands in each rule's `approval` and in people.yaml"
+    ]
 
 
 NEAR: Final = {"condition": {"args_match": {"a": {"near": 1}}}, "permission": "NEVER"}

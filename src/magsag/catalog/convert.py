@@ -17,7 +17,6 @@ from magsag.domain.errors import Invalid
 
 _VERDICTS: Final = {"ALWAYS": "allow", "REQUIRE_APPROVAL": "ask", "NEVER": "deny"}
 _SETTINGS: Final = {
-    "approval": "who approves stands in each rule's `approval` and in people.yaml",
     "audit": "every verdict is on record: `magsag audit log`",
     "rate_limits": "rules do not count calls per minute; a skill's manifest does, with `rate`",
 }
@@ -54,6 +53,7 @@ class _Converter:
         self._prefix = prefix
         self._rules: list[dict[str, Any]] = []
         self._ids: set[str] = set()
+        self._hours: set[str] = set()
         self._notes: list[str] = []
 
     def converted(self) -> Converted:
@@ -73,6 +73,7 @@ class _Converter:
             policy["windows"] = windows
         policy["rules"] = self._rules
         policy |= self._blocks()
+        self._approval()
         self._notes += [f"{key} is not carried over: {why}" for key, why in _SETTINGS.items() if key in self._given]
         return Converted(policy, self._notes)
 
@@ -81,6 +82,13 @@ class _Converter:
         if not isinstance(part, dict):
             raise Invalid(f"{name} must be a mapping")
         return part
+
+    def _approval(self) -> None:
+        if "approval" in self._given:
+            is_in = any("approval" in rule for rule in self._rules)
+            kept = "of approval only the timeout, as `ttl` of the rules that ask" if is_in else "approval is not"
+            why = "who approves stands in each rule's `approval` and in people.yaml"
+            self._notes.append(f"{kept}{' is' if is_in else ''} carried over: {why}")
 
     def _tools(self) -> None:
         """The exact entries, one rule for each."""
@@ -103,12 +111,7 @@ class _Converter:
         self._rules.append(rule)
 
     def _id(self, name: str) -> str:
-        plain = re.sub(r"[^a-z0-9]+", "-", f"{self._prefix}-{name}".lower()).strip("-")[:80]
-        id, number = plain, 2
-        while id in self._ids:
-            id, number = f"{plain}-{number}", number + 1
-        self._ids.add(id)
-        return id
+        return _new_name(f"{self._prefix}-{name}"[:80], "-", "rule", self._ids)
 
     def _context(self, number: int, one: Mapping[str, Any]) -> None:
         condition = one.get("condition") or {}
@@ -128,17 +131,16 @@ class _Converter:
 
     def _windows(self) -> Iterator[tuple[str, dict[str, Any]]]:
         for number, one in enumerate(self._given.get("time_restrictions") or (), 1):
-            name = self._window_name(str(one.get("name") or f"hours_{number}"))
+            called = one.get("name") or f"hours_{number}"
+            name = _new_name(f"{self._prefix}_{called}", "_", "hours", self._hours)
             tools = one.get("tools") or ["*"]
             for count, closed in enumerate(one.get("maintenance_windows") or (), 1):
-                yield from self._closed(f"{name}_closed_{count}", closed, tools, one)
+                closed_name = _new_name(f"{name}_closed_{count}", "_", "hours", self._hours)
+                yield from self._closed(closed_name, closed, tools, one)
             if hours := one.get("allowed_hours"):
                 permission = one.get("outside_hours_permission", "NEVER")
                 self._rule(f"hours-{one.get('name') or number}", tools, permission, one, f"!window.{name}")
                 yield name, _window(hours)
-
-    def _window_name(self, name: str) -> str:
-        return re.sub(r"\W+", "_", f"{self._prefix}_{name}".lower()).strip("_")
 
     def _closed(
         self, name: str, closed: Mapping[str, Any], tools: list[str], about: Mapping[str, Any]
@@ -199,6 +201,18 @@ def reference(tool: str) -> str:
     if "." not in tool and "*" not in tool:
         return f"tool:*/{tool}"
     return f"tool:{tool.replace('.', '/', 1)}"
+
+
+def _new_name(text: str, joiner: str, kind: str, taken: set[str]) -> str:
+    """Of letters and digits, a letter first, and none that is there; `kind` begins what has no letter to begin with."""
+    plain = re.sub(r"[^a-z0-9]+", joiner, text.lower()).strip(joiner)
+    if not plain[:1].isalpha():
+        plain = f"{kind}{joiner}{plain}".strip(joiner)
+    name, number = plain, 2
+    while name in taken:
+        name, number = f"{plain}{joiner}{number}", number + 1
+    taken.add(name)
+    return name
 
 
 def _verdict(where: str, permission: object) -> str:

@@ -4,6 +4,7 @@ Decides which model a reference names, and hands its entry on; what the entry me
 list takes a third of a second, so it is loaded when something has to be priced.
 """
 
+from collections.abc import Callable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,26 +18,33 @@ if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, Provider
 
 _PACKAGE: Final = "genai_prices"
-_PINNED: Final = "0.2.3"
+PINNED: Final = "0.2.3"
 """as in the extra: another version has other prices, and perhaps other terms, which nobody has looked at"""
 _OWN: Final = "write {input = ..., output = ...} in USD for a million tokens"
+
+
+def _installed() -> str:
+    from importlib.metadata import version
+
+    return version("genai-prices")
 
 
 class Snapshot:
     """`ports.prices.PriceList` from the installed package."""
 
-    def __init__(self, clock: Clock) -> None:
-        """`clock` says which prices are over, and which have not begun."""
+    def __init__(self, clock: Clock, installed: Callable[[], str] = _installed) -> None:
+        """`clock` says which prices are over, and which have not begun; `installed` the version of the package."""
         self._clock = clock
+        self._installed = installed
         self._found: dict[tuple[str, int], Price] = {}
 
     def require(self) -> None:
         if find_spec(_PACKAGE) is None:
             what = "published prices are an extra, which is not installed"
             raise Invalid(f"{what}: pip install 'magsag[prices]', or {_OWN}")
-        if (found := _version()) != _PINNED:
-            what = f"genai-prices is installed as {found}, and this version of MAGSAG reads {_PINNED}"
-            raise Invalid(f"{what}: pip install 'genai-prices=={_PINNED}', or {_OWN}")
+        if (found := self._installed()) != PINNED:
+            what = f"genai-prices is installed as {found}, and this version of MAGSAG reads {PINNED}"
+            raise Invalid(f"{what}: pip install 'genai-prices=={PINNED}', or {_OWN}")
 
     def find(self, reference: str) -> Price:
         day = self._clock.now() // DAY
@@ -44,14 +52,8 @@ class Snapshot:
             self.require()
             provider, model = _look_up(reference)
             name = f"{provider.id}/{model.id}"
-            self._found[reference, day] = read_entry(model, name, f"genai-prices {_version()} {name}", day)
+            self._found[reference, day] = read_entry(model, name, f"genai-prices {PINNED} {name}", day)
         return self._found[reference, day]
-
-
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version("genai-prices")
 
 
 def _look_up(reference: str) -> "tuple[Provider, ModelInfo]":

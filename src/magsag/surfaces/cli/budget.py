@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from magsag.surfaces.cli.call import Call
-from magsag.surfaces.cli.groups import AS, Noun
+from magsag.surfaces.cli.groups import AS, Leaf, Noun
 from magsag.surfaces.cli.writing import put_json, put_table, say
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ _NOTHING = "no budget is over this run: its manifest has no `budget:`, nor has o
 _BELOW_ZERO: Final = re.compile(r"-\d[\d.,_]*")
 
 
-class SettingCaps(click.Command):
+class SettingCaps(Leaf):
     """A number below zero is no option: it is told what it is."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
