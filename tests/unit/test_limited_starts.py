@@ -11,7 +11,7 @@ import pytest
 from magsag.adapters.store.memory import MemoryStore
 from magsag.domain.breaking import BreakerMoved, BreakerState
 from magsag.domain.effects import Level
-from magsag.domain.errors import ErrorType, Refused, StepFailed
+from magsag.domain.errors import ErrorType, Invalid, Refused, StepFailed
 from magsag.domain.facts import Fact, ParkedOn, RunStarted, RunStatus, StepStatus
 from magsag.domain.ids import RunId
 from magsag.domain.verdicts import START
@@ -290,6 +290,38 @@ def test_a_fork_asks_the_limits_of_a_start(make: Make) -> None:
     with pytest.raises(Refused, match="its breaker is open since"):
         forks.fork(RunId("r"), "look#1", id="h")
     assert bench.state("f").steps[START].status is StepStatus.SUCCEEDED
+
+
+def probe(bench: Bench) -> str:
+    return throttle_of(bench.store.throttles()[0]).breaker.probe
+
+
+@pytest.mark.parametrize("step", ["look#1", "@start"])
+def test_a_fork_that_is_refused_takes_nothing(make: Make, step: str) -> None:
+    slo = "{success_rate: 0.9, min_runs: 1, action: open_breaker}"
+    bench = make(breaker="{failures: 9, open: 1h}", rate="{calls: 3, per: 100h}", slo=slo)
+    assert bench.run("fine").status is RunStatus.SUCCEEDED
+    assert run(bench, "bad", "boom").status is RunStatus.FAILED
+    assert run(bench, "early").status is RunStatus.DENIED
+    bench.time.passed += 3601
+    stood, forks = bench.store.throttles(), bench.app.forks
+    with pytest.raises(Invalid):
+        forks.fork(RunId("r"), step, ["nothing.there=1"], id="f")
+    assert bench.store.throttles() == stood
+    forks.fork(RunId("r"), step, id="f")
+    assert probe(bench) == "f @start 1"
+
+
+def test_a_fork_that_its_rate_refuses_does_not_stay_the_one_that_tries(make: Make) -> None:
+    slo = "{success_rate: 0.9, min_runs: 1, action: open_breaker}"
+    bench = make(breaker="{failures: 9, open: 1h}", rate="{calls: 2, per: 100h}", slo=slo)
+    assert bench.run("fine").status is RunStatus.SUCCEEDED
+    assert run(bench, "bad", "boom").status is RunStatus.FAILED
+    assert run(bench, "early").status is RunStatus.DENIED
+    bench.time.passed += 3601
+    with pytest.raises(Refused, match="the next call may go in"):
+        bench.app.forks.fork(RunId("r"), "look#1", id="f")
+    assert probe(bench) == ""
 
 
 def test_what_has_no_limits_takes_no_step_for_them(make: Make) -> None:

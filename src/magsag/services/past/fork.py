@@ -95,7 +95,6 @@ class Forks:
         original = self._original(origin, step)
         self._require_same_reality(original)
         new = self._new_id(id)
-        self._require_objectives(original, new)
         for text in sets:
             self._untold.require(original.bundle.hash, text, "--set")
         settings = [parse_setting(text, original.begun) for text in sets]
@@ -106,26 +105,29 @@ class Forks:
             taken = [fact for fact in taken if not isinstance(fact, facts.RunScored)]
         for one in {setting.of for setting in settings} - {INPUT}:
             taken = self._with_output(original, StepId(one), settings, taken)
-        if START in original.begun:
-            manifest = original.bundle.find(started.program).manifest
-            require_leave(self._store, manifest, new, self._settings.limits.step_seconds)
         self._bundles.keep(original.bundle)
         copies = Copies(self._store, self._clock, origin, new, self._settings.lease_seconds)
         for row, found in children:
             copies.add(row.run, found, Change(row.status, row.parked_on, row.due, row.updated))
         copies.add(origin, taken, None)
-        if any(isinstance(answer, Declined) for answer in self._store.write(copies.writes(), Level.SYNCED)):
+        writes = copies.writes()
+        self._require_leave(original, new)
+        if any(isinstance(answer, Declined) for answer in self._store.write(writes, Level.SYNCED)):
             raise Invalid(f"run {new} exists already: choose another --run-id")
         return Forked(new, origin, original.step, len(original.begun))
 
-    def _require_objectives(self, original: _Original, new: RunId) -> None:
-        """A fork is a new run too: nobody can approve its start, since it begins in the middle."""
+    def _require_leave(self, original: _Original, new: RunId) -> None:
+        """A fork is a new run too: nobody can approve its start, since it begins in the middle. Asked last: what is
+        refused for another reason takes nothing."""
         assert original.run.started is not None
         program = original.run.started.program
         moved = partial(log_moved, whose=f"a fork of {original.row.run}")
         verdict = self._objectives.of_start(original.bundle.find(program), "", moved, new)
         if verdict is not None and verdict.decision is not facts.Decision.ALLOW:
             raise Refused(refusal(program, verdict).message)
+        if START in original.begun:
+            manifest = original.bundle.find(program).manifest
+            require_leave(self._store, manifest, new, self._settings.limits.step_seconds)
 
     def _original(self, origin: RunId, step: str) -> _Original:
         row = known_row(self._store, origin)
