@@ -17,6 +17,7 @@ from magsag.ports.ledger import TicketQuery
 from magsag.services.driving.results import RunResult
 from magsag.services.driving.runs import Order
 from magsag.services.people.approvals import Decision, TicketView
+from magsag.surfaces.cli.parked import wake_of
 from tests.unit.world import KINDS, WORLD, Bench, Files, agent, contract, skill
 
 PEOPLE = """\
@@ -411,3 +412,23 @@ def test_a_held_step_of_a_version_without_approvals_is_asked_again(make: Make) -
     altered(bench)._tickets.clear()
     assert bench.resume().status is RunStatus.PARKED
     assert approved(bench, "maria").output == {"amount": 5}
+
+
+def test_until_somebody_drives_it_on_an_answered_run_is_shown_parked_with_what_to_do(make: Make) -> None:
+    bench = make()
+    bench.run(100)
+    id, run = ticket(bench).id, RunId("r")
+    answer(bench, "maria", id=id)
+    for shown in (bench.app.insight.show(run), bench.app.insight.tree(run)):
+        (reason,) = shown.reasons
+        assert (shown.status, reason.ticket) == (RunStatus.PARKED, id)
+        assert "1 of 2 approved" in reason.reason
+        assert f"magsag approval approve {id}" in wake_of(reason, run)
+    answer(bench, "chen", id=id)
+    for shown in (bench.app.insight.show(run), bench.app.insight.tree(run)):
+        (reason,) = shown.reasons
+        assert (shown.status, reason.ticket) == (RunStatus.PARKED, None)
+        assert reason.reason == f"approval {id} is approved by maria, chen; nobody drives the run"
+        assert wake_of(reason, run).startswith("`magsag agent run --resume r` goes on")
+    assert bench.resume().status is RunStatus.SUCCEEDED
+    assert bench.app.insight.tree(run).status is RunStatus.SUCCEEDED

@@ -46,7 +46,7 @@ def test_verdicts_and_words_of_people_come_in_the_order_of_time(audit: Audit) ->
     ("asked", "kinds"),
     [
         (Asked(person="ben"), ["CancelRequested"]),
-        (Asked(person="nobody"), []),
+        (Asked(person="ben", last_seconds=1), []),
         (Asked(agent="greeter", person="ann"), ["RunStarted", "RunStarted", "PayloadErased"]),
         (Asked(run="other"), ["RunStarted", "StepDone", "PayloadErased"]),
         (Asked(rule="ask-before-effects"), []),
@@ -69,6 +69,7 @@ def test_what_is_asked_narrows_the_log(audit: Audit, asked: Asked, kinds: list[s
         (Asked(agent="agent:greeter@2.0.0"), 'did you mean "agent:greeter@1.0.0"'),
         (Asked(tool="lok-up"), 'did you mean "look-up"'),
         (Asked(rule="built-in:reed"), 'did you mean "built-in:read"'),
+        (Asked(person="bem"), 'did you mean "ben"'),
         (Asked(run="nobody"), "run nobody is not in the ledger"),
     ],
     ids=str,
@@ -79,10 +80,12 @@ def test_a_name_that_nothing_knows_is_refused(audit: Audit, asked: Asked, said: 
 
 
 def test_a_name_of_the_catalog_may_have_decided_nothing(audit: Audit) -> None:
-    names = Names(frozenset({"skill:pay@1.0.0"}), frozenset({"pay-is-asked"}))
+    names = Names(frozenset({"skill:pay@1.0.0"}), frozenset({"pay-is-asked"}), frozenset({"maria"}))
     store = MemoryStore()
     begin(store)
-    assert Audit(store, FrozenClock(NOW), lambda: names).log(Asked(tool="pay", rule="pay-is-asked")) == []
+    assert (
+        Audit(store, FrozenClock(NOW), lambda: names).log(Asked(tool="pay", rule="pay-is-asked", person="maria")) == []
+    )
 
 
 @pytest.mark.parametrize(

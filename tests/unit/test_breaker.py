@@ -133,6 +133,8 @@ def test_a_call_that_one_limit_refuses_takes_nothing_of_the_others() -> None:
         ({"failures": 0}, "greater than or equal to 1"),
         ({"failures": 1, "open": "0s"}, "from 1ms to 365d"),
         ({"failures": 1, "open": 30}, "needs its unit"),
+        ({"failures": 1, "open": "3w"}, "in ms, s, m, h or d"),
+        ({"failures": 1, "open": "-1s"}, "is not below 0"),
     ],
 )
 def test_a_breaker_that_could_not_work_is_refused(written: dict[str, object], said: str) -> None:

@@ -186,7 +186,10 @@ def test_drafts_are_files_or_folders_and_must_be_sound(tmp_path: Path) -> None:
     replay = project.app.policy_replay
     assert replay.policies([tmp_path / "catalog" / "policies"]).hash == project.app.catalog.policies.hash
     (tmp_path / "bad.yaml").write_text("kind: policy\nschema: 1\nrules: [{id: a}]\n", encoding="utf-8")
-    for path, words in (("bad.yaml", "bad.yaml:3"), ("nowhere.yaml", "cannot be read")):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "magsag.toml").write_text("", encoding="utf-8")
+    wrong = {"empty": "no policy stands in this folder", "magsag.toml": "no policy file; their names end in .yaml"}
+    for path, words in {"bad.yaml": "bad.yaml:3", "nowhere.yaml": "cannot be read", **wrong}.items():
         with pytest.raises(Invalid, match=words):
             replay.policies([tmp_path / path])
     with pytest.raises(Invalid, match="already stands"):

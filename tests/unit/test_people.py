@@ -10,7 +10,7 @@ import pytest
 from magsag.__main__ import open_app
 from magsag.adapters.settings import os_user
 from magsag.domain.approval import Acting, Proof
-from magsag.domain.errors import Refused
+from magsag.domain.errors import Invalid, Refused
 from magsag.policy.people import People, Shown
 from magsag.services.people.people import Identity
 from tests.unit.catalogs import loaded, swapped, told, write
@@ -49,6 +49,11 @@ def test_somebody_is_the_os_user_the_owner_of_a_key_or_who_they_claim_to_be(peop
     assert acting(people) == Acting("maria", Proof.OS_USER)
     assert acting(people, key=KEY) == Acting("chen", Proof.API_KEY)
     assert acting(people, claim="dev") == Acting("dev", Proof.CLAIM)
+
+
+def test_a_key_and_a_claim_at_once_are_a_wrong_question(people: People) -> None:
+    with pytest.raises(Invalid, match="--as dev and an API key at once: show one of the two"):
+        acting(people, key=KEY, claim="dev")
 
 
 def test_what_does_not_count_is_refused(people: People) -> None:

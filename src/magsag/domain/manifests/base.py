@@ -8,6 +8,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from magsag.domain.errors import ErrorType
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_NUMBER: Final = re.compile(r"-?[\d.]+ *[A-Za-z]|-")
+"""a number with a unit that there is not, or below 0"""
 _UNIT_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -15,6 +17,8 @@ def duration_seconds(value: Any) -> Any:
     """Read `500ms`, `20s`, `5m`, `24h`, `7d` as seconds."""
     if isinstance(value, str) and (match := _DURATION.fullmatch(value)):
         return float(match[1]) * _UNIT_SECONDS[match[2]]
+    if isinstance(value, str) and _NUMBER.match(value):
+        raise ValueError("a duration is not below 0, in ms, s, m, h or d: write 500ms, 20s, 5m, 24h or 7d")
     raise ValueError("a duration needs its unit: write 500ms, 20s, 5m, 24h or 7d")
 
 

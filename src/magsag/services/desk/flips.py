@@ -170,10 +170,18 @@ class PolicyReplay:
         return concluded(verdict, record.mode, decided.proposal, traits, approvals)
 
 
+_SUFFIXES: Final = (".yaml", ".yml", ".json")
+
+
 def _policy_files(path: Path) -> list[Path]:
     if not path.is_dir():
+        if path.suffix not in _SUFFIXES and path.is_file():
+            raise Invalid(f"{path}: no policy file; their names end in {', '.join(_SUFFIXES)}")
         return [path]
-    return sorted(one for one in path.rglob("*") if one.suffix in (".yaml", ".yml", ".json") and one.is_file())
+    found = sorted(one for one in path.rglob("*") if one.suffix in _SUFFIXES and one.is_file())
+    if not found:
+        raise Invalid(f"{path}: no policy stands in this folder; name a policy file, or a folder with one")
+    return found
 
 
 def _name_in(catalog: Path, path: Path) -> str:

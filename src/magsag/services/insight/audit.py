@@ -67,7 +67,7 @@ class Audit:
         self._names = names
 
     def log(self, asked: Asked) -> list[Entry]:
-        """The decisions asked for, oldest first. Raises Invalid for a run, a reference or a rule that nothing knows."""
+        """The decisions asked for, oldest first. Raises Invalid for a run, a name or a rule that nothing knows."""
         since = 0 if asked.last_seconds is None else self._clock.now() - int(asked.last_seconds * 1_000_000)
         root = None if asked.run is None else known_row(self._store, RunId(asked.run)).root
         rows = self._rows(since, root)
@@ -82,7 +82,7 @@ class Audit:
 
     def _refuse_unknown(self, asked: Asked) -> None:
         """Nothing was found: because nothing was decided, or because what was asked about does not exist?"""
-        if asked.agent is asked.tool is asked.rule is None:
+        if asked.agent is asked.tool is asked.rule is asked.person is None:
             return
         names, rows = self._names(), list(self._rows(0))
         entries = [entry for row in rows for entry in self._entries(row)]
@@ -92,6 +92,12 @@ class Audit:
             refuse_unknown("--tool", asked.tool, {*names.refs, *(one.target for one in entries if one.target)}, _names)
         if asked.rule is not None and not asked.rule.startswith(RULE):
             refuse_unknown("--rule", asked.rule, {*names.rules, *(one.rule for one in entries if one.rule)}, str.__eq__)
+        if asked.person is not None:
+            said = (*entries, *map(entry_of_cap, self._store.caps()))
+            started = (one for row in rows for one in (row.actor, row.requester))
+            refuse_unknown(
+                "--person", asked.person, {*names.people, *started, *(one.by for one in said if one.by)}, str.__eq__
+            )
 
     def _rows(self, since: int, root: RunId | None = None) -> Iterator[RunRow]:
         """Runs that were touched since then; one that began earlier can have decided something later."""

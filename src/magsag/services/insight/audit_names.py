@@ -24,16 +24,18 @@ _BUILT_IN: Final = (
 
 @frozen
 class Names:
-    """What is known: exact references, and ids of rules."""
+    """What is known: exact references, ids of rules, and people of people.yaml."""
 
     refs: frozenset[str] = frozenset()
     rules: frozenset[str] = frozenset(_BUILT_IN)
+    people: frozenset[str] = frozenset()
 
 
 def names_of(loaded: Loaded, models: Iterable[str]) -> Names:
     """Those of today's catalog; `models` are aliases."""
     refs = {*(entry.ref for entry in loaded.bundle.entries()), *(f"model:{alias}" for alias in models)}
-    return Names(frozenset(refs), frozenset({*_BUILT_IN, *(rule.id for rule in loaded.policies.rules)}))
+    rules = {*_BUILT_IN, *(rule.id for rule in loaded.policies.rules)}
+    return Names(frozenset(refs), frozenset(rules), frozenset(loaded.people.by_id))
 
 
 def refuse_unknown(option: str, asked: str, known: set[str], fits: Callable[[str, str], bool]) -> None:

@@ -25,6 +25,7 @@ from magsag.domain.ids import RunId
 from magsag.engine.chain import unseal
 from magsag.engine.run import Run, Step
 from magsag.ports.ledger import Closure, Hit, RunQuery, RunRow, Store, Stored
+from magsag.services.insight.awaited import awaited
 from magsag.services.insight.tree import (
     FAILURES,
     TreeNode,
@@ -106,7 +107,7 @@ class Insight:
             input=value(folded.started.input),
             output=None if has_error else ended,
             error=error_of(ended) if has_error else None,
-            reasons=folded.reasons,
+            reasons=awaited(folded),
             cancel_by=folded.cancel_by,
             ended=folded.ended.at if folded.ended is not None else None,
             erased_by=folded.erased_by,

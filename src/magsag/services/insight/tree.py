@@ -9,7 +9,20 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from magsag.domain.effects import Effect
-from magsag.domain.facts import Decision, Fact, ParkReason, Proposal, RunStatus, StepFact, StepStatus, Verdict
+from magsag.domain.facts import (
+    ApprovalDecided,
+    Decision,
+    Fact,
+    LateOutcome,
+    ParkReason,
+    Proposal,
+    RunStatus,
+    StandingApproved,
+    StandingRevoked,
+    StepFact,
+    StepStatus,
+    Verdict,
+)
 from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId, StepId, child_run_id
 from magsag.domain.values import decode
@@ -17,11 +30,14 @@ from magsag.domain.verdicts import is_not_performed
 from magsag.engine.evolve import evolve
 from magsag.engine.run import Run, Step, wake
 from magsag.engine.table import ENDS
+from magsag.services.insight.awaited import awaited
 
 _FLOW_STEP: Final = re.compile(r"(?:[a-z][a-z0-9_]*\.\d+/)*([a-z][a-z0-9_]*)(?:\.\d+)?")
 _SCOPES: Final = re.compile(r"(?:[gmrt]\d+(?:\.\d+)?/)*")
 _MAP_ITEM: Final = re.compile(r"m\d+\.(\d+)/$")
 _BUILT_IN: Final = "built-in"
+_BESIDE: Final = (ApprovalDecided, StandingApproved, StandingRevoked, LateOutcome)
+"""facts of a step that are appended whoever drives the run, and while nobody does"""
 
 Value = Callable[[bytes | None], Any]
 """reads recorded bytes; the ledger's way gives large values in full"""
@@ -88,8 +104,11 @@ FAILURES: Final = frozenset({RunStatus.FAILED, RunStatus.DENIED, RunStatus.CANCE
 
 
 def follow(run: Run, fact: Fact) -> None:
-    """Fold a fact as whoever looks on does: a parked run that takes a step again is under way."""
-    if run.status is RunStatus.PARKED and isinstance(fact, StepFact):
+    """Fold a fact as whoever looks on does: a parked run that takes a step again is under way.
+
+    What people say beside it wakes nobody; whoever drives it on does, and leaves a fact of a step.
+    """
+    if run.status is RunStatus.PARKED and isinstance(fact, StepFact) and not isinstance(fact, _BESIDE):
         wake(run)
     evolve(run, fact)
 
@@ -174,7 +193,7 @@ class _Builder:
             nano_usd=sum(node.nano_usd for node in below),
             assumed=any(node.assumed for node in below),
             error=error_of(self.value(run.ended.output)) if run.ended and run.status in FAILURES else None,
-            reasons=run.reasons,
+            reasons=awaited(run),
             children=below,
         )
 

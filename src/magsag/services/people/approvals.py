@@ -109,7 +109,10 @@ class Approvals:
         row = self._row(id)
         read, step = read_run(self._store, row.run), self._step(row.run, row.step, id)
         refused = tuple(one for one in read.refused if one.ticket == id) if read is not None else ()
-        values = () if step is None else (plain(self._store, row.root, data) for data in (step.input, step.changed))
+        data = () if step is None else (step.input, step.changed)
+        if read is not None and read.started is not None and row.step == START:
+            data = (read.started.input, None)
+        values = (plain(self._store, row.root, one) for one in data)
         view = self._view(row, *values)
         why = why_unanswerable(replace(view.about.ticket, state=view.state), read, self._people)
         return _worded(replace(view, refused=refused, unanswerable=why))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from magsag.domain.approval import Acting, Proof
-from magsag.domain.errors import Refused
+from magsag.domain.errors import Invalid, Refused
 from magsag.policy.people import People, Shown, Unproven, identify
 
 
@@ -19,8 +19,10 @@ class Identity:
     def acting(self, claim: str | None = None, api_key: str | None = None) -> Acting:
         """Who acts; `claim` is what they say of themselves, `api_key` what they show instead of what the process has.
 
-        Raises Refused for a key or claim that does not count.
+        Raises Refused for a key or claim that does not count, Invalid for both at once.
         """
+        if claim is not None and (api_key or self._shown.api_key):
+            raise Invalid(f"--as {claim} and an API key at once: show one of the two, or unset MAGSAG_API_KEY")
         shown = replace(self._shown, claim=claim, api_key=api_key or self._shown.api_key)
         return identify(self._people(), shown, self._environment)
 

@@ -80,7 +80,7 @@ class StandingApprovals:
     ) -> tuple[facts.StandingApproved, StandingRow]:
         """What goes on record together with an answer. Raises Refused, Invalid."""
         if about.proposal.call == APPROVE or ticket.step == START:
-            raise Refused("a program's question and the start of a run are answered each time: leave --standing out")
+            raise Invalid("a program's question and the start of a run are answered each time: leave --standing out")
         require_answerable(about.ticket.ask.rule, about.verdict.rule)
         if not 0 < wanted.seconds <= LONGEST_SECONDS:
             raise Invalid("a standing approval ends: give it more than nothing and at most 30 days")

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from magsag.domain.approval import Answer, OnExpire, TicketState
 from magsag.domain.frozen import frozen
+from magsag.domain.verdicts import START
 from magsag.services.insight.documents import iso, ticket_document
 from magsag.services.people.approvals import Decision, TicketView
 from magsag.services.people.standing_approvals import Beforehand
@@ -101,7 +102,7 @@ def put_ticket(ticket: TicketView) -> None:
         "state": _stands(ticket),
         "run": ticket.run,
         "step": ticket.step,
-        "wants": f"{about.program} wants {about.proposal.target} ({about.proposal.effect})",
+        "wants": _wants(ticket),
         "asks": ticket.question or "",
         "rule": f"{verdict.rule} ({verdict.place})",
         "reason": verdict.reason,
@@ -120,6 +121,13 @@ def put_ticket(ticket: TicketView) -> None:
         say(f"{iso(given.at)}  {given.by.id} ({given.by.proof})  {given.answer}{instead}{why}")
     for refused in ticket.refused:
         say(refusal_line(refused))
+
+
+def _wants(ticket: TicketView) -> str:
+    about = ticket.about
+    if ticket.step == START:
+        return f"{about.program} wants to start, with its input as arguments"
+    return f"{about.program} wants {about.proposal.target} ({about.proposal.effect})"
 
 
 def _tell(call: Call, ticket: TicketView) -> None:

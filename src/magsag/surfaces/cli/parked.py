@@ -14,7 +14,7 @@ def wake_of(reason: ParkReason, run: RunId) -> str:
     match reason.on:
         case ParkedOn.APPROVAL:
             if reason.ticket is None:
-                return f"`{again}` asks for an approval; {cancel}"
+                return f"`{again}` goes on; {cancel}"
             verbs = [f"{verb}: magsag approval {verb} {reason.ticket}" for verb in ("approve", "deny")]
             return "        ".join([*verbs, f"end: magsag run cancel {run}"])
         case ParkedOn.DOUBT:

@@ -77,7 +77,13 @@ def crash(
 
 @command.command("approval")
 @click.option("--procs", type=click.IntRange(1, 64), default=4, show_default=True, help="How many processes answer.")
-@click.option("--decisions", type=click.IntRange(min=1), default=200, show_default=True, help="How many answers.")
+@click.option(
+    "--decisions",
+    type=click.IntRange(min=1),
+    default=200,
+    show_default=True,
+    help="How many answers; 40 a process at least.",
+)
 @click.option("--restart", is_flag=True, help="Kill one process in the middle, and let another one go on.")
 @click.option(
     "--store", type=click.Choice(["sqlite", "postgres"]), default="sqlite", show_default=True, help="Where facts live."
