@@ -41,7 +41,7 @@ test: static needs ## everything, with small counts, and the coverage gate; what
 	@$(PYTEST) tests/unit tests/contract -q -n 2 --cov --cov-report= --cov-fail-under=0
 	@$(PYTEST) tests/acceptance -q -n 2 --cov --cov-append --cov-report= --cov-fail-under=0
 	@$(BIN)/coverage report
-	@$(BIN)/coverage report --include='src/magsag/policy/*' --fail-under=100 --skip-covered
+	@$(BIN)/coverage report --include='src/magsag/policy/*,src/magsag/services/gate/*' --fail-under=100 --skip-covered
 	@$(MAKE) --no-print-directory docs-check size
 
 test-slow: $(STAMP) needs ## unit and contract tests with many more examples each

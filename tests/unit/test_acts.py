@@ -172,6 +172,24 @@ class TestPrograms:
         time.sleep(1.2)
         assert not alive.exists()
 
+    def test_where_there_are_no_process_groups_the_program_itself_is_ended(
+        self, shop: Shop, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delattr("os.killpg")
+        began = time.monotonic()
+        result = shop.flow("- {id: slow, run: [sleep, '30'], effect: read, isolation: in_process, timeout: 100ms}")
+        assert result.error is not None
+        assert result.error.type is ErrorType.TIMEOUT
+        assert time.monotonic() - began < 5
+
+    def test_a_program_that_has_ended_and_left_its_output_open_is_waited_for_no_longer(self, shop: Shop) -> None:
+        code = "setsid sleep 1 & exit 0"
+        result = shop.flow(
+            f'- {{id: left, run: [sh, -c, "{code}"], effect: read, isolation: in_process, timeout: 300ms}}'
+        )
+        assert result.error is not None
+        assert result.error.message == "shell:left did not end within 0.3 s"
+
 
 class TestModels:
     def test_an_alias_without_a_provider_is_refused_by_name(self, shop: Shop) -> None:

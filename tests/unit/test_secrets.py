@@ -305,6 +305,16 @@ def test_a_lookup_is_handed_it_too_and_a_missing_one_is_a_doubt(tmp_path: Path) 
     assert seen == [("recon", A), ("find", A)]
     assert result.output == "[secret TOKEN]"
 
+    def lost(name: str, payload: object, ctx: Any) -> Any:
+        os.environ.pop("UNIT_TEST_TOKEN")
+        raise StepFailed("timeout", "no answer")
+
+    WORLD.on_act = lost
+    again = made.on(MemoryStore())
+    assert [reason.on for reason in again.run().reasons] == [facts.ParkedOn.DOUBT]
+    assert b"secret TOKEN of skill:recon@1.0.0 cannot be had" not in again.step("recon#1").output
+    assert [name for name, _ in WORLD.calls] == ["recon", "find", "recon"]
+
 
 def test_a_run_that_holds_one_is_not_exported_and_its_place_is_told(tmp_path: Path) -> None:
     keep(A)

@@ -12,13 +12,13 @@ import pytest
 from magsag.adapters.secrets import SecretSources
 from magsag.adapters.store.memory import MemoryStore
 from magsag.app import App
-from magsag.domain.facts import RunStatus
+from magsag.domain.facts import ParkedOn, RunStatus
 from magsag.domain.ids import RunId
 from magsag.domain.secret import SecretReference
 from magsag.services.driving.results import RunResult
 from magsag.services.driving.runs import Order
 from magsag.services.gate.secret_reads import Had, SecretReads
-from magsag.testing import build_app
+from magsag.testing import History, build_app
 from tests.unit.test_secrets import files, keep, told, used
 from tests.unit.world import WORLD, Bench, Files, agent, skill
 
@@ -150,3 +150,92 @@ def test_an_input_that_holds_what_was_read_for_its_act_goes_no_further(tmp_path:
     assert [name for name, _ in WORLD.calls] == ["look"]
     kept = b"".join((one.input or b"") + (one.output or b"") + one.body for one in app.store.read(RunId("r")))
     assert b"the-second-of-both" not in kept
+
+
+ALLOW = "kind: policy\nschema: 1\nrules:\n  - {id: may, on: ['skill:*'], verdict: allow}\n"
+
+
+def begun(folder: Path, body: str) -> Bench:
+    """A run whose process died right after the intent of `idem`."""
+    found = {**skill("idem", "idempotent", **KEPT), "policies/allow.yaml": ALLOW}
+    made = Bench(folder, {**found, **agent("main", body, "skill:idem", "from magsag import StepFailed")})
+    made.app.__dict__["secrets"] = SecretSources(folder, None, {}, lambda service, name: "as-it-was-before")
+    history = History(made.app)
+    made.run()
+    WORLD.calls.clear()
+    at = [type(fact).__name__ for _, fact in history.facts].index("StepStarted")
+    return made.on(history.cut(at + 1))
+
+
+def test_an_act_that_is_begun_again_is_handed_what_its_secret_is_by_then(tmp_path: Path) -> None:
+    values, seen = iter(["as-it-was-before", "as-it-is-by-now"]), list[str]()
+    made = begun(tmp_path, "return await ctx.skill('idem')")
+    made.app.__dict__["secrets"] = SecretSources(tmp_path, None, {}, lambda service, name: next(values))
+    WORLD.on_act = lambda name, payload, ctx: seen.append(ctx.secret("TOKEN"))
+    assert made.resume(made.app).status is RunStatus.SUCCEEDED
+    assert seen == ["as-it-is-by-now"]
+    assert len(used(made)) == 2
+
+
+def test_an_act_that_is_begun_again_without_its_secret_is_a_doubt(tmp_path: Path) -> None:
+    made = begun(tmp_path, "return await ctx.skill('idem')")
+    made.app.__dict__["secrets"] = SecretSources(tmp_path, None, {}, lambda service, name: None)
+    (reason,) = made.resume(made.app).reasons
+    assert reason.on is ParkedOn.DOUBT
+    assert reason.reason.endswith("; an attempt before this one may have acted")
+    assert WORLD.calls == []
+
+
+def test_an_act_that_may_be_under_way_is_given_up_only_once_it_has_its_secret(tmp_path: Path) -> None:
+    unlocked, before = Event(), iter(range(3))
+
+    def ask(service: str, name: str) -> str:
+        if next(before, None) is None:
+            assert unlocked.wait(60)
+        return "out-of-the-keyring"
+
+    body = "try:\n    await ctx.timeout(1, ctx.skill('idem'))\nexcept StepFailed as error:\n    return error.type"
+    found = {**skill("idem", "idempotent", **KEPT), "policies/allow.yaml": ALLOW}
+    found = {**found, **agent("main", body, "skill:idem", "from magsag import StepFailed")}
+    first = asking(tmp_path, found, ask)
+    history = History(first)
+    asyncio.run(ran(first, "agent:main", "r"))
+    at = [type(fact).__name__ for _, fact in history.facts].index("StepStarted")
+    app = build_app(tmp_path, found, store=history.cut(at + 1))
+    app.__dict__["secrets"] = SecretSources(tmp_path, None, {}, ask)
+
+    async def resumed() -> RunResult:
+        asyncio.get_running_loop().call_later(1.2, unlocked.set)
+        return await app.runs.resume(RunId("r"))
+
+    assert asyncio.run(resumed()).output == "timeout"
+    assert [name for name, _ in WORLD.calls] == ["idem", "idem"]
+    assert len({key for _, key in WORLD.calls}) == 1
+
+
+def test_a_leg_that_stops_waits_for_no_keyring(tmp_path: Path) -> None:
+    asked, unlocked, before = Event(), Event(), iter([1])
+
+    def ask(service: str, name: str) -> str:
+        if next(before, None) is None:
+            asked.set()
+            assert unlocked.wait(60)
+        return "out-of-the-keyring"
+
+    app = asking(
+        tmp_path, {**skill("look", "read", **KEPT), **agent("main", "await ctx.skill('look')", "skill:look")}, ask
+    )
+
+    async def stopped() -> None:
+        stop = asyncio.Event()
+        await app.runs.start(Order("agent:main", None, run_id="r"))
+        driving = asyncio.ensure_future(app.drive.drive(RunId("r"), stop))
+        while not asked.is_set():
+            await asyncio.sleep(0.001)
+        stop.set()
+        await driving
+        assert WORLD.calls == []
+        unlocked.set()
+
+    asyncio.run(stopped())
+    assert asyncio.run(app.runs.resume(RunId("r"))).status is RunStatus.SUCCEEDED

@@ -1,6 +1,7 @@
 """Standing approvals: what one person approved beforehand answers an ask, and nothing more than that."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -276,11 +277,32 @@ def test_what_runs_out_between_verdict_and_intent_is_not_done(make: Make) -> Non
 
 def test_a_row_without_its_fact_gives_no_right(make: Make) -> None:
     bench = make('return await ctx.skill("once", {"amount": payload})')
-    standing = given(bench, RUN)
+    standing = given(bench, AGENT)
     rows: Any = bench.store
     held = rows._standing_approvals.rows
-    held["made-up"] = held.pop(standing.id)
+    held["made-up"] = replace(held.pop(standing.id), id="made-up")
     assert run(bench, "second").status is RunStatus.PARKED
+
+
+def test_a_row_that_was_put_back_after_it_was_revoked_gives_no_right(make: Make) -> None:
+    bench = make('return await ctx.skill("once", {"amount": payload})')
+    standing = given(bench, AGENT)
+    rows: Any = bench.store
+    held = dict(rows._standing_approvals.rows)
+    revoke(bench, standing)
+    rows._standing_approvals.rows.update(held)
+    assert run(bench, "second").status is RunStatus.PARKED
+
+
+def test_a_condition_that_this_version_cannot_read_answers_nothing(make: Make) -> None:
+    bench = make('return await ctx.skill("once", {"amount": payload})')
+    given(bench, Beforehand(Reach.AGENT, HOUR, "args.amount < 10"))
+    rows: Any = bench.store
+    facts = rows._runs[RunId("r")].facts
+    at = next(at for at, (fact, _) in enumerate(facts) if fact.kind == "StandingApproved")
+    other = facts[at][0].body.replace(b"args.amount < 10", b"args.amount ~~ 1")
+    facts[at] = (replace(facts[at][0], body=other), facts[at][1])
+    assert run(bench, "small", 9).status is RunStatus.PARKED
 
 
 def test_a_read_that_is_asked_about_is_answered_too(make: Make) -> None:
