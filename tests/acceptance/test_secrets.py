@@ -46,7 +46,9 @@ def test_a_hundred_planted_secrets_are_nowhere(tmp_path: Path) -> None:
     found += [ran(folder, variables, "doubt", ("leak", "return"), ("send", "doubt"))]
     found += [ran(folder, variables, "asks", ("leak", "fail"), ("ask", "return"))]
     assert [one.code for one in found] == [0, 3, 3]
-    assert "[secret S" in found[1].err
+    doubted = typed(folder, variables, "run", "resolve", "doubt", "send#1")
+    assert doubted.code == 2
+    assert "\n  it said          [secret S" in doubted.err
     asked = [
         ("run", "show", "doors", "--json"), ("run", "show", "doubt"), ("run", "facts", "doors", "--json"),
         ("run", "tree", "doubt"), ("approval", "list", "--json"), ("audit", "log", "--limit", "0", "--json"),
@@ -58,7 +60,7 @@ def test_a_hundred_planted_secrets_are_nowhere(tmp_path: Path) -> None:
     assert [one.code for one in found[3:]] == [0] * len(asked), [one.err for one in found if one.code]
     refused = typed(folder, {**variables, "MAGSAG_API_KEY": APPROVERS_KEY}, "approval", "approve", "0", "--json")
     assert refused.code == 1, refused.err
-    assert hits(folder, said(*found, refused)) == []
+    assert hits(folder, said(*found, doubted, refused)) == []
     assert not [path for path in folder.rglob("*") if path.is_file() and APPROVERS_KEY.encode() in path.read_bytes()]
     assert APPROVERS_KEY not in said(refused)
 
