@@ -1,13 +1,17 @@
 """Closing a breaker by hand: by people who may, on record in the run whose call had opened it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from magsag.adapters.store.memory import MemoryStore
 from magsag.domain.approval import Acting, Proof
 from magsag.domain.breaking import BreakerMoved, BreakerState
-from magsag.domain.errors import Invalid, Refused
+from magsag.domain.effects import Level
+from magsag.domain.errors import Invalid, Refused, StoreBroken
 from magsag.domain.facts import RunStatus
+from magsag.ports.ledger import Declined, Store, Write, Written
 from magsag.ports.throttles import ThrottleRow
 from magsag.services.driving.runs import Order
 from magsag.services.insight.audit import Asked
@@ -34,8 +38,9 @@ def order(id: str, program: str = "agent:main") -> Order:
     return Order(program, None, run_id=id)
 
 
-def book(bench: Bench, claims_count: bool = False) -> Breakers:
-    return Breakers(bench.store, lambda: bench.app.catalog.people, bench.app.clock, bench.app.untold, claims_count)
+def book(bench: Bench, claims_count: bool = False, store: Store | None = None) -> Breakers:
+    people, app = bench.app.catalog.people, bench.app
+    return Breakers(store or bench.store, lambda: people, app.clock, app.untold, claims_count)
 
 
 def test_who_closed_it_stands_in_the_run_that_had_opened_it(bench: Bench) -> None:
@@ -83,13 +88,52 @@ def test_a_claim_counts_where_the_project_says_that_this_is_development(bench: B
     assert book(bench, claims_count=True).close("agent:main", Acting("bob", Proof.CLAIM)) == "r"
 
 
-def test_one_that_is_not_open_is_closed_without_a_word(bench: Bench) -> None:
+def test_one_that_is_not_open_stays_as_it_is(bench: Bench) -> None:
     book(bench).close("agent:main", ANN)
-    count = len(bench.facts())
-    assert book(bench).close("agent:main", ANN) is None
-    assert len(bench.facts()) == count
+    stood, count = bench.store.throttles(), len(bench.facts())
+    with pytest.raises(Invalid, match="agent:main is not open, so there is nothing to close"):
+        book(bench).close("agent:main", ANN)
+    assert (bench.store.throttles(), len(bench.facts())) == (stood, count)
     with pytest.raises(Invalid, match="has no breaker that was ever asked"):
         book(bench).close("agent:other", ANN)
+
+
+class Over(MemoryStore):
+    """The same store, for somebody to whom something happens."""
+
+    def __init__(self, of: Store) -> None:
+        self.__dict__.update(vars(of))
+
+
+class Killed(Over):
+    """The process dies before it changes the breaker."""
+
+    def put_throttle(self, row: ThrottleRow) -> bool:
+        raise StoreBroken("the process is killed")
+
+
+class Declining(Over):
+    """It takes nothing down."""
+
+    def write(self, writes: Sequence[Write], level: Level) -> list[Written | Declined]:
+        return [Declined("lease")]
+
+
+def test_a_kill_in_between_loses_no_word_of_who_closed_it(bench: Bench) -> None:
+    with pytest.raises(StoreBroken, match="is killed"):
+        book(bench, store=Killed(bench.store)).close("agent:main", ANN)
+    fact = bench.facts()[-1]
+    assert isinstance(fact, BreakerMoved)
+    assert fact.by == "ann"
+    assert book(bench).close("agent:main", ANN) == "r"
+
+
+def test_what_the_run_does_not_take_down_closes_nothing(bench: Bench) -> None:
+    with pytest.raises(StoreBroken, match="run r did not take down that the breaker of agent:main is closed"):
+        book(bench, store=Declining(bench.store)).close("agent:main", ANN)
+    view = ThrottleStates(bench.store).view("agent:main")
+    assert view is not None
+    assert view.state is BreakerState.OPEN
 
 
 def test_a_damaged_one_and_one_whose_run_is_gone_are_closed_all_the_same(bench: Bench) -> None:

@@ -450,7 +450,7 @@ def test_a_reset_closes_it(bench: Callable[..., Bench]) -> None:
     assert now is not None
     assert (now.state, now.since, now.failures, now.closed_by) == (BreakerState.CLOSED, None, 0, "ann")
     with pytest.raises(Invalid, match="there are: skill:look"):
-        states.reset("skill:unknown", "ann")
+        states.to_close("skill:unknown")
 
 
 def test_a_breaker_of_a_provider_holds_for_all_aliases_that_are_bound_to_it(bench: Callable[..., Bench]) -> None:

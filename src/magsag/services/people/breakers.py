@@ -1,7 +1,8 @@
 """Closing a breaker by hand: who may is decided here, where it is recorded, by the people in force.
 
 It stands in the run whose call had opened the breaker, as a fact like the opening itself, and beside the breaker as
-long as that is not opened again. A run that is gone since holds nothing; then only the breaker says who it was.
+long as that is not opened again. A run that is gone since holds nothing; then only the breaker says who it was. The
+fact comes first: nothing is closed that nobody has signed for.
 """
 
 from collections.abc import Callable
@@ -9,13 +10,13 @@ from collections.abc import Callable
 from magsag.domain.approval import Acting, Proof
 from magsag.domain.breaking import BreakerMoved, BreakerState
 from magsag.domain.effects import Level
-from magsag.domain.errors import Refused
+from magsag.domain.errors import Refused, StoreBroken
 from magsag.domain.ids import RunId, StepId
 from magsag.engine.chain import seal
 from magsag.policy.breaker import Breaker
 from magsag.policy.people import People
 from magsag.ports.clock import Clock
-from magsag.ports.ledger import Store, Write, Written
+from magsag.ports.ledger import RunRow, Store, Write, Written
 from magsag.services.gate.untold import Untold
 from magsag.services.steps.attempt import called_by
 from magsag.services.steps.throttles import ThrottleStates
@@ -35,9 +36,10 @@ class Breakers:
         self._claims_count = claims_count
 
     def close(self, name: str, by: Acting, reason: str = "") -> RunId | None:
-        """Close it for all processes; the run that says so, None where it was not open or that run is gone.
+        """Close it for all processes; the run that says so, None where that run is gone.
 
-        Raises Refused for who may not, Invalid for a breaker that was never asked and for a reason that holds a secret.
+        Raises Refused for who may not, Invalid for a breaker that was never asked or is not open, and for a reason
+        that holds a secret.
         """
         people = self._people()
         people.person(by)
@@ -46,28 +48,25 @@ class Breakers:
                 f"--as {by.id}: for breakers a claim counts by the `environment` in magsag.toml, or by default, "
                 "not by a flag or a variable: leave it out, or prove who you are"
             )
-        self._require_untold(name, reason)
-        before = ThrottleStates(self._store).reset(name, by.id)
-        return self._told(name, before, by, people.hash, reason)
+        states = ThrottleStates(self._store)
+        breaker = states.to_close(name)
+        row = self._store.row(called_by(breaker.opened_by)[0]) if breaker.opened_by else None
+        self._require_untold(row, reason)
+        run = None if row is None else self._told(name, row, breaker, by, people.hash, reason)
+        states.reset(name, by.id)
+        return run
 
-    def _require_untold(self, name: str, reason: str) -> None:
-        """The reason goes into the run that had opened it; by then another one may have, which is one of today."""
+    def _require_untold(self, row: RunRow | None, reason: str) -> None:
+        """The reason goes into the run that had opened it."""
         self._untold.require_today(reason, "the reason")
-        opened_by = ThrottleStates(self._store).opened_by(name)
-        row = self._store.row(called_by(opened_by)[0]) if opened_by else None
         if row is not None:
             self._untold.require(row.bundle, reason, "the reason")
 
-    def _told(self, name: str, before: Breaker, by: Acting, people: str, reason: str) -> RunId | None:
-        if not before.since or not before.opened_by:
-            return None
-        run, step = called_by(before.opened_by)
-        row = self._store.row(run)
-        if row is None:
-            return None
+    def _told(self, name: str, row: RunRow, breaker: Breaker, by: Acting, people: str, reason: str) -> RunId | None:
+        """Before it is closed: a process that dies in between leaves an open breaker, which somebody closes again."""
         fact = BreakerMoved(
             at=self._clock.now(),
-            step=StepId(step),
+            step=StepId(called_by(breaker.opened_by)[1]),
             name=name,
             state=BreakerState.CLOSED,
             reason=reason or "closed by hand",
@@ -75,6 +74,9 @@ class Breakers:
             proof=by.proof,
             people=people,
         )
-        write = Write(run, row.root, [seal(fact, self._clock.chance(16))])
-        (answer,) = self._store.write([write], Level.SYNCED)
-        return run if isinstance(answer, Written) else None
+        (answer,) = self._store.write([Write(row.run, row.root, [seal(fact, self._clock.chance(16))])], Level.SYNCED)
+        if isinstance(answer, Written):
+            return row.run
+        if answer.why == "unknown":
+            return None  # it went just now, by a vacuum
+        raise StoreBroken(f"run {row.run} did not take down that the breaker of {name} is closed ({answer.why})")

@@ -78,6 +78,14 @@ def _closed(row: ThrottleRow) -> Throttle:
     return replace(throttle, breaker=closed(throttle.breaker))
 
 
+def _may_close(row: ThrottleRow) -> bool:
+    """Whether it is open, half-open or damaged."""
+    try:
+        return bool(throttle_of(row).breaker.since)
+    except StoreBroken:
+        return True
+
+
 def _before(row: ThrottleRow) -> Breaker:
     try:
         return throttle_of(row).breaker
@@ -124,23 +132,29 @@ class ThrottleStates:
         """One of them; None for one that was never used."""
         return next((view for view in self._views() if view.name == name), None)
 
-    def opened_by(self, name: str) -> str:
-        """The call that opened a breaker last; empty for one that none has, or that is damaged."""
-        _, row = self._store.throttle(name)
-        return "" if row is None else _before(row).opened_by
+    def to_close(self, name: str) -> Breaker:
+        """The breaker that somebody wants to close by hand; a new one for what is damaged.
 
-    def reset(self, name: str, by: str) -> Breaker:
-        """Close a breaker by hand; as it was. Of a damaged throttle all is forgotten. Raises Invalid for an unknown
-        one."""
+        Raises Invalid for an unknown one, and for one that is closed.
+        """
+        _, row = self._store.throttle(name)
+        if row is None:
+            known = ", ".join(view.name for view in self._store.throttles()) or "none yet"
+            raise Invalid(f"{name!r} has no breaker that was ever asked (there are: {known})")
+        if not _may_close(row):
+            raise Invalid(f"the breaker of {name} is not open, so there is nothing to close")
+        return _before(row)
+
+    def reset(self, name: str, by: str) -> None:
+        """Close a breaker by hand, unless it has closed by now. Of a damaged throttle all is forgotten."""
         for _ in range(_TRIES):
             now, row = self._store.throttle(name)
-            if row is None:
-                known = ", ".join(view.name for view in self._store.throttles()) or "none yet"
-                raise Invalid(f"{name!r} has no breaker that was ever asked (there are: {known})")
+            if row is None or not _may_close(row):
+                return
             fresh = replace(rewound(_closed(row), now), closed_by=by, closed_at=now, at=now)
             if self._store.put_throttle(ThrottleRow(name, row.version + 1, to_json(fresh))):
                 _log.warning("breaker %s closed: by %s", name, by)
-                return _before(row)
+                return
         raise _hurried(name)
 
     def _views(self) -> Iterator[ThrottleView]:
