@@ -8,7 +8,7 @@ from magsag.adapters.machine import probe
 from magsag.adapters.store.memory import MemoryStore
 from magsag.domain.errors import Invalid, StoreBroken
 from magsag.domain.location import is_postgres
-from magsag.domain.settings import Features, Settings
+from magsag.domain.settings import Features, Sandboxing, Settings
 from magsag.ports.ledger import Store
 from magsag.services.desk.health import Health, Machine, Openers
 from magsag.services.desk.looks import Line
@@ -104,3 +104,9 @@ def test_this_machine_can_be_looked_at(tmp_path: Path) -> None:
     found = probe(str(tmp_path))
     assert found.python >= (3, 11, 0)
     assert found.free_bytes > 0
+
+
+def test_a_path_to_read_that_is_not_there_is_told(tmp_path: Path) -> None:
+    given = Sandboxing(read=(str(tmp_path), str(tmp_path / "gone")))
+    line = looked(tmp_path, settings={"sandbox": given})["sandbox"]
+    assert (line.state, line.text) == ("warn", f"[sandbox] read: {tmp_path}/gone is not there")

@@ -117,6 +117,14 @@ def test_a_model_is_found_by_provider_and_name_and_has_no_price_that_nobody_said
     assert prices(Published(is_there=False)).of("fast") is None
 
 
+def test_a_price_of_an_alias_that_is_not_there_is_told() -> None:
+    (other, *_) = (one for one in prices(Published(), other="openai/known").listed() if one.alias == "other")
+    assert (other.price, other.why) == (
+        None,
+        "magsag.toml: prices.other: [models] names no alias 'other'; correct it or take it out",
+    )
+
+
 def test_what_a_scripted_model_costs_is_said_or_referred_to() -> None:
     found = prices(Published(), own="openai/known").of("own")
     assert found is not None

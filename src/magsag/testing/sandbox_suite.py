@@ -272,6 +272,18 @@ class SandboxedSuite(SandboxSuite):
             granted = Confines(Isolation.SANDBOX, network=True)
             assert python(box, granted, code).stdout == b"reached\n"
 
+    def test_who_asks_for_the_network_is_told_how_to_get_it(self, box: Sandbox, confines: Confines) -> None:
+        code = """
+            import urllib.request
+            def run(payload):
+                urllib.request.urlopen(payload) if payload else open("/etc/shadow-of-nobody/x", "w")
+            """
+        with pytest.raises(StepFailed, match=r"no network: a skill that declares `capabilities: \[network\]` has"):
+            act(box, confines, code, "http://192.0.2.1/")
+        with pytest.raises(StepFailed) as failed:
+            act(box, confines, code)
+        assert "network" not in failed.value.message
+
 
 def alive(beat: Path) -> bool:
     """Whether somebody still writes to the file."""

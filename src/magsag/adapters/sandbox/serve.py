@@ -4,17 +4,22 @@ The lines are JSON objects with one key: `say`, `progress`, and last `gave`, `fa
 believes nothing but their form: they come from code that may be anybody's.
 """
 
+import errno
 import json
 import os
 import sys
 from collections.abc import Callable, Mapping
 from inspect import iscoroutinefunction, signature
-from typing import Any, NoReturn
+from socket import gaierror
+from typing import Any, Final, NoReturn
 
 from magsag.catalog.code import Modules, callable_of
 from magsag.domain.errors import Invalid, Retryable, StepFailed
 from magsag.services.recording.masking import RESOLVED
 from magsag.services.steps.raised import raised
+
+_REFUSED: Final = frozenset({errno.EACCES, errno.EPERM, errno.ENETUNREACH})
+_NO_NETWORK: Final = "; its sandbox has no network: a skill that declares `capabilities: [network]` has"
 
 
 def serve(answer: int) -> int:
@@ -35,7 +40,8 @@ def serve(answer: int) -> int:
         context.tell("failed", ["raised", f"MemoryError: {said}", {"exception": "MemoryError"}])
     except (Exception, SystemExit) as error:
         failed = error if isinstance(error, StepFailed) else raised(error)
-        context.tell("failed", [failed.type, failed.message, failed.details])
+        closed = _NO_NETWORK if not request["has_network"] and _is_of_network(error) else ""
+        context.tell("failed", [failed.type, failed.message + closed, failed.details])
     sys.stdout.flush()
     sys.stderr.flush()
     return 0
@@ -112,6 +118,17 @@ def _acted(request: dict[str, Any], context: _Context) -> object:
         return asyncio.run(function(*arguments))
     given: object = function(*arguments)
     return given
+
+
+def _is_of_network(error: BaseException | None) -> bool:
+    """Whether it comes from a socket that was refused: then the system names no file."""
+    while error is not None:
+        if isinstance(error, OSError) and error.filename is None and error.errno in _REFUSED:
+            return True
+        if isinstance(error, gaierror):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _json(value: object) -> object:

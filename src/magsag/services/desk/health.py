@@ -96,8 +96,10 @@ class Health:
 
     def _isolation(self) -> Iterator[Line]:
         for isolation, text, is_enforced in self._open.abilities():
-            state = State.OK if is_enforced else State.WARN
-            yield Line(isolation, state, text, "" if is_enforced else "docs/guides/sandbox.md")
+            weak = Line(isolation, State.WARN, text, "docs/guides/sandbox.md")
+            yield Line(isolation, State.OK, text) if is_enforced else weak
+        for path in (path for path in self._settings.sandbox.read if not Path(path).exists()):
+            yield Line("sandbox", State.WARN, f"[sandbox] read: {path} is not there", "magsag config show")
 
     def _settings_line(self) -> Iterator[Line]:
         settings = self._settings
@@ -196,11 +198,9 @@ class Health:
         try:
             names = sorted(self._open.models())
         except MagsagError as error:
-            yield Line("models", State.FAIL, str(error), "mend [models] in magsag.toml: magsag config show")
+            yield Line("models", State.FAIL, str(error), "mend magsag.toml there: magsag config show")
             return
-        yield Line(
-            "models", State.OK, f"bound: {', '.join(names)}" if names else "no alias is bound; none is needed yet"
-        )
+        yield Line("models", State.OK, f"bound: {', '.join(names)}" if names else "no alias is bound, none needed yet")
         yield from map(_price, priced := self._open.prices())
         try:
             bundle = self._open.catalog().bundle

@@ -115,7 +115,9 @@ async def act_apart(
     What has begun and gives no answer of the right form may have acted: that is of type `timeout`, which leaves doubt.
     """
     heard = _Heard(scope)
-    given = json.dumps({"key": scope.idempotency_key, "secrets": dict(scope.secrets), "input": value}).encode()
+    has_network = confines.isolation is not Isolation.SANDBOX or confines.network
+    about = {"key": scope.idempotency_key, "secrets": dict(scope.secrets), "has_network": has_network}
+    given = json.dumps({**about, "input": value}).encode()
     try:
         ended = await sandbox.code(code, given, confines, heard.line)
     except OSError as error:

@@ -61,10 +61,13 @@ class Prices:
             return None
 
     def listed(self) -> list[Priced]:
-        """Every alias with its price, by name."""
-        return [self._shown(alias) for alias in sorted(self._models)]
+        """Every alias with its price, by name; one that [prices] alone names with what is wrong."""
+        return [self._shown(alias) for alias in sorted({*self._models, *self._table})]
 
     def _shown(self, alias: str) -> Priced:
+        if alias not in self._models:
+            why = f"{self._place(alias)}: [models] names no alias {alias!r}; correct it or take it out"
+            return Priced(alias, "nothing", None, why)
         try:
             return Priced(alias, self._models[alias], self.of(alias))
         except Invalid as error:
@@ -74,5 +77,7 @@ class Prices:
         try:
             return look()
         except Invalid as error:
-            place = self._sources.get(f"prices.{alias}", "magsag.toml")
-            raise Invalid(f"{place}: prices.{alias}: {error}") from None
+            raise Invalid(f"{self._place(alias)}: {error}") from None
+
+    def _place(self, alias: str) -> str:
+        return f"{self._sources.get(f'prices.{alias}', 'magsag.toml')}: prices.{alias}"
