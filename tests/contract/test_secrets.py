@@ -4,14 +4,14 @@ import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Barrier, Event
+from threading import Barrier, Event, Timer
 
 import pytest
 
 from magsag.adapters.secrets import SecretSources
 from magsag.adapters.secrets.salt import salt_at
 from magsag.domain.errors import Invalid
-from magsag.domain.secret import SecretReference, reference_of
+from magsag.domain.secret import NoAnswer, SecretReference, reference_of
 
 VALUE = "correct-horse-battery"
 
@@ -161,10 +161,35 @@ def test_a_keyring_without_an_answer_is_refused_and_asked_once_until_it_has_one(
 
     secrets = SecretSources(tmp_path, None, {}, waiting, answer_seconds=0.01)
     for _ in range(2):
-        with pytest.raises(Invalid, match="the keyring gives no answer; unlock it"):
+        with pytest.raises(NoAnswer, match="the keyring gives no answer; unlock it"):
             secrets.read(reference_of("keyring:mail/token"))
     assert asked == ["token"]
     unlocked.set()
+
+
+@pytest.mark.parametrize("text", ["file:token", "keyring:mail/token"])
+def test_who_asks_meanwhile_waits_for_the_same_answer(tmp_path: Path, text: str) -> None:
+    asked, unlocked, count = Event(), Event(), list[str]()
+
+    class Slow(SecretSources):
+        def _file(self, reference: SecretReference) -> str:
+            return waiting("", reference.name)
+
+    def waiting(service: str, name: str) -> str:
+        count.append(name)
+        asked.set()
+        assert unlocked.wait(60)
+        return VALUE
+
+    secrets = Slow(tmp_path, None, {}, waiting, answer_seconds=60)
+    with ThreadPoolExecutor(5) as pool:
+        first = pool.submit(secrets.read, reference_of(text))
+        assert asked.wait(60)
+        others = [pool.submit(secrets.read, reference_of(f"{text}?")) for _ in range(4)]
+        Timer(0.05, unlocked.set).start()
+        assert [one.result(60) for one in (first, *others)] == [VALUE] * 5
+    assert set(count) == {"token"}
+    assert secrets.read(reference_of(text)) == VALUE, "it is asked anew afterwards"
 
 
 def test_the_systems_keyring_is_asked_through_its_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from threading import Event
+from threading import Barrier, Event
 from typing import Any
 
 import pytest
@@ -12,17 +12,38 @@ import pytest
 from magsag.adapters.secrets import SecretSources
 from magsag.adapters.store.memory import MemoryStore
 from magsag.app import App
+from magsag.domain.errors import Broken, Invalid, StepFailed
 from magsag.domain.facts import ParkedOn, RunStatus
 from magsag.domain.ids import RunId
-from magsag.domain.secret import SecretReference
+from magsag.domain.large import LARGE_BYTES
+from magsag.domain.secret import NoAnswer, SecretReference
+from magsag.engine.run import Run
+from magsag.ports.ledger import Lease, RunQuery
 from magsag.services.driving.results import RunResult
 from magsag.services.driving.runs import Order
 from magsag.services.gate.secret_reads import Had, SecretReads
+from magsag.services.gate.secrets import learn_at_once
+from magsag.services.recording.driven import Tree
+from magsag.services.recording.masking import RESOLVED
+from magsag.services.steps import cleaning
 from magsag.testing import History, build_app
 from tests.unit.test_secrets import files, keep, told, used
 from tests.unit.world import WORLD, Bench, Files, agent, skill
 
 KEPT = {"secrets": "{TOKEN: 'keyring:mail/token'}"}
+
+
+class Fake:
+    """Secrets that may wait."""
+
+    def read(self, reference: SecretReference) -> str:
+        raise NoAnswer(f"{reference}: the disk gives no answer; look at it")
+
+    def may_wait(self, reference: SecretReference) -> bool:
+        return True
+
+    def version(self, value: str) -> str:
+        return "one"
 
 
 @pytest.fixture(autouse=True)
@@ -124,6 +145,115 @@ def test_of_readings_that_overlap_a_change_the_one_that_began_last_counts() -> N
         return [second["file:token?"], (await first)["file:token"]]
 
     assert asyncio.run(both()) == [Had("the-new-value", "new")] * 2
+
+
+@pytest.mark.parametrize("lucky", [1, 2])
+def test_of_readings_that_overlap_one_without_a_value_counts_for_nothing(lucky: int) -> None:
+    class Torn(Fake):
+        """The first reading ends last; the lucky one has the value."""
+
+        def __init__(self) -> None:
+            self.read_once, self.go_on, self.count = Event(), Event(), 0
+
+        def read(self, reference: SecretReference) -> str:
+            self.count = number = self.count + 1
+            if number == 1:
+                self.read_once.set()
+                assert self.go_on.wait(60)
+            if number == lucky:
+                return "the-new-value"
+            raise Invalid("it is empty")
+
+    async def both() -> Any:
+        reads = SecretReads(source := Torn())
+        first = asyncio.ensure_future(reads.read(["file:token"]))
+        while not source.read_once.is_set():
+            await asyncio.sleep(0.001)
+        await reads.read(["file:token"])
+        source.go_on.set()
+        return (await first)["file:token"], (await reads.read(["file:token"]))["file:token"]
+
+    had, after = asyncio.run(both())
+    assert had == Had("the-new-value", "one")
+    assert isinstance(after, Invalid), "what began later had nothing"
+
+
+def test_what_has_no_answer_is_waited_for_side_by_side(tmp_path: Path) -> None:
+    class Together(Fake):
+        """Gives no answer before all are asked."""
+
+        def __init__(self) -> None:
+            self.all = Barrier(3)
+
+        def read(self, reference: SecretReference) -> str:
+            self.all.wait(60)
+            return super().read(reference)
+
+    source = Together()
+    answers = asyncio.run(SecretReads(source).read(["file:a", "file:b", "keyring:c/d"]))
+    assert all(isinstance(one, NoAnswer) for one in answers.values())
+    found = {**skill("look", "read", secrets="{A: 'file:a', B: 'file:b', C: 'file:c'}"), **agent("main", "return 1")}
+    app = build_app(tmp_path, found, store=MemoryStore())
+    learn_at_once(source, app.bundles.current())
+
+
+def test_steps_side_by_side_share_a_slow_reading(tmp_path: Path) -> None:
+    body = "return len(await ctx.gather(*(ctx.skill('look', {'n': n}) for n in range(6))))"
+    found = {**skill("look", "read", secrets="{TOKEN: 'file:token'}"), **agent("main", body, "skill:look")}
+    (tmp_path / "token").write_text("a-token-in-a-file")
+    (tmp_path / "token").chmod(0o600)
+    app = build_app(tmp_path, found, store=MemoryStore())
+    assert asyncio.run(ran(app, "agent:main", "r")).output == 6
+
+
+def test_nothing_is_recorded_or_driven_while_a_disk_gives_no_answer(tmp_path: Path) -> None:
+    class Disk(Fake):
+        answers = False
+
+        def read(self, reference: SecretReference) -> str:
+            return "what-the-disk-holds" if self.answers else super().read(reference)
+
+    body = "await ctx.wait_for('go')\nreturn 1"
+    made = Bench(
+        tmp_path, {**skill("look", "read", secrets="{TOKEN: 'file:token?'}"), **agent("main", body, "skill:look")}
+    )
+    made.app.__dict__["secrets"] = disk = Disk()
+    with pytest.raises(Broken, match=r"secret file:token: the disk gives no answer; .* nothing is recorded"):
+        made.run({"a": "what-the-disk-holds"})
+    assert made.app.store.rows(RunQuery()) == []
+    disk.answers = True
+    with pytest.raises(Invalid, match="holds the secret TOKEN at /a"):
+        made.run({"a": "what-the-disk-holds"})
+    assert made.run().status is RunStatus.PARKED
+    disk.answers = False
+    made.app.events.signal(RunId("r"), "go", None, "ann")
+    with pytest.raises(Broken, match="no answer"):
+        made.resume(made.app)
+    disk.answers = True
+    assert made.resume(made.app).output == 1
+
+
+def test_a_secret_that_is_learnt_while_a_value_is_looked_into_is_looked_for_too() -> None:
+    class Late(dict[str, int]):
+        """Another run learns a secret just when the copy without the one that was known comes by."""
+
+        def items(self) -> Any:
+            RESOLVED.add("LATE", "learnt-meanwhile")
+            return super().items()
+
+    RESOLVED.add("EARLY", "learnt-before-all")
+    value = ["learnt-meanwhile", Late(), *("x" for _ in range(2_000)), "learnt-before-all"]
+    found = asyncio.run(cleaning.cleaned(value))
+    assert (found[0], found[-1]) == ("[secret LATE]", "[secret EARLY]")
+
+
+def test_a_large_value_is_not_taken_for_one_that_was_looked_into(tmp_path: Path) -> None:
+    RESOLVED.add("EARLY", "learnt-before-all")
+    values, id = build_app(tmp_path, agent("main", "return 1"), store=MemoryStore()).values, RunId("r")
+    tree, run = Tree(id, Lease(id, "me", 1)), Run(id)
+    _, kept = values.encode(tree, run, ["learnt-before-all", "x" * LARGE_BYTES], "output")
+    with pytest.raises(StepFailed, match="holds the secret EARLY at /0/0"):
+        values.encode(tree, run, [kept], "input", may_not_leak=True)
 
 
 def test_what_changed_while_a_run_waited_is_known_before_its_program_tells_it(tmp_path: Path) -> None:

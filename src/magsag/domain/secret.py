@@ -9,11 +9,17 @@ keyring:SERVICE/NAME   an entry of the operating system's keyring
 import re
 from typing import Final, NamedTuple
 
+from magsag.domain.errors import Invalid
+
 SHORTEST: Final = 8
 """how many characters a secret has at least: a shorter one cannot be told from other words, and is refused"""
 _REFERENCE: Final = re.compile(
     r"(?:(env):([A-Za-z_][A-Za-z0-9_]*)|(file):([^\0\n?]+)|(keyring):([^/\0\n]+/[^\0\n?]+))(\??)"
 )
+
+
+class NoAnswer(Invalid):
+    """Whoever keeps a secret has not answered in time: there may be one, and nobody knows it."""
 
 
 class SecretReference(NamedTuple):

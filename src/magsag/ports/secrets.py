@@ -9,7 +9,8 @@ class Secrets(Protocol):
     """Reads what references name, as it is now."""
 
     def read(self, reference: SecretReference) -> str:
-        """The value. Raises Invalid, naming the reference and the next move, for one that is not there or not safe."""
+        """The value. Raises Invalid, naming the reference and the next move, for one that is not there or not safe;
+        NoAnswer for one of which that cannot be told now. Readings of one reference may overlap."""
 
     def may_wait(self, reference: SecretReference) -> bool:
         """Whether reading it may take long, since a disk or a service has to answer, or somebody: not on an event

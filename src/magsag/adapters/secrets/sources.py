@@ -3,6 +3,7 @@
 Decides what is safe to read: a file that others may read or write is refused, and what is empty, too short or no text
 is no secret. What is said never repeats a value. And nothing here waits for long: a pipe is refused without waiting for
 who writes into it, a keyring that asks somebody for its password, or a disk that does not answer, after some seconds.
+Who wants what somebody else has asked for already waits for that answer.
 """
 
 import os
@@ -12,12 +13,13 @@ from hashlib import pbkdf2_hmac
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
+from time import monotonic
 from typing import Final
 
 from magsag.adapters.secrets.salt import salt_at
 from magsag.domain.errors import Invalid
-from magsag.domain.secret import SHORTEST, SecretReference
+from magsag.domain.secret import SHORTEST, NoAnswer, SecretReference
 
 LARGEST_BYTES: Final = 64 * 1024
 ANSWER_SECONDS: Final = 5.0
@@ -27,6 +29,16 @@ _ROUNDS: Final = 5_000
 
 Ask = Callable[[str, str], str | None]
 """service and name of a keyring's entry -> its value"""
+
+
+class _Question:
+    """One that was put to a keyring or a disk, for all who want its answer."""
+
+    def __init__(self, until: float) -> None:
+        """`until` is when nobody waits any longer, on the monotonic clock."""
+        self.until = until
+        self.answers: list[str | Exception | None] = []
+        self.is_over = Event()
 
 
 class SecretSources:
@@ -49,14 +61,14 @@ class SecretSources:
         self._environ = environ
         self._keyring = keyring
         self._answer_seconds = answer_seconds
-        self._waiting: set[str] = set()
-        """references that have had no answer yet, as when a keyring asks somebody for its password"""
+        self._open: dict[str, _Question] = {}
+        """by reference: what has had no answer yet, as when a keyring asks somebody for its password"""
         self._lock = Lock()
         self._salt: bytes | None = None
         self._versions: dict[str, str] = {}
 
     def read(self, reference: SecretReference) -> str:
-        """The value as it is now. Raises Invalid, naming the reference and the next move."""
+        """The value as it is now. Raises Invalid, naming the reference and the next move; NoAnswer."""
         match reference.source:
             case "env":
                 value = self._environ.get(reference.name)
@@ -127,31 +139,37 @@ class SecretSources:
         return found
 
     def _in_time(self, reference: SecretReference, ask: Callable[[], str | None], who: str) -> str | Exception | None:
-        """What was answered or raised by `who`, for which nobody can vouch. Raises Invalid for neither.
+        """What was answered or raised by `who`, for which nobody can vouch. Raises NoAnswer for neither.
 
         A question without an answer stays open and is not put again: another one would be another window to close.
         """
-        entry, answers = str(reference), list[str | Exception | None]()
-
-        def answer() -> None:
-            try:
-                answers.append(ask())
-            except Exception as error:
-                answers.append(error)
-            with self._lock:
-                self._waiting.discard(entry)
-
-        with self._lock:
-            is_first = entry not in self._waiting
-            self._waiting.add(entry)
-        if is_first:
-            thread = Thread(target=answer, name="magsag-secret", daemon=True)
-            thread.start()
-            thread.join(self._answer_seconds)
-        if not answers:
+        question = self._put(str(reference), ask)
+        question.is_over.wait(max(0.0, question.until - monotonic()))
+        if not question.answers:
             move = "unlock it before MAGSAG runs" if who == "the keyring" else "look at the file system that it is on"
-            raise Invalid(f"{reference}: {who} gives no answer; {move}")
-        return answers[0]
+            raise NoAnswer(f"{reference}: {who} gives no answer; {move}")
+        return question.answers[0]
+
+    def _put(self, entry: str, ask: Callable[[], str | None]) -> _Question:
+        """The open question of that name, put now unless somebody has."""
+        with self._lock:
+            if (known := self._open.get(entry)) is not None:
+                return known
+            question = _Question(monotonic() + self._answer_seconds)
+
+            def answer() -> None:
+                try:
+                    question.answers.append(ask())
+                except Exception as error:
+                    question.answers.append(error)
+                finally:
+                    with self._lock:
+                        del self._open[entry]
+                    question.is_over.set()
+
+            Thread(target=answer, name="magsag-secret", daemon=True).start()
+            self._open[entry] = question
+            return question
 
 
 def _at_once(path: str, flags: int) -> int:

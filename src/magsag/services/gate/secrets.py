@@ -13,9 +13,9 @@ from collections.abc import Callable, Collection, Mapping
 from magsag.catalog.bundle import Bundle
 from magsag.domain import facts
 from magsag.domain.effects import EFFECTFUL
-from magsag.domain.errors import ErrorType, Invalid, StepFailed
+from magsag.domain.errors import Broken, ErrorType, Invalid, StepFailed
 from magsag.domain.manifests import Skill
-from magsag.domain.secret import SecretReference, reference_of
+from magsag.domain.secret import NoAnswer, SecretReference, reference_of
 from magsag.ports.clock import Clock
 from magsag.ports.secrets import Secrets
 from magsag.services.gate.secret_reads import Answer, Had, SecretReads
@@ -70,22 +70,29 @@ class SecretDesk:
         await self._learn([(name, text) for name, text in declared if not self._is_settled(text)])
 
     async def learn_declared(self, bundle: Bundle) -> None:
-        """Have all that the bundle's skills declare masked from here on, as far as no keyring has to be asked."""
+        """Have all that the bundle's skills declare masked from here on, as far as no keyring has to be asked.
+
+        Raises Broken while a disk gives no answer: what it keeps could be recorded.
+        """
         if declared := self._declared_in(bundle):
-            await self._learn(declared)
+            _require_answers(await self._learn(declared))
 
     async def remember(self, seat: Seat) -> None:
-        """Know again what earlier legs of a run have read, and what its bundle declares, as they are now."""
+        """Know again what earlier legs of a run have read, and what its bundle declares, as they are now.
+
+        Raises Broken while a disk gives no answer.
+        """
         used = [(uses[-1].name, text) for text, uses in seat.run.secrets.items()]
         declared = self._declared_in(seat.targets.bundle) if seat.above is None else ()
         if used or declared:
-            await self._learn([*used, *declared])
+            _require_answers(await self._learn([*used, *declared]))
 
-    async def _learn(self, declared: Collection[Declared]) -> None:
+    async def _learn(self, declared: Collection[Declared]) -> Mapping[str, Answer]:
         answers = await self._reads.read({text for _, text in declared})
         for name, text in declared:
             if isinstance(answer := answers[text], Had):
                 RESOLVED.add(name, answer.value)
+        return answers
 
     def _is_settled(self, text: str) -> bool:
         return self._reads.may_wait([text]) and self._reads.is_read(text)
@@ -160,10 +167,18 @@ def learn(source: Secrets, name: str, reference: SecretReference) -> str | None:
 def learn_at_once(source: Secrets, bundle: Bundle) -> None:
     """Have all that the bundle's skills declare masked from here on, as far as no keyring has to be asked.
 
-    For a process that does one thing for somebody: it waits for files.
+    For a process that does one thing for somebody: it waits for files, for all of them at once.
     """
-    for name, text in _declared(bundle):
-        learn(source, name, reference_of(text))
+    from concurrent.futures import ThreadPoolExecutor
+
+    declared = [(name, reference_of(text)) for name, text in _declared(bundle)]
+    slow = [one for one in declared if source.may_wait(one[1])]
+    for name, reference in declared:
+        if not source.may_wait(reference):
+            learn(source, name, reference)
+    if slow:
+        with ThreadPoolExecutor(len(slow)) as pool:
+            list(pool.map(lambda one: learn(source, *one), slow))
 
 
 def _declared(bundle: Bundle) -> Collection[Declared]:
@@ -171,6 +186,16 @@ def _declared(bundle: Bundle) -> Collection[Declared]:
     skills = [entry.manifest for entry in bundle.entries() if isinstance(entry.manifest, Skill)]
     found = dict.fromkeys(one for skill in skills for one in skill.secrets.items())
     return tuple((name, text) for name, text in found if reference_of(text).source != "keyring")
+
+
+def _require_answers(answers: Mapping[str, Answer]) -> None:
+    """Raises Broken for a file of which nobody knows what it holds: nothing can be looked into for it.
+
+    A keyring is waited for by the steps that want it, and known from then on.
+    """
+    for text, answer in answers.items():
+        if isinstance(answer, NoAnswer) and reference_of(text).source != "keyring":
+            raise Broken(f"secret {answer}; until it is known nothing is recorded that could hold it, try again then")
 
 
 def _told_too_early(attempt: Attempt) -> StepFailed | None:

@@ -86,7 +86,6 @@ class Values:
         if id is None:
             id = tree.blobs[digest] = blob_id(self._clock.chance(16), data)
             tree.handles[id] = handle(value, id)
-            tree.clean[id] = RESOLVED.size
             self._recorder.add_blob(tree, run, id, data)
         return encode_known({MARK: id}), tree.handles[id]
 

@@ -5,6 +5,7 @@ of the log. `[secret NAME]` stands in its place. What a text may hide: `domain.d
 """
 
 from collections.abc import Mapping
+from threading import Lock
 from typing import Any, Final, NamedTuple
 
 from magsag.domain.errors import Retryable, StepFailed
@@ -29,6 +30,7 @@ class Mask:
         self._needles: tuple[tuple[str, str], ...] = ()
         self._forms: tuple[tuple[str, str], ...] = ()
         """both with the name of the secret, the longest first"""
+        self._lock = Lock()
         self._has_numbers = False
         """whether a number may hold one"""
 
@@ -42,15 +44,16 @@ class Mask:
 
     def add(self, name: str, value: str) -> bool:
         """From here on this value is masked, whatever becomes of it; whether that is new."""
-        is_new = value not in self._known
-        if is_new:
+        with self._lock:
+            if value in self._known:
+                return False
             from magsag.domain.disguises import forms, needles
 
-            self._known = {**self._known, value: name}
             self._forms = _with(self._forms, forms(value), name)
             self._needles = _with(self._needles, found := needles(value), name)
             self._has_numbers = self._has_numbers or any(form.isdecimal() for form in found)
-        return is_new
+            self._known = {**self._known, value: name}  # last: who counts it is sure that it is looked for
+            return True
 
     def holder(self, text: str) -> str | None:
         """The name of a secret that the text holds in any form."""

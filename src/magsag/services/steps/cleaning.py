@@ -11,9 +11,12 @@ async def cleaned(value: Any) -> Any:
 
     Raises StepFailed(invalid_value) for one that is nested deeper than any record, or holds itself.
     """
-    if RESOLVED.is_light(value):
-        return RESOLVED.cleaned(value)
-    try:
-        return await aside(RESOLVED.cleaned, value)
-    except RuntimeError:
-        return RESOLVED.cleaned(value)  # it was changed under our eyes: nobody changes it while the loop waits
+    while not RESOLVED.is_light(value):
+        known = RESOLVED.size
+        try:
+            value = await aside(RESOLVED.cleaned, value)
+        except RuntimeError:
+            break  # it was changed under our eyes: nobody changes it while the loop waits
+        if RESOLVED.size == known:
+            return value  # else a secret was learnt meanwhile, which was not looked for
+    return RESOLVED.cleaned(value)
