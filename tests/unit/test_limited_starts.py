@@ -1,7 +1,7 @@
 """Breaker and rate of an agent at the starts of its runs, whoever starts and drives them."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,12 @@ import pytest
 from magsag.adapters.store.memory import MemoryStore
 from magsag.domain.breaking import BreakerMoved, BreakerState
 from magsag.domain.effects import Level
-from magsag.domain.errors import ErrorType, Invalid, Refused, StepFailed
+from magsag.domain.errors import ErrorType, Invalid, Refused, StepFailed, StoreBroken
 from magsag.domain.facts import Fact, ParkedOn, RunStarted, RunStatus, StepStatus
 from magsag.domain.ids import RunId
 from magsag.domain.verdicts import START
 from magsag.engine.chain import seal
-from magsag.ports.ledger import Change, Write
+from magsag.ports.ledger import Change, Declined, Write, Written
 from magsag.ports.throttles import ThrottleRow
 from magsag.services.driving.results import RunResult
 from magsag.services.driving.runs import Order
@@ -42,6 +42,13 @@ class Clocked(MemoryStore):
     """Its throttles go by the clock of the test."""
 
     clock: FrozenClock
+    dies_at_ends = False
+    """the process dies before the end of a run is on record"""
+
+    def write(self, writes: Sequence[Write], level: Level) -> list[Written | Declined]:
+        if self.dies_at_ends and any(fact.kind == "RunEnded" for item in writes for fact in item.facts):
+            raise StoreBroken("the process is killed")
+        return super().write(writes, level)
 
     def throttle(self, name: str) -> tuple[int, ThrottleRow | None]:
         return self.clock.now(), super().throttle(name)[1]
@@ -219,6 +226,21 @@ def test_a_run_that_goes_on_in_a_later_leg_takes_nothing_again_and_counts_once(m
     assert moves(bench, "b") == [BreakerState.OPEN]
     (row,) = bench.store.throttles()
     assert throttle_of(row).full_at - bench.time.clock.now() == pytest.approx(3_539e6, abs=2e6)
+
+
+def test_an_end_counts_once_though_the_process_died_before_it_was_on_record(make: Make) -> None:
+    bench = make(breaker=BREAKER)
+    store = bench.store
+    assert isinstance(store, Clocked)
+    store.dies_at_ends = True
+    for _ in range(3):
+        with pytest.raises(StoreBroken, match="is killed"):
+            run(bench, "r", "boom")
+    store.dies_at_ends = False
+    assert resumed(bench, "r").status is RunStatus.FAILED
+    assert state(bench) is BreakerState.CLOSED
+    assert run(bench, "s", "boom").status is RunStatus.FAILED
+    assert state(bench) is BreakerState.OPEN
 
 
 @pytest.mark.parametrize("error", [StepFailed("denied", "no"), StepFailed("input_contract", "no")])

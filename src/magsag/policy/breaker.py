@@ -25,6 +25,8 @@ class Call(NamedTuple):
 
     at: int
     failed: bool
+    by: str = ""
+    """whose end it was, of a whole run: a process that dies before that end is on record tells it again"""
 
 
 @frozen
@@ -87,17 +89,22 @@ def ask(breaker: Breaker, caller: str, now: int, until: int) -> Passes | Shut:
             assert_never(unknown)
 
 
-def hear(breaker: Breaker, rule: BreakerRule, caller: str, epoch: int, failed: bool | None, now: int) -> Breaker:
-    """What is known once a call has ended; `failed` is None when it says nothing of what it called."""
+def hear(
+    breaker: Breaker, rule: BreakerRule, caller: str, epoch: int, failed: bool | None, now: int, once: bool = False
+) -> Breaker:
+    """What is known once a call has ended; `failed` is None when it says nothing of what it called.
+
+    `once`: of this caller only one end counts, however often it is told.
+    """
     if epoch != breaker.epoch:
         return breaker
     if breaker.since:
         return _after_probe(breaker, rule, caller, failed, now) if breaker.probe == caller else breaker
-    if failed is None:
+    if failed is None or (once and any(call.by == caller for call in breaker.recent)):
         return breaker
     oldest = now - _micros(rule.within)
     recent = [call for call in breaker.recent if call.at > oldest]
-    recent = [*recent, Call(now, failed)][-rule.last :]
+    recent = [*recent, Call(now, failed, caller if once else "")][-rule.last :]
     while recent and not recent[0].failed:
         del recent[0]  # before the first failure a success moves nothing, so a healthy thing costs no write
     if sum(call.failed for call in recent) < rule.failures:
@@ -118,7 +125,7 @@ def closed(breaker: Breaker) -> Breaker:
 
 def earlier(breaker: Breaker, by: int) -> Breaker:
     """The same by a clock that is so far behind."""
-    recent = tuple(Call(call.at - by, call.failed) for call in breaker.recent)
+    recent = tuple(call._replace(at=call.at - by) for call in breaker.recent)
     if not breaker.since:
         return replace(breaker, recent=recent)
     since, until = max(1, breaker.since - by), breaker.until - by

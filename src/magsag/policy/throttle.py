@@ -109,11 +109,13 @@ def admit(throttle: Throttle, limits: Limits, caller: str, now: int, until: int)
     return Admitted(replace(throttle, breaker=breaker, full_at=full_at, busy=busy), breaker.epoch, is_probe)
 
 
-def settle(throttle: Throttle, limits: Limits, caller: str, epoch: int, failed: bool | None, now: int) -> Throttle:
-    """What is known once a call has ended; `failed` is None when it says nothing of what it called."""
+def settle(
+    throttle: Throttle, limits: Limits, caller: str, epoch: int, failed: bool | None, now: int, once: bool = False
+) -> Throttle:
+    """What is known once a call has ended; `failed` and `once` as `policy.breaker.hear` has them."""
     breaker = throttle.breaker
     if limits.breaker is not None:
-        breaker = hear(breaker, limits.breaker, caller, epoch, failed, now)
+        breaker = hear(breaker, limits.breaker, caller, epoch, failed, now, once)
     busy = tuple(one for one in throttle.busy if one.caller != caller)
     return replace(throttle, breaker=breaker, busy=busy)
 

@@ -1,7 +1,8 @@
 """Leave of whole runs: a run that people start asks the limits of its program, and its end is told to them.
 
 The first step of the run asks (`services.programs.starting`); from then on the leave is the seat's as long as the leg
-lasts. A run that goes on in a later leg took it in an earlier one: it takes nothing again, and its end counts then.
+lasts. A run that goes on in a later leg took it in an earlier one: it takes nothing again, and its end counts then,
+once, though a process may die between that and the fact of its end.
 """
 
 import logging

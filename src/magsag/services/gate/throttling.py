@@ -143,7 +143,7 @@ class Throttling:
             failed = True
 
         def settled(throttle: Throttle, now: int) -> Throttle:
-            return settle(throttle, throttled.limits, admission.caller, admission.epoch, failed, now)
+            return settle(throttle, throttled.limits, admission.caller, admission.epoch, failed, now, step == START)
 
         before, after = self._change(throttled.name, settled)
         if before.breaker.epoch != after.breaker.epoch:
