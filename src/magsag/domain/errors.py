@@ -9,6 +9,7 @@
     └─ Broken        we are broken: store unreachable, a bug                            exit 4
        ├─ StoreBroken
        │  ├─ StoreAway     it does not answer now
+       │  ├─ Damaged       a part of it is not as it was written; the rest of the answer goes along
        │  └─ LedgerClosed  the ledger was moved elsewhere: Invalid too          exit 2
        ├─ LeaseLost  another process drives this run now
        └─ Illegal    a fact that may not follow (`engine.table`)
@@ -17,9 +18,9 @@
 `except Exception` of a user may hold it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 _YEAR_SECONDS: Final = 365 * 86_400
 
@@ -62,6 +63,15 @@ class Broken(MagsagError):
 
 class StoreBroken(Broken):
     """The store cannot be reached, read or written."""
+
+
+class Damaged(StoreBroken):
+    """A part of what was asked for cannot be read, and the rest can: whoever lists things shows that first."""
+
+    def __init__(self, message: str, rest: Sequence[Any]) -> None:
+        """`rest` is the answer without what is damaged."""
+        super().__init__(message)
+        self.rest = rest
 
 
 class StoreAway(StoreBroken):

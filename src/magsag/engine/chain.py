@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from pydantic_core import from_json, to_json
 
+from magsag.domain.errors import StoreBroken
 from magsag.domain.facts import Fact, Proposal, Verdict
 from magsag.domain.ids import RunId
 from magsag.domain.sealed import Fault, Sealed, Stored
@@ -43,6 +44,27 @@ def seal(fact: Fact, salt: bytes) -> Sealed:
 def unseal(stored: Sealed) -> Fact:
     """Read the fact back. Raises StoreBroken for what is damaged, and for a kind or schema of a newer version."""
     return fact_of(stored.body, stored.input, stored.output)
+
+
+def damaged(run: RunId, fact: Stored, why: object) -> StoreBroken:
+    """To be raised: which fact it is that is not as it was written."""
+    return StoreBroken(f"run {run}, fact {fact.seq} ({fact.kind}) is damaged: {why}; run `magsag data check`")
+
+
+def unseal_in(run: RunId, stored: Stored) -> Fact:
+    """As `unseal`; what it raises says where the fact stands."""
+    try:
+        return unseal(stored)
+    except StoreBroken as error:
+        raise StoreBroken(f"run {run}, fact {stored.seq} ({stored.kind}): {error}") from error
+
+
+def body_in(run: RunId, stored: Stored) -> dict[str, Any]:
+    """A fact's body, to be shown. Raises StoreBroken for one that is no fact's."""
+    body = _read(stored.body)
+    if not isinstance(body.get("at"), int):
+        raise damaged(run, stored, "its body is none")
+    return body
 
 
 def commitment(salt: bytes, part: bytes, data: bytes) -> str:

@@ -8,7 +8,7 @@ from pydantic_core import to_json
 
 from magsag.domain.approval import TicketState
 from magsag.domain.closure import Closure, Course
-from magsag.domain.errors import StoreBroken
+from magsag.domain.errors import Damaged, StoreBroken
 from magsag.domain.facts import ParkedOn, RunStatus
 from magsag.domain.ids import RunId
 from magsag.ports.ledger import RunQuery, RunRow, Stored, TicketQuery, TicketRow
@@ -104,7 +104,15 @@ class ReadingPart:
         }
         if query.root is not None:
             parameters["root"] = query.root
-        return [run_row(row) for row in self._reads.all(name, parameters)]
+        found, damage = [], []
+        for row in self._reads.all(name, parameters):
+            try:
+                found.append(run_row(row))
+            except StoreBroken as error:
+                damage.append(str(error))
+        if damage:
+            raise Damaged("; ".join(damage), found)
+        return found
 
     def closure(self) -> Closure | None:
         return closure_of(self._reads.one("standing"))
@@ -116,10 +124,13 @@ def closure_of(row: tuple[Any, ...] | None) -> Closure | None:
 
 
 def run_row(row: tuple[Any, ...]) -> RunRow:
-    """A row of `runs` in the order of the statements."""
+    """A row of `runs` in the order of the statements. Raises StoreBroken for a word in it that does not exist."""
     values = list(row)
-    values[10] = RunStatus(values[10])
-    values[11] = None if values[11] is None else ParkedOn(values[11])
+    try:
+        values[10] = RunStatus(values[10])
+        values[11] = None if values[11] is None else ParkedOn(values[11])
+    except ValueError as error:
+        raise StoreBroken(f"run {row[0]}: its row is damaged ({error}); run `magsag data check`") from error
     return RunRow(*values)
 
 

@@ -6,7 +6,7 @@ that runs used, and which of them had been changed, and the breakers that they m
 answers for runs whose catalog is gone.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from pydantic_core import from_json
 
 from magsag.domain.approval import Answer, RefusedFor
 from magsag.domain.breaking import BreakerMoved
-from magsag.domain.errors import ErrorType
+from magsag.domain.errors import Damaged, ErrorType, StoreBroken
 from magsag.domain.facts import (
     ENDS,
     Decision,
@@ -27,6 +27,7 @@ from magsag.domain.facts import (
 )
 from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId
+from magsag.engine.chain import body_in
 from magsag.policy.refusals import SAID
 from magsag.policy.slo import RULE
 from magsag.ports.clock import Clock
@@ -67,25 +68,32 @@ class Audit:
         self._names = names
 
     def log(self, asked: Asked) -> list[Entry]:
-        """The decisions asked for, oldest first. Raises Invalid for a run, a name or a rule that nothing knows."""
+        """The decisions asked for, oldest first. Raises Invalid for a run, a name or a rule that nothing knows.
+
+        Raises Damaged, with the others, where some cannot be read.
+        """
         since = 0 if asked.last_seconds is None else self._clock.now() - int(asked.last_seconds * 1_000_000)
         root = None if asked.run is None else known_row(self._store, RunId(asked.run)).root
-        rows = self._rows(since, root)
-        entries = (entry for row in rows for entry in self._entries(row))
+        damage: list[str] = []
+        rows = self._rows(since, damage, root)
+        entries = [entry for row in rows for entry in self._entries(row, damage)]
         caps = map(entry_of_cap, self._store.caps()) if root is None else ()
         found = [entry for entry in (*entries, *caps) if _is_meant(entry, asked, since)]
-        if not found:
+        if not found and not damage:
             self._refuse_unknown(asked)
         found.sort(key=lambda entry: (entry.at, entry.run, entry.seq))
         found = list(_with_rotations(found))
-        return found if asked.limit is None else found[-asked.limit :]
+        found = found if asked.limit is None else found[-asked.limit :]
+        if damage:
+            raise Damaged("; ".join(damage), found)
+        return found
 
     def _refuse_unknown(self, asked: Asked) -> None:
         """Nothing was found: because nothing was decided, or because what was asked about does not exist?"""
         if asked.agent is asked.tool is asked.rule is asked.person is None:
             return
-        names, rows = self._names(), list(self._rows(0))
-        entries = [entry for row in rows for entry in self._entries(row)]
+        names, rows = self._names(), list(self._rows(0, []))
+        entries = [entry for row in rows for entry in self._entries(row, [])]
         if asked.agent is not None:
             refuse_unknown("--agent", asked.agent, {*names.refs, *(row.program for row in rows)}, _names)
         if asked.tool is not None:
@@ -99,17 +107,31 @@ class Audit:
                 "--person", asked.person, {*names.people, *started, *(one.by for one in said if one.by)}, str.__eq__
             )
 
-    def _rows(self, since: int, root: RunId | None = None) -> Iterator[RunRow]:
+    def _rows(self, since: int, damage: list[str], root: RunId | None = None) -> Iterator[RunRow]:
         """Runs that were touched since then; one that began earlier can have decided something later."""
-        for row in self._store.rows(RunQuery(root=root, roots_only=False, limit=None)):
+        try:
+            rows: Sequence[RunRow] = self._store.rows(RunQuery(root=root, roots_only=False, limit=None))
+        except Damaged as error:
+            damage.append(str(error))
+            rows = error.rest
+        for row in rows:
             if row.updated >= since or row.status not in ENDS:
                 yield row
 
-    def _entries(self, row: RunRow) -> Iterator[Entry]:
+    def _entries(self, row: RunRow, damage: list[str]) -> Iterator[Entry]:
+        """Those of one run, up to the first fact that cannot be read, which is added to `damage`."""
+        try:
+            yield from self._read(row)
+        except StoreBroken as error:
+            damage.append(str(error))
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            damage.append(f"run {row.run}: a fact of it is damaged ({error}); run `magsag data check`")
+
+    def _read(self, row: RunRow) -> Iterator[Entry]:
         targets: dict[str, str] = {}
         erased_at = 0
         for stored in self._store.read(row.run):
-            body = from_json(stored.body)
+            body = body_in(row.run, stored)
             if "proposal" in body:
                 targets[body["step"]] = body["proposal"]["target"]
             is_beside = stored.kind in _BESIDE

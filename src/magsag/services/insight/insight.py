@@ -22,7 +22,7 @@ from magsag.domain.facts import (
     StepStatus,
 )
 from magsag.domain.ids import RunId
-from magsag.engine.chain import unseal
+from magsag.engine.chain import body_in, damaged, unseal_in
 from magsag.engine.run import Run, Step
 from magsag.ports.ledger import Closure, Hit, RunQuery, RunRow, Store, Stored
 from magsag.services.insight.awaited import awaited
@@ -84,14 +84,14 @@ class Insight:
     def show_at(self, run: RunId, step: str) -> RunView:
         """How a run stood when a step had just come as far as it ever came. Raises Invalid for an unknown one."""
         row, recorded = known_row(self._store, run), self._store.read(run)
-        ids = dict.fromkeys(id for stored in recorded if (id := _step_of(stored)) is not None)
+        ids = dict.fromkeys(id for stored in recorded if (id := _step_of(run, stored)) is not None)
         meant = next((id for id in (step, f"{step}#1") if id in ids), None)
         if meant is None:
             raise Invalid(f"run {run} has no step {step!r}; it has {', '.join(ids) or 'none'}")
-        last = max(at for at, stored in enumerate(recorded) if _step_of(stored) == meant)
+        last = max(at for at, stored in enumerate(recorded) if _step_of(run, stored) == meant)
         folded = Run(run)
         for stored in recorded[: last + 1]:
-            follow(folded, unseal(stored))
+            follow(folded, unseal_in(run, stored))
         then = replace(row, status=folded.status, parked_on=None, due=None, updated=folded.at)
         return self._view(replace(then, seq=recorded[last].seq, head=recorded[last].head), folded)
 
@@ -136,7 +136,7 @@ class Insight:
     def facts(self, run: RunId) -> Sequence[FactView]:
         """The facts of a run in their order. Raises Invalid for an unknown run."""
         value = self._value(known_row(self._store, run))
-        return [_fact(stored, value(stored.input), value(stored.output)) for stored in self._store.read(run)]
+        return [_fact(run, stored, value) for stored in self._store.read(run)]
 
     def search(self, words: str, limit: int = 20) -> Sequence[Hit]:
         """Where all these words occur. Raises Invalid when there are none, or the store cannot search."""
@@ -148,7 +148,7 @@ class Insight:
         """The run as its facts made it; None when there is no such run."""
         folded = Run(run)
         for stored in self._store.read(run):
-            follow(folded, unseal(stored))
+            follow(folded, unseal_in(run, stored))
         return folded if folded.started is not None else None
 
     def _value(self, row: RunRow) -> Any:
@@ -194,16 +194,19 @@ def _scores(scored: RunScored, said: Any) -> Iterator[ScoreView]:
         yield ScoreView(scored.evaluation, scored.on, one.metric, *passed, details)
 
 
-def _fact(stored: Stored, input: object, output: object) -> FactView:
-    body = from_json(stored.body)
-    return FactView(stored.seq, stored.kind, body["at"], body, input, output)
+def _fact(run: RunId, stored: Stored, value: Any) -> FactView:
+    body = body_in(run, stored)
+    try:
+        return FactView(stored.seq, stored.kind, body["at"], body, value(stored.input), value(stored.output))
+    except (TypeError, ValueError) as error:
+        raise damaged(run, stored, error) from error
 
 
 _WITH_ERROR: Final = frozenset({StepStatus.FAILED, StepStatus.IN_DOUBT})
 _CHANGES_NO_STEP: Final = frozenset(kind.__name__ for kind in (LateOutcome, SecretUsed, BreakerMoved, DecisionRefused))
 
 
-def _step_of(stored: Stored) -> str | None:
+def _step_of(run: RunId, stored: Stored) -> str | None:
     """The step that a fact is about; what came late, and what it was handed, changed nothing."""
-    step: str | None = from_json(stored.body).get("step") if stored.kind not in _CHANGES_NO_STEP else None
+    step: str | None = body_in(run, stored).get("step") if stored.kind not in _CHANGES_NO_STEP else None
     return step

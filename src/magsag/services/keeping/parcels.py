@@ -11,14 +11,14 @@ from typing import Any, Final
 from magsag.catalog.bundle import Bundle
 from magsag.domain.budget import Budget, Reserve, Settle
 from magsag.domain.effects import Level
-from magsag.domain.errors import Broken, Invalid, Refused
+from magsag.domain.errors import Broken, Invalid, Refused, StoreBroken
 from magsag.domain.facts import ENDS, RunStatus, StepStatus
 from magsag.domain.ids import RunId, StepId, is_given_run_id
 from magsag.domain.large import lowered
 from magsag.domain.puts import IMPORTED
 from magsag.domain.sealed import Stored
 from magsag.domain.values import decode
-from magsag.engine.chain import unseal
+from magsag.engine.chain import unseal, verify
 from magsag.engine.charging import Charges
 from magsag.engine.run import Run
 from magsag.ports.ledger import Change, Declined, Lease, Record, RunQuery, Store, Write
@@ -64,6 +64,7 @@ class Parcels:
             raise Broken(f"bundle {row.bundle[:12]} is not in the store: restore a backup that has it")
         rows = self._store.rows(RunQuery(root=run, roots_only=False, limit=None))
         runs = {one.run: self._store.read(one.run) for one in rows}
+        _require_whole(runs)
         if row.status not in ENDS and any(_waits(one, recorded) for one, recorded in runs.items()):
             raise Invalid(f"run {run} waits for a detached child run, which would stay behind: export it afterwards")
         if row.status not in ENDS:
@@ -154,6 +155,13 @@ class Parcels:
             raise Invalid(f"the bundle of run {parcel.root} does not match its hash: it was changed")
         self._known = {frozen: bundle}
         return bundle
+
+
+def _require_whole(runs: Mapping[RunId, list[Stored]]) -> None:
+    """No other ledger would take it. Raises StoreBroken."""
+    for run, recorded in runs.items():
+        for fault in verify(run, recorded):
+            raise StoreBroken(f"{fault.where}: {fault.what}; run `magsag data check`")
 
 
 def _waits(run: RunId, recorded: list[Stored]) -> bool:

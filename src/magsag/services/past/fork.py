@@ -20,7 +20,7 @@ from magsag.domain.ids import RunId, StepId, child_run_id, is_given_run_id, run_
 from magsag.domain.settings import Mode, Settings
 from magsag.domain.values import encode_known
 from magsag.domain.verdicts import START
-from magsag.engine.chain import unseal
+from magsag.engine.chain import unseal_in
 from magsag.engine.evolve import evolve
 from magsag.engine.run import Run, Step
 from magsag.ports.clock import Clock
@@ -153,7 +153,7 @@ class Forks:
         run = Run(id)
         found = []
         for stored in self._store.read(id):
-            fact = unseal(stored)
+            fact = unseal_in(id, stored)
             evolve(run, fact)
             found.append(fact)
             if isinstance(fact, facts.PayloadErased):

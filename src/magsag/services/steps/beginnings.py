@@ -5,7 +5,7 @@ from typing import Final
 from magsag.domain import facts
 from magsag.domain.errors import Invalid
 from magsag.domain.ids import TENANT, RunId
-from magsag.engine.chain import unseal
+from magsag.engine.chain import unseal_in
 from magsag.engine.evolve import evolve
 from magsag.engine.run import Run
 from magsag.ports.ledger import Ledger, NewRun
@@ -19,7 +19,7 @@ def read_run(ledger: Ledger, id: RunId) -> Run | None:
     """Fold a run from the ledger; None when there is no such run."""
     run = Run(id)
     for stored in ledger.read(id):
-        evolve(run, unseal(stored))
+        evolve(run, unseal_in(id, stored))
     return run if run.started is not None else None
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from magsag.domain.errors import Invalid
+from magsag.domain.errors import Damaged, Invalid
 from magsag.domain.facts import Decision
 from magsag.surfaces.cli.call import Call
 from magsag.surfaces.cli.groups import Noun
@@ -75,13 +75,19 @@ def log(
 
     last = seconds_of(since) if since is not None else None
     asked = Asked(agent, tool, rule, person, Decision(decision) if decision else None, last, limit or None, run)
-    found = call.app.audit.log(asked)
+    damage = None
+    try:
+        found = call.app.audit.log(asked)
+    except Damaged as error:
+        damage, found = error, list(error.rest)
     if call.wants_json:
         put_json([{**asdict(entry), "at": iso(entry.at)} for entry in found])
     elif not found:
         say("nothing was decided")
     else:
         put_table(("time", "run", "what", "step", "decision", "by"), [_line(entry) for entry in found])
+    if damage is not None:
+        raise damage
 
 
 def _line(entry: "Entry") -> tuple[str, ...]:

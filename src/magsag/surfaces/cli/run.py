@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from magsag.domain.errors import Invalid
+from magsag.domain.errors import Damaged, Invalid
 from magsag.domain.facts import ParkedOn, RunStatus
 from magsag.domain.location import shown
 from magsag.surfaces.cli.call import Call
@@ -47,7 +47,17 @@ def list_runs(
         parked_on=ParkedOn(parked_on) if parked_on else None,
         limit=limit or None,
     )
-    rows = _rows(call, query, program)
+    damage = None
+    try:
+        rows = _rows(call, query, program)
+    except Damaged as error:
+        rows, damage = list(error.rest), error
+    _put_rows(call, rows)
+    if damage is not None:
+        raise damage
+
+
+def _put_rows(call: Call, rows: "list[RunRow]") -> None:
     if not call.is_quiet and (closure := call.app.insight.closure()) is not None:
         note(f"note: {closure.why()}")
     if call.wants_json:

@@ -112,8 +112,10 @@ where root = ? and owner = ? and fence = ?
 -- release_lease: the row stays, with its fence
 update leases set owner = '', until = 0 where root = ? and owner = ? and fence = ?;
 
--- facts_after: a run's facts in order
-select kind, body, digest, salt, input, output, seq, head from facts where run = ? and seq > ? order by seq;
+-- facts_after: a run's facts in order; whatever type somebody gave a value, bytes come out
+select kind, cast(body as blob), cast(digest as blob), cast(salt as blob), cast(input as blob), cast(output as blob),
+       seq, cast(head as blob)
+from facts where run = ? and seq > ? order by seq;
 
 -- blob: a large value of a tree
 select body from blobs where root = ? and id = ?;
