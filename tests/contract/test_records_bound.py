@@ -12,11 +12,12 @@ import pytest
 from magsag.adapters.store.memory import MemoryStore
 from magsag.adapters.store.sqlite import SqliteStore
 from magsag.domain.effects import Effect
-from magsag.domain.facts import StepSucceeded
+from magsag.domain.facts import ParkedOn, RunStatus, StepSucceeded
 from magsag.domain.ids import RunId, StepId
-from magsag.domain.puts import puts_of
+from magsag.domain.puts import IMPORTED, puts_of
 from magsag.domain.sealed import Fault
-from magsag.ports.ledger import Record, Store, Write
+from magsag.ports.ledger import Change, KeptRecord, Record, Store, Write
+from magsag.services.keeping.audit_export import lines_of
 from magsag.services.keeping.erasing import Erasing
 from magsag.services.keeping.verify_export import judged
 from magsag.services.proofs.audit import alone_on
@@ -117,16 +118,12 @@ def test_who_puts_first_and_commits_last_is_no_fault() -> None:
 
 
 def test_a_part_of_a_ledger_lacks_records_that_others_put_since(path: Path) -> None:
-    from magsag.services.keeping.audit_export import lines_of
-
     with closing(SqliteStore(path)) as store:
         lines = [*lines_of(store.evidence(lambda rows: {RUN})), {"sort": "about", "whole": False}]
     assert judged(json.loads(json.dumps(lines)), path.with_name("anchors.log").read_bytes())[0] == []
 
 
 def test_no_value_of_a_record_is_in_an_export_and_no_hash_of_one_that_was_erased(path: Path) -> None:
-    from magsag.services.keeping.audit_export import lines_of
-
     with closing(SqliteStore(path)) as store:
         Erasing(store, FrozenClock()).erase(RunId("third"), "ann")
         told = {line["key"]: line for line in lines_of(store.evidence()) if line["sort"] == "record"}
@@ -146,6 +143,53 @@ def test_equal_values_have_hashes_of_their_own() -> None:
     assert puts_of(early)[0].is_of(5, b"1"), "what the first version told is held against the record still"
     with pytest.raises(ValueError, match="hex"):
         puts_of(early.replace(b"}", b',"salt":"no"}'))
+
+
+FORGED = "insert into records values('imported', 'third', '9999', 'third', 9)"
+
+
+def test_a_forged_note_of_an_import_is_told_and_does_not_count_against_a_copy(path: Path) -> None:
+    copy = path.with_name("copy.log")
+    copy.write_bytes(path.with_name("anchors.log").read_bytes())
+    change(path, "delete from records where key = 'own'")
+    change(path, FORGED)
+    with closing(SqliteStore(path)) as store:
+        vouching = store.verify().anchors
+        assert vouching is not None
+        assert vouching.noted == 1
+        whats = [fault.what for fault in store.verify(copy=copy).faults]
+        lines = json.loads(json.dumps(list(lines_of(store.evidence()))))
+    assert ["only a row of the ledger says" in whats[0], "it was deleted" in whats[1]] == [True, True]
+    own = copy.read_bytes()
+    assert judged(lines, own)[1]["noted"] == 1
+    assert [what for *_, what in judged(lines, own, own)[0]] == [
+        "only the export says that it was imported", "the record own that it put is gone",
+    ]  # fmt: skip
+
+
+def test_an_import_stands_among_the_anchors_until_it_is_vacuumed(tmp_path: Path) -> None:
+    """What the run itself puts here afterwards is looked for; what it came with is not."""
+    path = tmp_path / "ledger.db"
+    copy = path.with_name("anchors.log")
+    with closing(SqliteStore(path)) as store:
+        record, note = Record("local", "there", b"1", 2), Record(IMPORTED, RUN, b"3", 2)
+        lease = begin(store)
+        store.write([Write(RUN, RUN, putting("put#1", record), lease)], SYNCED)
+        store.write(
+            [Write(RUN, RUN, [], lease, change=Change(RunStatus.PARKED, ParkedOn.TIME, 5, 3), records=[note])], SYNCED
+        )
+        assert b'"imported":[["%s",3]]' % RUN.encode() in copy.read_bytes()
+        found = store.verify(copy=copy)
+        assert found.anchors is not None
+        assert (found.anchors.noted, [fault for fault in found.faults if "record" in fault.where]) == (0, [])
+        end(store, lease)
+        store.vacuum(1 << 60, dry_run=False)
+        assert [piece for piece in store.pieces() if isinstance(piece, KeptRecord)] == []
+        put(store, RUN, "here", b"1", 5)
+    change(path, "delete from records where key = 'here'")
+    change(path, f"insert into records values('imported', '{RUN}', '3', '{RUN}', 9)")
+    with closing(SqliteStore(path)) as store:
+        assert "it was deleted" in store.verify(copy=copy).faults[-1].what
 
 
 def test_an_odd_note_of_an_import_is_a_fault_and_no_end_of_the_verifier(path: Path) -> None:

@@ -17,6 +17,7 @@ from magsag.domain.ids import RunId
 from magsag.domain.sealed import Stored
 from magsag.engine.chain import link, seal, unseal
 from magsag.ports.ledger import Change, RunQuery, Store, Write
+from magsag.services.keeping.audit_export import lines_of
 from magsag.services.proofs.audit import alone_on
 from magsag.services.recording.parcel import Parcel, pack, unpack
 from magsag.services.steps.beginnings import new_run
@@ -212,5 +213,10 @@ def test_what_stayed_in_the_other_ledger_is_no_fault_where_a_run_arrives(tmp_pat
     store, app = elsewhere(made)
     app.parcels.take_in(made.app.parcels.export(R).encode(), "file")
     assert [made.store.check(), store.check(), store.record("local", "a")] == [[], [], None]
+    assert {line["run"] for line in lines_of(store.evidence()) if "imported" in line} == set(
+        made.app.parcels.parcel(R).runs
+    )
     told = [what for _, _, what in alone_on(list(store.evidence()))]
     assert told == ["the anchors are missing, though runs have ended"]
+    store.vacuum(1 << 60, dry_run=False)
+    assert list(store.pieces()) == [], "its notes go with it"

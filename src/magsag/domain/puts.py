@@ -12,8 +12,8 @@ from typing import Any, Final, NamedTuple
 from pydantic_core import from_json, to_json
 
 IMPORTED: Final = "imported"
-"""the tenant under which the store itself notes which run trees were imported: the root, and how many facts it had;
-what their acts had put stayed in the other ledger"""
+"""the tenant under which the store itself notes which runs were imported, and how many facts each had then: what their
+acts had put stayed in the other ledger. A line among the anchors says the same; without it the note is mere word"""
 NAMES: Final = ("tenant", "key", "at", "sha256", "salt")
 
 

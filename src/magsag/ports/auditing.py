@@ -43,6 +43,8 @@ class Vouching:
     """whether whoever verifies could write the file"""
     unanchored: int
     """runs that have ended and whose line is not written yet, or lies on another machine"""
+    noted: int
+    """runs of which the ledger alone says that they were imported: records that they put are not looked for"""
     copied: int | None = None
     """lines of the copy from elsewhere, which are believed; None without one"""
 

@@ -2,7 +2,8 @@
 
     {"n": 7, "at": 1790000000000000, "runs": [["run", 12, "head"]], "prev": "...", "hash": "..."}
     {"n": 8, "at": ..., "vacuumed": ["run"], "prev": "...", "hash": "..."}
-    {"n": 9, "at": ..., "accepted": [["run", 10]], "by": "ann", "prev": "...", "hash": "..."}
+    {"n": 9, "at": ..., "runs": [...], "imported": [["run", 12]], "prev": "...", "hash": "..."}
+    {"n": 10, "at": ..., "accepted": [["run", 10]], "by": "ann", "prev": "...", "hash": "..."}
 
 `"anew": true` in its first line: the file was gone, though the ledger knew of ends that it held.
 
@@ -90,10 +91,14 @@ class Anchors:
         """Whether nothing was ever written to it; call it inside `held`."""
         return os.fstat(self._descriptor).st_size == 0
 
-    def append(self, runs: Sequence[Rest], anew: bool = False) -> None:
-        """One line for the runs of a commit; call it inside `held`. `anew`: lines before were lost. Raises OSError."""
+    def append(self, runs: Sequence[Rest], anew: bool = False, imported: Sequence[tuple[str, int]] = ()) -> None:
+        """One line for the runs of a commit; call it inside `held`. `anew`: lines before were lost. Raises OSError.
+
+        `imported` are those that came with this commit from another ledger, and with how many facts.
+        """
         lost = {"anew": True} if anew else {}
-        self._append({"runs": [[run, seq, head.hex()] for run, seq, head in runs], **lost})
+        came = {"imported": [[run, seq] for run, seq in imported]} if imported else {}
+        self._append({"runs": [[run, seq, head.hex()] for run, seq, head in runs], **came, **lost})
 
     def append_vacuumed(self, runs: Iterable[RunId]) -> None:
         """From here on the ledger need not hold these runs; call it inside `held`. Raises OSError."""

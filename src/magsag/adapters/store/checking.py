@@ -38,20 +38,11 @@ def examine(
 
     `mine` is how a ledger with several files of anchors calls this one; `copy` is a copy of it from elsewhere.
     """
-    with anchors.still():
-        connection.execute(sql["begin_view"]).fetchall()
-        claims = anchors.claims(copy)
-    claims.excused.update({run for (run,) in connection.execute(sql["vacuumed_elsewhere"], mine)} - claims.vacuumed)
-    claims.reused.update(run for (run,) in connection.execute(sql["vacuumed_and_there"], mine))
+    claims = _claims(connection, sql, anchors, mine, copy)
     faults = [Fault("the file", what) for (what,) in connection.execute(sql["integrity"]) if what != "ok"]
     faults += claims.faults
     owed = {run for (run,) in connection.execute(sql["owed_anchors"], mine)}
-    tickets: dict[str, list[tuple[Any, ...]]] = {}
-    for ticket in connection.execute(sql["pieces_tickets"]):
-        tickets.setdefault(ticket[1], []).append(ticket)
-    standing: dict[RunId, list[StandingRow]] = {}
-    for found_standing in map(standing_row, connection.execute(sql["pieces_standing_approvals"])):
-        standing.setdefault(found_standing.run, []).append(found_standing)
+    tickets, standing = _approvals(connection, sql)
     seen, reaches, charges, looked_at = Seen(), list[Reach](), Charges(), 0
     for values in connection.execute(sql["every_run"]).fetchall():
         if (wrong := wrong_row(values)) is not None:
@@ -72,12 +63,37 @@ def examine(
     faults += _changed_bundles(connection, sql, seen)
     faults += check_budgets(connection.execute(sql["all_budgets"]), connection.execute(sql["reservations"]), charges)
     records = connection.execute(sql["pieces_records"]).fetchall()
-    seen.shelf.note(records)
+    faults += seen.shelf.note(records, claims, copy is not None)
     faults += across(seen, _readable(connection.execute(sql["every_blob"])))
     faults += check_records(records, seen.shelf, seen.rows, claims)
     faults += missing(seen.rows, claims, owed, anchors.path, copy is not None)
     lacking = sum(reach.run in owed and reach.anchored < reach.facts for reach in reaches)
-    return Verified(faults, reaches, _vouching(claims, copy or anchors.path, lacking))
+    return Verified(faults, reaches, _vouching(claims, copy or anchors.path, lacking, seen.shelf.noted))
+
+
+def _claims(
+    connection: Reads, sql: Mapping[str, str], anchors: Anchors, mine: tuple[str, ...], copy: Path | None
+) -> Claims:
+    """What the anchors claim, as of the moment at which the view of the ledger begins."""
+    with anchors.still():
+        connection.execute(sql["begin_view"]).fetchall()
+        claims = anchors.claims(copy)
+    claims.excused.update({run for (run,) in connection.execute(sql["vacuumed_elsewhere"], mine)} - claims.vacuumed)
+    claims.reused.update(run for (run,) in connection.execute(sql["vacuumed_and_there"], mine))
+    return claims
+
+
+def _approvals(
+    connection: Reads, sql: Mapping[str, str]
+) -> tuple[dict[str, list[tuple[Any, ...]]], dict[RunId, list[StandingRow]]]:
+    """Rows of tickets and of standing approvals, by run."""
+    tickets: dict[str, list[tuple[Any, ...]]] = {}
+    for ticket in connection.execute(sql["pieces_tickets"]):
+        tickets.setdefault(ticket[1], []).append(ticket)
+    standing: dict[RunId, list[StandingRow]] = {}
+    for row in map(standing_row, connection.execute(sql["pieces_standing_approvals"])):
+        standing.setdefault(row.run, []).append(row)
+    return tickets, standing
 
 
 def _readable(blobs: Iterable[tuple[str, str, bytes]]) -> Iterator[tuple[str, str, bytes]]:
@@ -119,9 +135,9 @@ def _changed_bundles(connection: Reads, sql: Mapping[str, str], seen: Seen) -> I
         yield Fault(f"bundle {hash[:12]}", "runs were started with it, and it is gone: it was deleted")
 
 
-def _vouching(claims: Claims, path: Path, lacking: int) -> Vouching:
-    is_writable = can_be_written(path)
+def _vouching(claims: Claims, path: Path, lacking: int, noted: int) -> Vouching:
     accepted = tuple(claims.accepted)
     excused = len(claims.excused & claims.runs.keys())
-    counts = (claims.lines, claims.head, claims.at, len(claims.vacuumed), excused, accepted, is_writable, lacking)
-    return Vouching(str(path), claims.exists, *counts, copied=claims.copied)
+    counts = (claims.lines, claims.head, claims.at, len(claims.vacuumed), excused, accepted)
+    last = (can_be_written(path), lacking, noted)
+    return Vouching(str(path), claims.exists, *counts, *last, copied=claims.copied)

@@ -31,6 +31,8 @@ class Claims:
     """runs that are not there, of which a row of the ledger says alone that another machine let them go"""
     reused: set[RunId] = field(default_factory=set)
     """runs that are there, of which a row of the ledger says that another machine vacuumed one of this name"""
+    imported: dict[RunId, int] = field(default_factory=dict)
+    """runs that came from another ledger, and with how many facts"""
     accepted: list[tuple[str, int]] = field(default_factory=list)
     """who accepted that the ledger holds less, and of how many runs"""
     faults: list[Fault] = field(default_factory=list)
@@ -116,7 +118,10 @@ def _take(claims: Claims, content: dict[str, Any]) -> None:
             claims.vacuumed.discard(run)
             claims.runs[run] = []
         claims.runs.setdefault(run, []).append((seq, head))
-    claims.vacuumed.update(content.get("vacuumed", ()))
+    claims.imported.update(content.get("imported", ()))
+    for run in content.get("vacuumed", ()):
+        claims.vacuumed.add(run)
+        claims.imported.pop(run, None)
     accepted = content.get("accepted", ())
     for run, upto in accepted:
         claims.runs[run] = [rest for rest in claims.runs.get(run, ()) if rest[0] <= upto]
@@ -126,7 +131,8 @@ def _take(claims: Claims, content: dict[str, Any]) -> None:
 
 def _is_record(content: dict[str, Any]) -> bool:
     """Whether it has the form that `append` gives it; whoever wrote another one could compute hashes too."""
-    runs, vacuumed, accepted = (content.get(name, []) for name in ("runs", "vacuumed", "accepted"))
+    names = ("runs", "vacuumed", "accepted", "imported")
+    runs, vacuumed, accepted, imported = (content.get(name, []) for name in names)
     return (
         isinstance(content.get("n"), int)
         and isinstance(content.get("prev"), str)
@@ -136,8 +142,11 @@ def _is_record(content: dict[str, Any]) -> bool:
         and all(rest[1] > 0 for rest in runs)
         and isinstance(vacuumed, list)
         and all(isinstance(run, str) for run in vacuumed)
-        and isinstance(accepted, list)
-        and all(isinstance(one, list) and [type(part) for part in one] == [str, int] for one in accepted)
+        and all(
+            isinstance(listed, list)
+            and all(isinstance(one, list) and [type(part) for part in one] == [str, int] for one in listed)
+            for listed in (accepted, imported)
+        )
     )
 
 

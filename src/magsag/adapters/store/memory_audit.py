@@ -41,7 +41,7 @@ def verified(pieces: Sequence[Piece], heard: Callable[[int], None] | None) -> Ve
                 heard(looked_at)
     records = [piece for piece in pieces if isinstance(piece, KeptRecord)]
     rows = [(one.record.tenant, one.record.key, one.record.value, one.run, one.record.at) for one in records]
-    seen.shelf.note(rows)
+    faults += seen.shelf.note(rows, None)
     faults += across(seen, [(piece.root, piece.id, piece.body) for piece in pieces if isinstance(piece, KeptBlob)])
     faults += check_records(rows, seen.shelf, seen.rows, None)
     return Verified(faults, reaches, None)

@@ -9,6 +9,7 @@ from magsag.adapters.store.memory_part import bytes_of, bytes_of_blobs, stored
 from magsag.domain.errors import Invalid
 from magsag.domain.facts import ENDS, RunStarted
 from magsag.domain.ids import RunId
+from magsag.domain.puts import IMPORTED
 from magsag.engine.chain import unseal
 from magsag.engine.keeping import Kin, leaving
 from magsag.ports.auditing import Chosen, Evidence, Verified
@@ -58,6 +59,7 @@ class MemoryUpkeep(MemoryMoving):
                     del self._runs[run.run]
                     self._leases.pop(run.root, None)
                     self._blobs.pop(run.root, None)
+                    self._records.pop((IMPORTED, run.run), None)
                 self._standing_approvals.vacuum(set(leaves))
                 self._money.forget(run.run for run in gone)
                 self._money.forget_days(first_day_kept(before))

@@ -6,6 +6,7 @@ versions drove, tell nothing of their records: these are not judged. Clocks of m
 put is later only when it is so by an hour.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from magsag.domain.sealed import Fault, Stored
 from magsag.engine.run import Run
 
 _HOUR: Final = 3_600_000_000
+_NUMBER: Final = re.compile(rb"[0-9]{1,18}")
 Shelved = tuple[str, str, bytes, RunId, int]
 """a row of `records`: tenant, key, value, the run that put it last, when"""
 
@@ -43,13 +45,30 @@ class Shelf:
     silent: set[RunId] = field(default_factory=set)
     """runs that may have put records of which no fact tells"""
     imported: dict[RunId, int] = field(default_factory=dict)
-    """root runs that came from elsewhere, and how many facts they came with: what they had put stayed there"""
+    """runs that came from elsewhere, and how many facts they came with: what they had put stayed there"""
+    noted: int = 0
+    """of so many of them only a row of the ledger says so"""
 
-    def note(self, rows: Iterable[Shelved]) -> None:
-        """What the store itself noted."""
+    def note(self, rows: Iterable[Shelved], claims: Claims | None, is_copy: bool = False) -> Iterator[Fault]:
+        """What the store itself noted, as far as it counts.
+
+        A note without its line among the anchors may be another machine's, or somebody's who deleted a record: who
+        holds the ledger against a copy does not take the ledger's own word for what it may lack.
+        """
         for tenant, key, value, _, _ in rows:
-            if tenant == IMPORTED and bytes(value).isdigit():
-                self.imported[RunId(key)] = int(value)
+            run, upto = RunId(key), bytes(value)
+            if tenant != IMPORTED:
+                continue
+            if not _NUMBER.fullmatch(upto):
+                yield Fault(f"run {run}", "a note that it was imported tells no number of facts: it was changed", run)
+                continue
+            is_told = claims is None or claims.imported.get(run) == int(upto)
+            if is_copy and not is_told:
+                said = "only a row of the ledger says that it was imported"
+                yield Fault(f"run {run}", f"{said}; see whether a line among another machine's anchors says so", run)
+                continue
+            self.imported[run] = int(upto)
+            self.noted += not is_told
 
     def hear(self, run: Run, root: RunId, stored: Stored, fact: Fact) -> None:
         """One fact, in order; `run` is folded up to it."""
@@ -70,8 +89,7 @@ class Shelf:
         return [told for told in self.puts.get(key, ()) if not self._is_foreign(told)]
 
     def _is_foreign(self, told: _Told) -> bool:
-        upto = self.imported.get(told.root)
-        return upto is not None and (told.run != told.root or told.seq <= upto)
+        return told.seq <= self.imported.get(told.run, 0)
 
 
 def check_records(

@@ -21,7 +21,7 @@ from magsag.ports.ledger import Vacuumed
 
 _TABLES: Final = (
     *("facts", "blobs", "leases", "approvals", "standing_approvals", "budgets", "reservations"),
-    *("unanchored", "runs"),
+    *("unanchored", "imports", "runs"),
 )
 """of which the rows of a removed run go"""
 

@@ -6,7 +6,7 @@ a later one, so that a process that dies between commit and line owes nothing: t
 
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, cast
 
 from magsag.adapters.store.anchors import Rest
@@ -16,6 +16,7 @@ from magsag.adapters.store.part import Part
 from magsag.domain.effects import Level
 from magsag.domain.facts import ENDS, RunStatus
 from magsag.domain.ids import RunId
+from magsag.domain.puts import IMPORTED
 from magsag.ports.ledger import Declined, Write, Written
 
 _RESTS: Final = ENDS | {RunStatus.PARKED}
@@ -48,7 +49,7 @@ class WritingPart(Part):
                     ended = [item.run for item in kept if item.change is not None and item.change.status in ENDS]
                     resting, ended = self._with_debts(connection, resting, ended)
             if resting:
-                self._anchor(resting, ended)
+                self._anchor(resting, ended, imports(kept))
         return answers
 
     def put_bundle(self, hash: str, body: bytes) -> None:
@@ -81,10 +82,10 @@ class WritingPart(Part):
         connection.executemany(sql["owe_anchor"], [(run,) for run in ended])
         return resting, settled
 
-    def _anchor(self, resting: list[Rest], settled: list[RunId]) -> None:
+    def _anchor(self, resting: list[Rest], settled: list[RunId], imported: list[tuple[str, int]]) -> None:
         """The commit stands, so a line that cannot be written stays owed."""
         try:
-            self._anchors.append(resting, begins_anew(self._anchors, self._reads, self._mine))
+            self._anchors.append(resting, begins_anew(self._anchors, self._reads, self._mine), imported)
             self._settled = tuple(settled)
         except OSError as error:
             import logging  # three milliseconds that no healthy start should pay
@@ -97,3 +98,8 @@ class WritingPart(Part):
 def rests(item: Write) -> bool:
     """Whether the commit of this brings its run to rest."""
     return item.release or (item.change is not None and item.change.status in _RESTS)
+
+
+def imports(kept: Iterable[Write]) -> list[tuple[str, int]]:
+    """Runs that came from another ledger with these writes, and with how many facts."""
+    return [(one.key, int(one.value)) for item in kept for one in item.records if one.tenant == IMPORTED]

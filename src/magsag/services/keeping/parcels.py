@@ -119,7 +119,8 @@ class Parcels:
         order = sorted(parcel.runs, key=lambda run: (run != parcel.root, len(run)))
         writes = [self._one(parcel, run, lease) for run in order]
         last = unseal(parcel.runs[parcel.root][-1])
-        writes[0].records = [Record(IMPORTED, parcel.root, b"%d" % len(parcel.runs[parcel.root]), last.at)]
+        for write in writes:
+            write.records = [Record(IMPORTED, write.run, b"%d" % len(parcel.runs[write.run]), last.at)]
         writes += _spent(parcel, lease)
         answers = self._store.write(writes, Level.SYNCED)
         if any(isinstance(answer, Declined) for answer in answers):

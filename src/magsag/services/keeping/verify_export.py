@@ -49,6 +49,7 @@ ASIDE = {
     "part": "a part of a ledger, says the export: {elsewhere} anchored runs are not in it, and were not judged",
     "withheld": "withheld, and not judged here: the payloads of {withheld} facts and large values",
     "excused": "gone, and vacuumed by the word of the export alone: {excused} runs",
+    "noted": "imported, by the word of the export alone: {noted} runs",
     "owed": "ended without a line among the anchors, owed by the word of the export alone: {owed} runs",
 }
 """what only the word of the export excuses"""
@@ -93,11 +94,12 @@ def judged(
             found, reach = [(name, None, f"it cannot be judged: a value of another form ({type(error).__name__})")], 0
         faults += found
         vouched += reach
+    faults += imports(ledger, claims, theirs is not None)
     faults += across(ledger, claims)
     counts = {"runs": len(ledger.runs), "facts": sum(map(len, ledger.facts.values())), "vouched": vouched}
     counts |= {"lines": (own or b"").count(b"\n"), "copied": (theirs or b"").count(b"\n")}
     found, absent = missing(ledger, claims, theirs is not None, part)
-    return faults + found, {**counts, **absent, **ledger.withheld(), "owed": len(ledger.late)}
+    return faults + found, {**counts, **absent, **ledger.withheld(), "noted": ledger.noted, "owed": len(ledger.late)}
 
 
 def judged_run(ledger: Ledger, row: Row, facts: list[Row], claims: Row) -> tuple[list[Fault], int]:
@@ -126,8 +128,9 @@ class Ledger:
         self.records: list[Row] = []
         self.puts: dict[tuple[str, str], list[Row]] = {}
         self.silent: set[str] = set()
+        self.notes: list[tuple[str, str]] = []
         self.imported: dict[str, int] = {}
-        self.misnoted: list[str] = []
+        self.noted = 0
         self.marks: dict[str, set[str]] = {}
         self.late: set[str] = set()
         self.whole = True
@@ -142,7 +145,7 @@ class Ledger:
                 kept.setdefault(row["run"], []).append(row)
             elif sort == "record":
                 if "imported" in row:
-                    self.note(row["run"], str(row["imported"]))
+                    self.notes.append((row["run"], str(row["imported"])))
                 else:
                     self.records.append(row)
             elif sort == "blob":
@@ -155,13 +158,6 @@ class Ledger:
                 self.vacuumed.add(row["run"])
         for facts in self.facts.values():
             facts.sort(key=lambda fact: fact["seq"])
-
-    def note(self, run: str, upto: str) -> None:
-        """That a run came from elsewhere, and with how many facts."""
-        if NUMBER.fullmatch(upto):
-            self.imported[run] = int(upto)
-        else:
-            self.misnoted.append(run)
 
     def withheld(self) -> dict[str, int]:
         """How many facts and large values are here without what they hold: nobody can judge it here."""
@@ -504,6 +500,20 @@ def missing(ledger: Ledger, claims: Row, is_copy: bool, part: bool) -> tuple[lis
     return faults, {"part": int(not ledger.whole), "elsewhere": len(elsewhere), "excused": len(excused)}
 
 
+def imports(ledger: Ledger, claims: Row, is_copy: bool) -> Iterator[Fault]:
+    """Take notes of runs that came from elsewhere, as far as they count."""
+    for run, upto in ledger.notes:
+        if not NUMBER.fullmatch(upto):
+            yield run, None, "a note that it was imported tells no number of facts: it was changed"
+            continue
+        is_told = claims["imported"].get(run) == int(upto)
+        if is_copy and not is_told:
+            yield run, None, "only the export says that it was imported"
+            continue
+        ledger.imported[run] = int(upto)
+        ledger.noted += not is_told
+
+
 def across(ledger: Ledger, claims: Row) -> Iterator[Fault]:
     """What only shows when all runs are known."""
     runs = ledger.runs
@@ -533,8 +543,6 @@ def across(ledger: Ledger, claims: Row) -> Iterator[Fault]:
 
 def records(ledger: Ledger, claims: Row) -> Iterator[Fault]:
     """What acts put is as their outcomes tell, as far as these do."""
-    for run in ledger.misnoted:
-        yield run, None, "a note that it was imported tells no number of facts: it was changed"
     found = set()
     for row in ledger.records:
         if not row.get("withheld"):
@@ -569,8 +577,7 @@ def wrong_record(ledger: Ledger, row: Row, claims: Row) -> Iterator[Fault]:
 
 def is_foreign(ledger: Ledger, told: Row) -> bool:
     """Whether it was put in another ledger, from which the run was imported."""
-    upto = ledger.imported.get(told["root"])
-    return upto is not None and (told["run"] != told["root"] or told["seq"] <= upto)
+    return bool(told["seq"] <= ledger.imported.get(told["run"], 0))
 
 
 def beside(ledger: Ledger) -> Iterator[Fault]:
@@ -602,6 +609,7 @@ def note_nested(ledger: Ledger) -> None:
 def claims_of(data: bytes | None) -> Row:
     """What a file of anchors claims."""
     claims: Row = {"exists": data is not None, "ends": True, "runs": {}, "vacuumed": set(), "faults": []}
+    claims["imported"] = {}
     n, prev = 0, ""
     lines = (data or b"")[: (data or b"").rfind(b"\n") + 1].splitlines()
     for number, line in enumerate(lines, 1):
@@ -618,7 +626,10 @@ def claims_of(data: bytes | None) -> Row:
                 claims["vacuumed"].discard(run)
                 claims["runs"][run] = []
             claims["runs"].setdefault(run, []).append((seq, head))
-        claims["vacuumed"].update(content.get("vacuumed", ()))
+        claims["imported"].update(content.get("imported", ()))
+        for run in content.get("vacuumed", ()):
+            claims["vacuumed"].add(run)
+            claims["imported"].pop(run, None)
         for run, upto in content.get("accepted", ()):
             claims["runs"][run] = [rest for rest in claims["runs"].get(run, ()) if rest[0] <= upto]
     return claims
@@ -640,7 +651,7 @@ def content_of(line: bytes) -> Row | None:
     if line[-75:] != b',"hash":"%s"}' % sha256(record).hexdigest().encode():
         return None
     content = parsed(record)
-    forms = {"runs": [str, int, str], "accepted": [str, int]}
+    forms = {"runs": [str, int, str], "accepted": [str, int], "imported": [str, int]}
     if not isinstance(content.get("n"), int) or not isinstance(content.get("prev"), str):
         return None
     for name, form in forms.items():

@@ -75,6 +75,9 @@ def _tell_reach(told: "Report", anchors: "Vouching") -> None:
         say(f"let go elsewhere: {gone}, by the word of the ledger alone; --anchors does not take it")
     for by, count in anchors.accepted:
         say(f"accepted: {by} let {counted(count, 'run')} go on from less than was anchored")
+    if anchors.noted:
+        came = counted(anchors.noted, "run")
+        say(f"imported: {came}, by the word of the ledger alone; --anchors does not take it")
     if anchors.unanchored:
         say(f"not anchored in this file: the end of {counted(anchors.unanchored, 'run')}")
 

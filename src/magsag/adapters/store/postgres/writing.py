@@ -19,7 +19,7 @@ from magsag.adapters.store.postgres.budgets import balances_of, short_of
 from magsag.adapters.store.postgres.encoding import Parameter, integer
 from magsag.adapters.store.postgres.failures import broken
 from magsag.adapters.store.postgres.part import Part
-from magsag.adapters.store.writing import rests
+from magsag.adapters.store.writing import imports, rests
 from magsag.domain.effects import Level
 from magsag.domain.facts import ENDS
 from magsag.domain.ids import RunId
@@ -71,7 +71,8 @@ class WritingPart(Part):
             if not is_ours:
                 self._owe("another process keeps it locked")
             elif lines or vacuumed:
-                self._anchor(list(lines.values()), [*ended, *(run for run, _, _ in debts)], vacuumed)
+                settled = [*ended, *(run for run, _, _ in debts)]
+                self._anchor(list(lines.values()), settled, vacuumed, imports(item for item, _ in kept))
         return answers
 
     def _commit(
@@ -102,13 +103,15 @@ class WritingPart(Part):
         gone = [cast(RunId, run) for (run,) in self._database.change("vacuum_debts", (self._vouching,))]
         return rows, gone
 
-    def _anchor(self, lines: list[Rest], settled: list[RunId], vacuumed: list[RunId]) -> None:
+    def _anchor(
+        self, lines: list[Rest], settled: list[RunId], vacuumed: list[RunId], imported: list[tuple[str, int]]
+    ) -> None:
         """The commit stands, so a line that cannot be written stays owed."""
         try:
             if vacuumed:
                 self._anchors.append_vacuumed(vacuumed)
             if lines:
-                self._anchors.append(lines, begins_anew(self._anchors, self._reads, self._mine))
+                self._anchors.append(lines, begins_anew(self._anchors, self._reads, self._mine), imported)
             self._settled = tuple(settled)
         except OSError as error:
             self._owe(error)

@@ -305,6 +305,9 @@ delete from reservations where run in (select run from temp.vacuumed);
 -- vacuum_unanchored: gone
 delete from unanchored where run in (select run from temp.vacuumed);
 
+-- vacuum_imports: what notes that they came from another ledger; one that takes the name did not
+delete from records where tenant = 'imported' and key in (select run from temp.vacuumed);
+
 -- vacuum_runs: gone
 delete from runs where run in (select run from temp.vacuumed);
 

@@ -421,6 +421,7 @@ begin
     delete from reservations q where q.run = any(gone);
     delete from anchored a where a.run = any(gone) and a.anchors = my_anchors;
     update anchored a set vacuumed = true, owed = false where a.run = any(gone);
+    delete from records c where c.tenant = 'imported' and c.key = any(gone);
     delete from runs r where r.run = any(gone);
     get diagnostics runs = row_count;
     delete from leases l where l.root = any(gone_roots);
