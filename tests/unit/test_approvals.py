@@ -17,6 +17,7 @@ from magsag.ports.ledger import TicketQuery
 from magsag.services.driving.results import RunResult
 from magsag.services.driving.runs import Order
 from magsag.services.people.approvals import Decision, TicketView
+from magsag.surfaces.cli.approving import put_ticket
 from magsag.surfaces.cli.parked import wake_of
 from tests.unit.world import KINDS, WORLD, Bench, Files, agent, contract, skill
 
@@ -432,3 +433,24 @@ def test_until_somebody_drives_it_on_an_answered_run_is_shown_parked_with_what_t
         assert wake_of(reason, run).startswith("`magsag agent run --resume r` goes on")
     assert bench.resume().status is RunStatus.SUCCEEDED
     assert bench.app.insight.tree(run).status is RunStatus.SUCCEEDED
+
+
+def test_a_ticket_says_when_the_time_of_its_run_is_over_first(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    bench = make(files=agent("main", PAY, "skill:once", timeout="60s"))
+    bench.run(100)
+    view = bench.app.approvals.show(ticket(bench).id)
+    assert view.deadline is not None
+    assert view.deadline < view.expires
+    put_ticket(view)
+    assert "then its run ends: the `timeout` of its agent counts waits too" in capsys.readouterr().out
+    put_ticket(replace(view, deadline=None))
+    assert ", then deny" in capsys.readouterr().out
+
+
+def test_whoever_gives_the_id_of_a_run_is_told_how_to_see_its_tickets(make: Make) -> None:
+    bench = make()
+    bench.run(100)
+    with pytest.raises(Invalid, match="`magsag approval list --run r` shows those that are"):
+        bench.app.approvals.find("r")
+    with pytest.raises(Invalid, match="`magsag approval list --all` shows those that are"):
+        bench.app.approvals.find("nothing")

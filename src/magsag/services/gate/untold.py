@@ -39,4 +39,4 @@ class Untold:
         with suppress(Broken, Invalid):
             learn_at_once(self._source, bundle())
         with asked_right():
-            require_no_secret(value, what)
+            require_no_secret(value, what, "write it without the secret")

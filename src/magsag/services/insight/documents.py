@@ -218,6 +218,7 @@ def ticket_document(ticket: "TicketView") -> Document:
         "refused": [refusal_document(one) for one in ticket.refused],
         "opened": iso(asked.opened),
         "expires": iso(ticket.expires),
+        "deadline": iso(ticket.deadline),
         "on_expire": rule.on_expire,
         "escalated": ticket.is_escalated,
         "unanswerable": ticket.unanswerable,

@@ -58,6 +58,8 @@ class TicketView:
     """what a program asks in its own words"""
     refused: tuple[facts.DecisionRefused, ...] = ()
     """whose word did not count; only where one ticket is shown"""
+    deadline: int | None = None
+    """when the time of its run is over, and it ends; only where one ticket is shown"""
     unanswerable: str | None = None
     """why nobody can finish it as people.yaml stands; only where one open ticket is shown"""
 
@@ -102,7 +104,8 @@ class Approvals:
     def find(self, prefix: str) -> str:
         """The ticket that is meant by the beginning of its id. Raises Invalid."""
         found = self._store.tickets(TicketQuery(prefix=prefix, limit=5)) if prefix else []
-        return the_one([row.id for row in found], prefix, "approval", "magsag approval list --all")
+        which = f"--run {prefix}" if prefix and self._store.row(RunId(prefix)) is not None else "--all"
+        return the_one([row.id for row in found], prefix, "approval", f"magsag approval list {which}")
 
     def show(self, id: str) -> TicketView:
         """One ticket, with the arguments, and whose word did not count. Raises Invalid."""
@@ -115,7 +118,8 @@ class Approvals:
         values = (plain(self._store, row.root, one) for one in data)
         view = self._view(row, *values)
         why = why_unanswerable(replace(view.about.ticket, state=view.state), read, self._people)
-        return _worded(replace(view, refused=refused, unanswerable=why))
+        deadline = read.started.deadline if read is not None and read.started is not None else None
+        return _worded(replace(view, refused=refused, unanswerable=why, deadline=deadline))
 
     def _asking(self, view: TicketView) -> TicketView:
         """With the question while it is open, for which the run is read; other tickets say enough by their target."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Container
 from hashlib import sha256
+from typing import Final
 
 from magsag.domain.errors import ErrorType, StepFailed
 from magsag.domain.ids import RunId
@@ -14,6 +15,8 @@ from magsag.ports.ledger import Ledger
 from magsag.services.recording.driven import Tree
 from magsag.services.recording.masking import RESOLVED, Leak
 from magsag.services.recording.recorder import Recorder
+
+_FIX: Final = "name it under `secrets` in the manifest of the skill that needs it, and read it there with ctx.secret"
 
 
 class Values:
@@ -105,15 +108,14 @@ def set_apart(data: bytes, clock: Clock) -> tuple[bytes, dict[str, bytes]]:
     return encode_known({MARK: id}), {id: data}
 
 
-def require_no_secret(value: object, what: str) -> None:
+def require_no_secret(value: object, what: str, fix: str = _FIX) -> None:
     """Raises StepFailed(invalid_value), naming the secret and its place, for a value that holds a known secret."""
     if (leak := RESOLVED.find(value)) is not None:
-        raise _leaking(what, leak)
+        raise _leaking(what, leak, fix)
 
 
-def _leaking(what: str, leak: Leak) -> StepFailed:
+def _leaking(what: str, leak: Leak, fix: str = _FIX) -> StepFailed:
     at = RESOLVED.clean(leak.pointer) or "/"
-    fix = "name it under `secrets` in the manifest of the skill that needs it, and read it there with ctx.secret"
     return StepFailed(ErrorType.INVALID_VALUE, f"{what} holds the secret {leak.name} at {at}: {fix}")
 
 

@@ -109,7 +109,7 @@ def put_ticket(ticket: TicketView) -> None:
         "asked by": ", ".join(about.ticket.requesters),
         "may decide": _deciders(ticket),
         "but": ticket.unanswerable or "",
-        "expires": f"{_expires(ticket)}, then {_then(ticket)}",
+        "expires": _ends(ticket),
         "arguments": json_text(ticket.arguments, indent=False),
     }
     if ticket.changed is not None:
@@ -149,6 +149,13 @@ def _deciders(ticket: TicketView) -> str:
     who = [*(f"the role {role}" for role in roles), *rule.people]
     later = f"; later also {', '.join(rule.escalate_to)}" if rule.on_expire is OnExpire.ESCALATE else ""
     return (" or ".join(who) or "everybody in people.yaml") + (later if not ticket.is_escalated else "")
+
+
+def _ends(ticket: TicketView) -> str:
+    """When it is too late, and what follows; a run whose time is over first ends with its tickets."""
+    if ticket.deadline is not None and ticket.deadline < ticket.expires:
+        return f"{iso(ticket.deadline)}, then its run ends: the `timeout` of its agent counts waits too"
+    return f"{_expires(ticket)}, then {_then(ticket)}"
 
 
 def _then(ticket: TicketView) -> str:

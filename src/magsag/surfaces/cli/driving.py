@@ -182,7 +182,8 @@ def _put_failure(call: Call, result: "RunResult") -> int:
     where = f" at step {error.step}" if error.step else ""
     said = " ".join(error.message.split())
     kind = "" if result.status is RunStatus.CANCELLED else f"{error.type}: "
-    more = f"magsag run show {result.run}" + (" --traceback" if "traceback" in error.details else "")
+    longer = "give its agent a longer `timeout`, which counts waits too; " if "deadline" in error.details else ""
+    more = f"{longer}magsag run show {result.run}" + (" --traceback" if "traceback" in error.details else "")
     if call.wants_json:
         about = {"type": error.type, "step": error.step, "details": error.details, "status": result.status}
         complain(error.message, as_json=True, run=result.run, **about, exit_code=NO)
