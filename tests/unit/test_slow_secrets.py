@@ -269,7 +269,7 @@ def test_what_changed_while_a_run_waited_is_known_before_its_program_tells_it(tm
 
 
 def test_an_input_that_holds_what_was_read_for_its_act_goes_no_further(tmp_path: Path) -> None:
-    values = iter(["the-first-of-both", "the-first-of-both", "the-second-of-both"])
+    values = iter(["the-first-of-both", "another-in-between", "the-second-of-both"])
     body = "await ctx.skill('look')\nreturn await ctx.skill('look', {'a': "
     body += "'dnoces-eht'[::-1] + '-of-both'})"
     found = {**skill("look", "read", **KEPT), **agent("main", body, "skill:look")}
