@@ -170,7 +170,7 @@ def test_a_question_is_answered_as_it_was_asked_and_each_time(make: Make) -> Non
     bench.run(5)
     with pytest.raises(Invalid, match="yes or no"):
         say(bench, "maria", arguments=({"question": "Less?"},))
-    with pytest.raises(Refused, match="each time"):
+    with pytest.raises(Invalid, match="each time"):
         say(bench, "maria", standing=Beforehand(Reach.RUN, 60.0))
 
 
