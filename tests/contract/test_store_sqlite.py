@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import resource
 import sqlite3
 import threading
 from contextlib import closing
@@ -78,11 +79,17 @@ def test_a_ledger_opened_a_second_time_is_the_same(path: Path) -> None:
 
 
 def test_an_anchor_that_cannot_be_written_is_owed_and_said(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The file is as large as this process may make one, so that the system refuses one byte more."""
     anchors = path.with_name("anchors.log")
-    anchors.symlink_to("/dev/full")
+    limits, most = resource.getrlimit(resource.RLIMIT_FSIZE), 8 << 20
+    anchors.write_bytes(b" " * (most - 1) + b"\n")
     with closing(SqliteStore(path)) as store:
-        with caplog.at_level(logging.WARNING):
-            end(store, begin(store, RunId("first")))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, limits[1]))
+        try:
+            with caplog.at_level(logging.WARNING):
+                end(store, begin(store, RunId("first")))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         assert "an anchor could not be written" in caplog.text
         anchors.unlink()
         end(store, begin(store, RunId("second")))
