@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from magsag.adapters.store.memory import MemoryStore
 from magsag.domain.approval import Acting, Answer, Proof, Reach, RefusedFor
-from magsag.domain.errors import Refused
+from magsag.domain.errors import Invalid, Refused
 from magsag.domain.facts import Decision as Verdict
 from magsag.domain.facts import DecisionRefused, RunStatus
-from magsag.domain.ids import StepId
+from magsag.domain.ids import RunId, StepId
 from magsag.policy.people import Shown
 from magsag.policy.refusals import FIRST_PAUSE, LONGEST_PAUSE, SAID, is_news
 from magsag.ports.ledger import TicketQuery
@@ -22,7 +23,9 @@ from magsag.services.insight.audit import Asked
 from magsag.services.insight.documents import run_document, ticket_document
 from magsag.services.people.approvals import Decision
 from magsag.services.people.people import Identity
+from magsag.services.people.refusals import Refusals, Wanted
 from magsag.services.people.standing_approvals import Beforehand
+from magsag.testing.clock import FrozenClock
 from tests.unit.world import KINDS, WORLD, Bench, agent
 
 PEOPLE = """\
@@ -189,3 +192,11 @@ def test_what_goes_on_for_days_is_told_once_a_day() -> None:
 
 def test_every_reason_has_its_words() -> None:
     assert SAID.keys() == set(RefusedFor)
+
+
+def test_a_run_that_was_removed_meanwhile_is_said(make: Make) -> None:
+    people = make().app.catalog.people
+    wanted = Wanted(RunId("gone"), RunId("gone"), StepId("a#1"), "approve")
+    book = Refusals(MemoryStore(), lambda: people, FrozenClock())
+    with pytest.raises(Invalid, match="was removed meanwhile"), book.told(wanted, Acting("eve", Proof.OS_USER)):
+        raise Refused("no")

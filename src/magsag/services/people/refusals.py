@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from magsag.domain.approval import Acting, RefusedFor
 from magsag.domain.effects import Level
-from magsag.domain.errors import Refused
+from magsag.domain.errors import Invalid, Refused
 from magsag.domain.facts import DecisionRefused
 from magsag.domain.frozen import frozen
 from magsag.domain.ids import RunId, StepId
@@ -18,7 +18,7 @@ from magsag.engine.chain import seal, unseal
 from magsag.policy.people import People, Unproven
 from magsag.policy.refusals import is_news
 from magsag.ports.clock import Clock
-from magsag.ports.ledger import Store, Write
+from magsag.ports.ledger import Declined, Store, Write
 
 Who = Acting | Unproven
 """whoever wants to decide"""
@@ -73,7 +73,9 @@ class Refusals:
         )
         if is_news(fact, self._before(wanted.run)):
             sealed = seal(fact, self._clock.chance(16))
-            self._store.write([Write(wanted.run, wanted.root, [sealed])], Level.SYNCED)
+            (answer,) = self._store.write([Write(wanted.run, wanted.root, [sealed])], Level.SYNCED)
+            if isinstance(answer, Declined):
+                raise Invalid(f"run {wanted.run} was removed meanwhile: nothing was decided")
 
     def _before(self, run: RunId) -> list[DecisionRefused]:
         told = (stored for stored in self._store.read(run) if stored.kind == DecisionRefused.__name__)
