@@ -369,3 +369,13 @@ def test_a_leg_that_stops_waits_for_no_keyring(tmp_path: Path) -> None:
 
     asyncio.run(stopped())
     assert asyncio.run(app.runs.resume(RunId("r"))).status is RunStatus.SUCCEEDED
+
+
+def test_an_input_that_holds_nothing_of_what_was_read_for_its_act_goes_on(tmp_path: Path) -> None:
+    values = iter(["the-first-of-two", "the-first-of-two", "the-second-of-two"])
+    found = {
+        **skill("look", "read", **KEPT),
+        **agent("main", "await ctx.skill('look')\nawait ctx.skill('look', 1)\nreturn 2", "skill:look"),
+    }
+    app = asking(tmp_path, found, lambda service, name: next(values))
+    assert asyncio.run(ran(app, "agent:main", "r")).output == 2
