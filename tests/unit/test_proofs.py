@@ -18,15 +18,19 @@ from magsag.adapters.store.memory import MemoryStore
 from magsag.catalog.contracts import Contract
 from magsag.catalog.examples import example_of
 from magsag.domain.effects import Effect, Level
-from magsag.domain.errors import Invalid
+from magsag.domain.errors import ErrorType, Invalid
 from magsag.domain.facts import Proposal
 from magsag.domain.ids import RunId, StepId
 from magsag.ports.ledger import Write
 from magsag.ports.place import ActCall
+from magsag.services.driving.results import RunResult
+from magsag.services.driving.runs import Order
 from magsag.services.proofs.outcome import Outcome, differences
 from magsag.services.proofs.points import Boundary, Place, Side, What, chosen, points_of
 from magsag.services.steps.strands import Strands
+from magsag.testing import build_app
 from tests.unit.catalogs import loaded, told
+from tests.unit.world import agent, skill
 
 PROOF = "proof.yaml"
 SEND = Proposal("skill", "skill:send@0.2.0", Effect.IDEMPOTENT)
@@ -192,6 +196,21 @@ def test_a_timer_of_a_program_takes_the_clock_along_and_no_other_does() -> None:
     strands.begin()
     with asyncio.Runner(loop_factory=lambda: StandingLoop(clock)) as runner:
         assert runner.run(rests()) == [10_000, 10_000, 50_000]
+
+
+def test_a_deadline_is_a_timer_of_the_program(tmp_path: Path) -> None:
+    async def to_its_end() -> RunResult:
+        return await app.runs.run(Order("agent:main", None, run_id="r"))
+
+    clock = StandingClock(10_000_000)
+    files = agent("main", 'await ctx.skill("look")\nreturn "late"', "skill:look", timeout="50ms")
+    files |= skill("look", "read", "import asyncio\nasync def run(payload, ctx):\n    await asyncio.sleep(30)\n")
+    app = build_app(tmp_path, files, store=MemoryStore(), clock=clock)
+    with asyncio.Runner(loop_factory=lambda: StandingLoop(clock)) as runner:
+        result = runner.run(to_its_end())
+    assert result.error is not None
+    assert result.error.type is ErrorType.TIMEOUT
+    assert clock.now() == 10_050_000
 
 
 class Died(Exception):

@@ -7,7 +7,6 @@ Nobody waits before a lookup either: it is put off until nobody can still be act
 """
 
 import asyncio
-import math
 from collections.abc import Callable
 from contextvars import Context
 from typing import Final, TypeVarTuple, Unpack
@@ -16,12 +15,10 @@ from weakref import WeakSet
 from magsag.adapters.proofs.clock import StandingClock
 
 Ts = TypeVarTuple("Ts")
-_OF_PROGRAMS: Final = frozenset({"Strands._wake", "Drive._end_at_deadline"})
+_OF_PROGRAMS: Final = frozenset({"Strands._wake", "Lookout._end_at_deadline"})
 _SLEEP: Final = "_set_result_unless_cancelled"
 """what ends an `asyncio.sleep`"""
 _LOOKUP: Final = "Lookups._asked"
-_MILLI: Final = 1_000
-"""microseconds: between asking how long and setting the timer some pass, so its end is rounded up to this"""
 
 
 class StandingLoop(asyncio.SelectorEventLoop):
@@ -32,23 +29,28 @@ class StandingLoop(asyncio.SelectorEventLoop):
         self._clock_of_program = clock
         self._lookups: WeakSet[asyncio.Task[object]] = WeakSet()
 
-    def call_at(
-        self, when: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
+    def call_later(
+        self, delay: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        """As any loop; at the end of a timer of the program its time has come for the clock too."""
-        name = getattr(callback, "__qualname__", "")
-        if name == _SLEEP and self._is_before_lookup():
-            when = self.time()
-        if name not in _OF_PROGRAMS:
-            return super().call_at(when, callback, *args, context=context)
+        """As any loop; at the end of a timer of the program its time has come for the clock too, however late it is."""
+        if getattr(callback, "__qualname__", "") not in _OF_PROGRAMS:
+            return super().call_later(delay, callback, *args, context=context)
         clock = self._clock_of_program
-        end = clock.now() + math.ceil(max(0.0, when - self.time()) * 1e6 / _MILLI) * _MILLI
+        end = clock.now() + round(delay * 1e6)
 
         def at_its_end() -> None:
             clock.put_forward(end)
             callback(*args)
 
-        return super().call_at(when, at_its_end, context=context)
+        return super().call_later(delay, at_its_end, context=context)
+
+    def call_at(
+        self, when: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """As any loop, but nobody waits before a lookup."""
+        if getattr(callback, "__qualname__", "") == _SLEEP and self._is_before_lookup():
+            when = self.time()
+        return super().call_at(when, callback, *args, context=context)
 
     def _is_before_lookup(self) -> bool:
         """Whether it is the first sleep of whoever asks a lookup."""

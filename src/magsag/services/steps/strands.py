@@ -58,7 +58,7 @@ class Strands:
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds if seconds is not None else None
         rest = _Rest(run, event, until, patience, loop.create_future())
-        timer = loop.call_at(until, self._wake, rest, True) if until is not None else None
+        timer = loop.call_later(seconds, self._wake, rest, True) if seconds is not None else None
         self._resting[rest] = None
         self.end()
         try:
