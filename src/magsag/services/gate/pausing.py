@@ -48,12 +48,13 @@ class Pausing:
         return seconds if seconds > 0 else None
 
     async def _until(self, attempt: Attempt, due: int, what: str, waits: int | None) -> None:
-        seat = attempt.seat
+        seat, loop = attempt.seat, asyncio.get_running_loop()
         try:
             if attempt.cancelled:
                 raise asyncio.CancelledError
-            while (left := due - seat.leg.time(self._clock.now())) > 0:
-                if not await seat.leg.strands.rest(seat.run.id, None, left / 1e6, self._patience):
+            end = loop.time() + (due - seat.leg.time(self._clock.now())) / 1e6
+            while (left := end - loop.time()) > 0:
+                if not await seat.leg.strands.pause(seat.run.id, left, self._patience):
                     reason = f"{what} at {spoken(due)}"
                     seat.park(ParkedOn.TIME, attempt.id, reason, due, waits=waits)
                     raise Stopped(reason)

@@ -5,7 +5,7 @@ When all rest and nothing is over soon, the leg is over, and every wait parks: n
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -51,14 +51,28 @@ class Strands:
         self._working -= 1
         self._settle()
 
-    async def rest(self, run: RunId, event: str | None, seconds: float | None, patience: float = SHORT_SECONDS) -> bool:
+    async def rest(self, run: RunId, event: str | None, seconds: float | None) -> bool:
         """Wait for a signal, or for so many seconds. True: look again; False: the leg is over, park."""
+        return await self._rest(run, event, seconds, SHORT_SECONDS, self._wake)
+
+    async def pause(self, run: RunId, seconds: float, patience: float) -> bool:
+        """The same of a wait that no program asked for; it is waited for when it is over within `patience` seconds."""
+        return await self._rest(run, None, seconds, patience, self._rouse)
+
+    async def _rest(
+        self,
+        run: RunId,
+        event: str | None,
+        seconds: float | None,
+        patience: float,
+        over: "Callable[[_Rest, bool], None]",
+    ) -> bool:
         if self.is_over:
             return False
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds if seconds is not None else None
         rest = _Rest(run, event, until, patience, loop.create_future())
-        timer = loop.call_later(seconds, self._wake, rest, True) if seconds is not None else None
+        timer = loop.call_later(seconds, over, rest, True) if seconds is not None else None
         self._resting[rest] = None
         self.end()
         try:
@@ -87,6 +101,10 @@ class Strands:
             self._resting.pop(rest, None)
             self.begin()
             rest.woken.set_result(again)
+
+    def _rouse(self, rest: _Rest, again: bool) -> None:
+        """A pause is over. By another name: proofs let programs see only the waits that they asked for."""
+        self._wake(rest, again)
 
     def _settle(self) -> None:
         """A turn later, so that all that rest are woken alike, in the order in which they began to."""
