@@ -12,6 +12,7 @@ from typing import Final
 
 from pydantic_core import from_json, to_json
 
+from magsag.catalog.python_text import parsed
 from magsag.domain.errors import Broken
 from magsag.domain.frozen import frozen
 
@@ -72,7 +73,7 @@ def _imported(source: bytes) -> Iterator[str]:
     import ast  # a frozen bundle has its record
 
     try:
-        tree = ast.parse(source)
+        tree = parsed(source)
     except (SyntaxError, ValueError):
         return
     for node in ast.walk(tree):

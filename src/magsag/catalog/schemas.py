@@ -13,6 +13,7 @@ from typing import Any, Final, get_args
 
 from pydantic import BaseModel
 
+from magsag.catalog.python_text import parsed
 from magsag.domain.manifests import KINDS
 
 FOLDER: Final = "_schemas"
@@ -85,7 +86,7 @@ def _field_texts(model: type[BaseModel]) -> Iterator[tuple[str, str]]:
     for parent in reversed(model.__mro__):
         if not issubclass(parent, BaseModel) or parent is BaseModel:
             continue
-        statements = ast.parse(dedent(inspect.getsource(parent))).body[0]
+        statements = parsed(dedent(inspect.getsource(parent))).body[0]
         body = statements.body if isinstance(statements, ast.ClassDef) else []
         for field, below in pairwise(body):
             if not isinstance(field, ast.AnnAssign) or not isinstance(field.target, ast.Name):

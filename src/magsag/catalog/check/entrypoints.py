@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from magsag.catalog.code import split_entrypoint
 from magsag.catalog.document import Pointer
 from magsag.catalog.findings import Notes
+from magsag.catalog.python_text import parsed
 from magsag.catalog.references import did_you_mean
 from magsag.catalog.survey import Candidate
 from magsag.domain.effects import Effect
@@ -45,7 +46,7 @@ class Sources:
 
     def _parsed(self, path: str, subject: str | None) -> ast.Module | None:
         try:
-            return ast.parse(self.files[path], path)
+            return parsed(self.files[path], path)
         except SyntaxError as error:
             at = (error.lineno or 1, error.offset or 1)
             self._notes.add(path, at, f"the Python is broken: {error.msg}", "mend the syntax", subject=subject)

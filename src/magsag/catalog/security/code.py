@@ -8,6 +8,8 @@ import ast
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from magsag.catalog.python_text import parsed
+
 _NETWORK: Final = (
     *("socket", "ssl", "http.client", "urllib.request", "smtplib", "ftplib", "imaplib", "poplib", "telnetlib"),
     *("requests", "httpx", "httpx2", "aiohttp", "urllib3", "websockets", "paramiko"),
@@ -41,7 +43,7 @@ class Reach(NamedTuple):
 def reaches(text: str) -> list[Reach]:
     """In the order of the lines; nothing for text that is no Python."""
     try:
-        tree = ast.parse(text)
+        tree = parsed(text)
     except (SyntaxError, ValueError):
         return []
     found = [reach for node in ast.walk(tree) for reach in _of(node)]

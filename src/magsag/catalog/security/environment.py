@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from magsag.catalog.bundle import Bundle
+from magsag.catalog.python_text import parsed
 from magsag.domain.secret import reference_of
 
 SECRET_NAME: Final = re.compile(r"(?i)(?:^|[_-])(?:password|passwd|secret|token|api_?key|private_?key)$")
@@ -33,7 +34,7 @@ def secret_variables(bundle: Bundle) -> frozenset[str]:
 def readings(text: str) -> list[Reading]:
     """In the order of the lines; nothing for text that is no Python."""
     try:
-        tree = ast.parse(text)
+        tree = parsed(text)
     except (SyntaxError, ValueError):
         return []
     named = dict(_named(tree))
