@@ -188,6 +188,8 @@ def test_a_timer_of_a_program_takes_the_clock_along_and_no_other_does() -> None:
         seen = [clock.now()]
         await asyncio.sleep(0.002)
         seen.append(clock.now())
+        await strands.pause(RunId("p"), 0.002, 1)
+        seen.append(clock.now())
         while clock.now() < 50_000:
             await strands.rest(RunId("p"), None, (50_000 - clock.now()) / 1e6)
         return [*seen, clock.now()]
@@ -195,7 +197,7 @@ def test_a_timer_of_a_program_takes_the_clock_along_and_no_other_does() -> None:
     clock, strands = StandingClock(10_000), Strands()
     strands.begin()
     with asyncio.Runner(loop_factory=lambda: StandingLoop(clock)) as runner:
-        assert runner.run(rests()) == [10_000, 10_000, 50_000]
+        assert runner.run(rests()) == [10_000, 10_000, 10_000, 50_000]
 
 
 def test_a_deadline_is_a_timer_of_the_program(tmp_path: Path) -> None:
